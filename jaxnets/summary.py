@@ -26,10 +26,18 @@ class LayerRow:
     name: str
     type: str
     output_shapes: list[Shape]
-    trainable: int = 0
-    non_trainable: int = 0
+    variables: dict[Path, jax.ShapeDtypeStruct] = dataclasses.field(default_factory=dict)
+    """What the layer owns, by full path, e.g. ("params", "conv1", "kernel") or ("batch_stats", "bn1", "mean")."""
     multiply_adds: int = 0
     """For one example, all calls of the layer together; elementwise work and pooling count nothing."""
+
+    @property
+    def trainable(self) -> int:
+        return sum(array.size for path, array in self.variables.items() if path[0] == "params")
+
+    @property
+    def non_trainable(self) -> int:
+        return sum(array.size for path, array in self.variables.items() if path[0] != "params")
 
     @property
     def parameters(self) -> int:
@@ -143,14 +151,10 @@ def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.
         program = jax.make_jaxpr(module.apply)(variables, x)
     for at, count in _multiply_adds(program.jaxpr, None):
         trace.rows[at or 0].multiply_adds += count
-    for (collection, *path), array in flatten_dict(variables).items():
-        row = trace.owner(tuple(path[:-1]))
-        if collection == "params":
-            row.trainable += array.size
-        else:
-            row.non_trainable += array.size
+    for path, array in flatten_dict(variables).items():
+        trace.owner(path[1:-1]).variables[path] = array
     rows = [
-        row for i, row in enumerate(trace.rows) if row.parameters or row.multiply_adds or i in trace.leaves
+        row for i, row in enumerate(trace.rows) if i in trace.leaves or row.variables or row.multiply_adds
     ]
     return Summary(type(module).__name__, (None, *input_shape), rows)
 

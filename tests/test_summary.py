@@ -5,8 +5,10 @@ import json
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from flax import linen as nn
 
+from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.summary import summarize
 
 
@@ -106,6 +108,23 @@ def test_published_counts_of_vgg16_and_nothing_is_allocated():
     assert len(jax.live_arrays()) <= before
     assert summary.parameters == 138_357_544
     assert summary.multiply_adds == 15_470_264_320  # 15.5 G, as usually quoted
+
+
+@pytest.mark.parametrize(
+    "name, trainable, non_trainable",
+    [("resnet18", 11_173_962, 9_600), ("letters_4to1_embedding", 468, 0), ("stock_gru", 74_621, 0)],
+)
+def test_documented_counts_of_our_networks(name, trainable, non_trainable):
+    summary = summarize(MODELS[name](), INPUT_SHAPES[name])
+    assert (summary.trainable, summary.non_trainable) == (trainable, non_trainable)
+    assert summary.parameters == trainable + non_trainable
+
+
+def test_resnet50_multiplies_as_often_as_published():
+    # He et al. 2016, table 1: 3.8e9 multiply-adds, for the form that strides in the first 1x1 convolution.
+    summary = summarize(MODELS["resnet50"](), INPUT_SHAPES["resnet50"])
+    assert 3.75e9 < summary.multiply_adds < 3.9e9
+    assert summary.parameters == 25_636_712
 
 
 def test_text_and_json():

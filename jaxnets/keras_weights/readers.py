@@ -35,6 +35,15 @@ from jaxnets.keras_weights.tree import (
 NOT_LAYERS = {"vars", "optimizer", "seed_generator", "_loss_tracker", "_metrics", "_compile_metrics"}
 
 
+def hdf5() -> Any:
+    """The h5py module, needed only where files are read or written."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise UserError("Keras weight files are read and written with h5py: pip install h5py") from error
+    return h5py
+
+
 def read_model(model: Any) -> Node:
     """A live Keras model; handles are its variables."""
     if not model.weights:
@@ -76,8 +85,7 @@ def read_file(path: str | Path) -> Node:
     Raises:
         UserError: there is no such file, it is damaged, or it is no Keras weight file.
     """
-    import h5py
-
+    h5py = hdf5()
     path = Path(path)
     if not path.is_file():
         raise UserError(f"there is no file {str(path)!r} to read Keras weights from")
@@ -108,10 +116,8 @@ def archive_h5(path: Path) -> tuple[io.BytesIO, Any]:
 
 
 def _read_archive(path: Path) -> Node:
-    import h5py
-
     weights, config = archive_h5(path)
-    with h5py.File(weights, "r") as file:
+    with hdf5().File(weights, "r") as file:
         return read_h5(file, str(path), config)
 
 

@@ -11,21 +11,20 @@ import numpy as np
 
 from jaxnets.errors import UserError
 from jaxnets.keras_weights.layers import Target
+from jaxnets.keras_weights.readers import hdf5
 
 RECURRENT = {"SimpleRNN", "LSTM", "GRU"}
 
 
 def write_new(path: Path, targets: list[Target], values: dict[tuple[str, ...], Any]) -> None:
     """A ``.weights.h5`` of a sequential or functional model whose layers come in the order of `targets`."""
-    import h5py
-
     unknown = sorted({target.type for target in targets if target.class_name is None})
     if unknown:
         raise UserError(
             f"no Keras layer is known for {', '.join(unknown)}: give like=, a file that Keras wrote"
         )
     count: Counter[str] = Counter()
-    with h5py.File(path, "w") as file:
+    with hdf5().File(path, "w") as file:
         for target in targets:
             name = str(target.class_name)
             group = f"layers/{name}_{count[name]}" if count[name] else f"layers/{name}"
@@ -52,9 +51,7 @@ def write_like(path: Path, like: Path, values: dict[str, np.ndarray]) -> None:
 
 
 def _replace(file: Path | io.BytesIO, values: dict[str, np.ndarray]) -> None:
-    import h5py
-
-    with h5py.File(file, "r+") as opened:
+    with hdf5().File(file, "r+") as opened:
         for name, value in values.items():
             dataset = opened[name]
             dataset[...] = value.view(dataset.dtype) if dataset.dtype.kind == "V" else value  # bfloat16

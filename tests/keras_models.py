@@ -5,10 +5,48 @@ left out: it is random, and the identity when it does not draw.
 """
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import partial
+from unittest import mock
 
 import keras
-from keras import layers
+import numpy as np
+from keras import initializers, layers
+
+
+@contextmanager
+def random_weights(seed: int):
+    """Inside this context every weight of a new Keras layer is random: biases, scales and statistics too.
+
+    Drawn by NumPy because Keras's own draws compile a program per shape, which takes longer than the tests.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(values: Callable[[tuple[int, ...]], np.ndarray]):
+        return lambda self, shape, dtype=None: keras.ops.convert_to_tensor(values(shape), dtype)
+
+    def centred(shape):
+        return rng.normal(0, 0.1, shape)  # biases, running means
+
+    def positive(shape):
+        return rng.uniform(0.5, 1.5, shape)  # scales, running variances
+
+    def kernel(shape):
+        return rng.normal(0, (2 / (np.prod(shape[:-1]) + shape[-1])) ** 0.5, shape)
+
+    draws = {"Zeros": centred, "Ones": positive, "GlorotUniform": kernel, "RandomUniform": kernel}
+    with mock.patch.multiple(initializers.OrthogonalInitializer, __call__=draw(kernel)):
+        patches = [
+            mock.patch.object(getattr(initializers, name), "__call__", draw(values))
+            for name, values in draws.items()
+        ]
+        for patch in patches:
+            patch.start()
+        try:
+            yield
+        finally:
+            for patch in patches:
+                patch.stop()
 
 
 def dense_net(shape, *, widths, classes):

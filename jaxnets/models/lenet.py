@@ -1,0 +1,40 @@
+"""LeNet-5 (LeCun et al. 1998) in the two forms the documents give."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+from flax import linen
+
+from jaxnets import nn
+
+
+class LeNet5(linen.Module):
+    """Two 5x5 convolutions with max pooling, then 120, 84 and ``num_classes`` units.
+
+    The default is the MNIST form (E2: ReLU, first convolution padded, 61,706 parameters at 28x28x1);
+    `LeNet5Sigmoid` is the CIFAR-10 form (C2: sigmoid, no padding, 62,006 parameters at 32x32x3).
+    """
+
+    num_classes: int = 10
+    activation: Callable[[jax.Array], jax.Array] = linen.relu
+    first_padding: str = "same"
+    dtype: Any = None
+
+    @linen.compact
+    def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
+        """Logits (batch, num_classes) of images (batch, height, width, c); 84 features when ``features``."""
+        x = self.activation(nn.Conv(6, 5, padding=self.first_padding, dtype=self.dtype, name="conv1")(x))
+        x = nn.max_pool(x, 2)
+        x = self.activation(nn.Conv(16, 5, dtype=self.dtype, name="conv2")(x))
+        x = nn.max_pool(x, 2)
+        x = x.reshape(x.shape[0], -1)
+        x = self.activation(nn.Dense(120, dtype=self.dtype, name="dense1")(x))
+        x = self.activation(nn.Dense(84, dtype=self.dtype, name="dense2")(x))
+        if features:
+            return x
+        return nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
+
+
+LeNet5Sigmoid = partial(LeNet5, activation=linen.sigmoid, first_padding="valid")

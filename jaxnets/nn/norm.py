@@ -1,0 +1,130 @@
+"""Batch normalisation with Keras's constants, and the two ways the world around a model changes it.
+
+A model calls ``BatchNorm(...)(x, train)`` and knows nothing of padded batches or frozen backbones: the train
+step says so with the context managers `batch_mask` and `frozen_batch_norm`.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from jax import lax
+
+
+def batch_statistics(
+    x: jax.Array, mask: jax.Array | None = None, axis_name: str | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Mean and plain (biased) variance of each channel over everything in front of it.
+
+    Args:
+      x: (batch, ..., channels), float32 or wider.
+      mask: (batch,) of 0/1; examples with 0 do not count.
+      axis_name: a mapped axis (pmap, shard_map); with it the statistics are those of all its devices.
+
+    Returns:
+      mean (channels,) and variance (channels,).
+    """
+    axes = tuple(range(x.ndim - 1))
+    if mask is None:
+        average = lambda v: jnp.mean(v, axes)  # noqa: E731
+        if axis_name is not None:
+            average = lambda v: lax.pmean(jnp.mean(v, axes), axis_name)  # noqa: E731
+    else:
+        weight = mask.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
+        count = jnp.sum(weight) * (x[0].size // x.shape[-1])
+        add = (lambda v: v) if axis_name is None else (lambda v: lax.psum(v, axis_name))
+        count = jnp.maximum(add(count), 1)  # a batch of padding alone must not divide by zero
+        average = lambda v: add(jnp.sum(v * weight, axes)) / count  # noqa: E731
+    mean = average(x)
+    return mean, average(jnp.square(x - mean.reshape((1,) * (x.ndim - 1) + (-1,))))
+
+
+def normalize(
+    x: jax.Array, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> jax.Array:
+    """``(x - mean) / sqrt(var + epsilon) * scale + bias`` along the last axis."""
+    shape = (1,) * (x.ndim - 1) + (-1,)
+    factor = lax.rsqrt(var + epsilon) * scale
+    return (x - mean.reshape(shape)) * factor.reshape(shape) + bias.reshape(shape)
+
+
+class BatchNorm(linen.Module):
+    """Batch normalisation (Ioffe and Szegedy 2015) as Keras does it.
+
+    While training, normalises with the batch's mean and plain variance and moves the running ones:
+    ``running = momentum * running + (1 - momentum) * batch``. Otherwise uses the running ones. Params
+    ``scale`` and ``bias``, statistics ``mean`` and ``var`` (collection "batch_stats"), all (channels,).
+    The arithmetic is in float32 even where x is bfloat16; the output is in ``dtype`` (None: that of x).
+
+    Attributes:
+      momentum: share of the old running statistics that stays; Keras's .99.
+      epsilon: added to the variance; Keras's 1e-3.
+      axis_name: mapped axis over whose devices the batch statistics are averaged.
+      dtype: type of the output.
+    """
+
+    momentum: float = 0.99
+    epsilon: float = 1e-3
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @linen.compact
+    def __call__(self, x: jax.Array, train: bool, mask: jax.Array | None = None) -> jax.Array:
+        """Normalise x (batch, ..., channels); mask (batch,) of 0/1 leaves padded examples out."""
+        channels = (x.shape[-1],)
+        scale = self.param("scale", linen.initializers.ones, channels, jnp.float32)
+        bias = self.param("bias", linen.initializers.zeros, channels, jnp.float32)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
+
+        dtype = self.dtype or x.dtype
+        x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
+        if not train:
+            mean, var = running_mean.value, running_var.value
+        else:
+            # Under init there is no mapped axis to average over.
+            axis_name = None if self.is_initializing() else self.axis_name
+            mean, var = batch_statistics(x, mask, axis_name)
+            if not self.is_initializing():
+                for running, batch in ((running_mean, mean), (running_var, var)):
+                    moved = self.momentum * running.value + (1 - self.momentum) * batch
+                    running.value = moved.astype(running.value.dtype)
+        return normalize(x, mean, var, scale, bias, self.epsilon).astype(dtype)
+
+
+def batch_mask(mask: jax.Array) -> AbstractContextManager:
+    """Inside this context every BatchNorm leaves the examples with mask 0 out of its statistics.
+
+    Args:
+      mask: (batch,) of 0/1, one number per example of the batch that the model is applied to.
+
+    Example:
+      >>> with batch_mask(batch["mask"]):
+      ...     logits, new = model.apply(variables, batch["x"], train=True, mutable=["batch_stats"])
+    """
+
+    def pass_mask(call, args, kwargs, context):
+        if isinstance(context.module, BatchNorm) and context.method_name == "__call__":
+            kwargs = {"mask": mask, **kwargs}
+        return call(*args, **kwargs)
+
+    return linen.intercept_methods(pass_mask)
+
+
+def frozen_batch_norm(is_frozen: Callable[[tuple[str, ...]], bool]) -> AbstractContextManager:
+    """Inside this context the chosen BatchNorms use and keep their running statistics, even while training.
+
+    Args:
+      is_frozen: says for a layer's path, e.g. ``("backbone", "bn1")``, whether that layer is frozen.
+    """
+
+    def stop_training(call, args, kwargs, context):
+        module = context.module
+        if isinstance(module, BatchNorm) and context.method_name == "__call__" and is_frozen(module.path):
+            args, kwargs = args[:1], {**kwargs, "train": False}
+        return call(*args, **kwargs)
+
+    return linen.intercept_methods(stop_training)

@@ -1,0 +1,39 @@
+"""Pooling over the height and width of NHWC images; strides default to the window, as in Keras."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+
+from jaxnets.nn.conv import Padding, padding_of, pair
+
+
+def max_pool(
+    x: jax.Array,
+    window: int | tuple[int, int],
+    strides: int | tuple[int, int] | None = None,
+    padding: Padding = "valid",
+) -> jax.Array:
+    """The largest value under each window: (batch, height, width, c) -> (batch, height', width', c)."""
+    strides = pair(window if strides is None else strides)
+    return linen.max_pool(x, pair(window), strides, padding_of(padding))
+
+
+def avg_pool(
+    x: jax.Array,
+    window: int | tuple[int, int],
+    strides: int | tuple[int, int] | None = None,
+    padding: Padding = "valid",
+) -> jax.Array:
+    """The mean under each window; at the border the padding is left out of the mean (Keras, TensorFlow)."""
+    strides = pair(window if strides is None else strides)
+    return linen.avg_pool(x, pair(window), strides, padding_of(padding), count_include_pad=False)
+
+
+def global_avg_pool(x: jax.Array) -> jax.Array:
+    """The mean of every channel: (batch, height, width, c) -> (batch, c)."""
+    return jnp.mean(x, axis=(1, 2))
+
+
+def global_max_pool(x: jax.Array) -> jax.Array:
+    """The maximum of every channel: (batch, height, width, c) -> (batch, c)."""
+    return jnp.max(x, axis=(1, 2))

@@ -9,31 +9,32 @@ T = TypeVar("T")
 
 
 class UserError(ValueError):
-    """What was asked for is wrong: its message is one sentence that says what, where and what would be right."""
+    """What was asked for is wrong; the message is one sentence: what, where and what would be right."""
 
 
-def lookup(table: Mapping[str, T], name: str, what: str, also: Iterable[str] = ()) -> T:
+def lookup(table: Mapping[str, T], name: str, what: str, elsewhere: Iterable[str] = (), where: str = "") -> T:
     """Returns `table[name]`.
 
     Args:
         table: what is known, by name.
         name: the name asked for.
         what: what the table holds, in words ("model", "optimizer").
-        also: further names that are right elsewhere, named in the message.
+        elsewhere: further names that would have been right, too many to list: only the closest is named.
+        where: what those further names are, in words.
 
     Raises:
         UserError: the name is unknown; the message lists the known ones and the closest.
     """
     if name in table:
         return table[name]
-    known = [*table, *also]
-    close = difflib.get_close_matches(name, known, n=1)
+    close = difflib.get_close_matches(name, [*table, *elsewhere], n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
-    raise UserError(f"unknown {what} {name!r}{hint}; known: {', '.join(known)}")
+    more = f" and {where}" if where else ""
+    raise UserError(f"unknown {what} {name!r}{hint}; known: {', '.join(table)}{more}")
 
 
 def exit_with(command: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Calls `command`; a `UserError` becomes one line on stderr and exit code 2, a defect keeps its traceback."""
+    """Calls `command`; a `UserError` becomes one line on stderr and exit code 2."""
     try:
         return command(*args, **kwargs)
     except UserError as error:

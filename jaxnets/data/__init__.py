@@ -16,4 +16,4 @@ def load(name: str, *, data_dir: str | None = None) -> Dataset:
     """
     if name in EMBEDDED:
         return EMBEDDED[name]()
-    return load_tfds(name, data_dir=data_dir, embedded=tuple(EMBEDDED))
+    return load_tfds(name, EMBEDDED, data_dir=data_dir)

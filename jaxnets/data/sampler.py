@@ -1,4 +1,4 @@
-"""Batches in an order that is a pure function of (seed, epoch): resuming needs nothing but the step number."""
+"""Batches in an order that is a pure function of (seed, epoch): to resume takes only the step number."""
 
 from collections.abc import Iterator
 from typing import Any

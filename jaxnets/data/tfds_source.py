@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import socket
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,13 @@ class TFDSSource:
         return {"x": record[self.keys[0]], "y": np.int32(record[self.keys[1]])}
 
 
-def load_tfds(name: str, *, data_dir: str | None = None, embedded: tuple[str, ...] = ()) -> Dataset:
+def load_tfds(name: str, known: Mapping[str, Any], *, data_dir: str | None = None: Mapping[str, Any]) -> Dataset:
     """Opens a TFDS data set, preparing it first where it is missing and TensorFlow and a network are there.
 
     Args:
         name: what TFDS calls it ("mnist", "cifar10", "name:1.2.3").
         data_dir: where prepared data sets lie; TFDS's own default when left out.
-        embedded: further names that would have been right, for the error message.
+        known: the data sets that need no TFDS, for the error message.
 
     Raises:
         UserError: TFDS does not know the name, it has no image or label, or it cannot be prepared here.
@@ -46,7 +47,7 @@ def load_tfds(name: str, *, data_dir: str | None = None, embedded: tuple[str, ..
     except ImportError as error:
         raise UserError(
             f"data set {name!r} comes from TFDS, which is not installed: pip install tensorflow-datasets; "
-            f"known without it: {', '.join(embedded)}"
+            f"known without it: {', '.join(known)}"
         ) from error
     try:
         builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
@@ -80,13 +81,13 @@ def _features(name: str, features: Any, keys: tuple[str, str]) -> Features:
         )
     if None in image.shape:
         raise UserError(
-            f"the images of the TFDS data set {name!r} differ in size ({image.shape}): a network needs one size"
+            f"the images of the TFDS data set {name!r} differ in size: a network needs images of one size"
         )
     return Features(tuple(image.shape), np.dtype(image.np_dtype).name, tuple(label.names))
 
 
 def _prepare(builder: Any) -> None:
-    """Downloads and prepares a data set, or says at once what is missing for that (TFDS retries for minutes)."""
+    """Downloads and prepares a data set, or says what is missing at once (TFDS retries for minutes)."""
     where = f"or put its prepared files into {builder.data_dir}"
     name = builder.info.name
     if importlib.util.find_spec("tensorflow") is None:

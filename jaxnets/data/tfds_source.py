@@ -31,7 +31,7 @@ class TFDSSource:
         return {"x": record[self.keys[0]], "y": np.int32(record[self.keys[1]])}
 
 
-def load_tfds(name: str, known: Mapping[str, Any], *, data_dir: str | None = None: Mapping[str, Any]) -> Dataset:
+def load_tfds(name: str, known: Mapping[str, Any], *, data_dir: str | None = None) -> Dataset:
     """Opens a TFDS data set, preparing it first where it is missing and TensorFlow and a network are there.
 
     Args:
@@ -52,9 +52,8 @@ def load_tfds(name: str, known: Mapping[str, Any], *, data_dir: str | None = Non
     try:
         builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
     except tfds.core.DatasetNotFoundError:
-        return lookup(
-            {}, name, "data set", also=(*embedded, *tfds.list_builders(with_community_datasets=False))
-        )
+        names = tfds.list_builders(with_community_datasets=False)
+        return lookup(known, name, "data set", names, f"the {len(names):,} of TFDS (tensorflow.org/datasets)")
     if not builder.info.splits:
         _prepare(builder)
     keys = builder.info.supervised_keys

@@ -86,10 +86,10 @@ class Checkpoints:
         wanted = _shapes(tree)
         for path in sorted(saved.keys() | wanted.keys()):
             if saved.get(path) != wanted.get(path):
+                there, here = saved.get(path, "missing"), wanted.get(path, "missing")
                 raise UserError(
-                    f"the checkpoint {self._folder} is of another network or optimizer: {path} is "
-                    f"{saved.get(path, 'missing')} there and {wanted.get(path, 'missing')} here; ask for what "
-                    "it was made with, or use another workdir"
+                    f"the checkpoint {self._folder} is of another network or optimizer: {path} is {there} "
+                    f"there and {here} here; ask for what it was made with, or use another workdir"
                 )
 
     @contextmanager

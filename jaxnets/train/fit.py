@@ -101,7 +101,8 @@ def _train_epoch(
     step: Callable[..., Any], state: TrainState, train: Batches, epoch: int, progress: Progress
 ) -> tuple[TrainState, dict[str, Any]]:
     """Runs one epoch; the sums stay on the device, so that the host runs ahead of it."""
-    start, sums = time.perf_counter(), {}
+    start = time.perf_counter()
+    sums: dict[str, jax.Array] = {}
     for batch in train.epoch(epoch):
         sums = sums or _zeros(step, state, batch)
         state, sums = step(state, sums, batch)

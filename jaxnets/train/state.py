@@ -65,14 +65,13 @@ def make_state(
 
 
 def check_input(model: linen.Module, input_shape: tuple[int, ...]) -> None:
-    """Raises UserError when the model cannot take one example of this shape (nothing is computed)."""
+    """Raises UserError when the model cannot take one example of this shape; nothing is computed."""
     try:
         jax.eval_shape(
             model.init, jax.random.PRNGKey(0), jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
         )
     except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
         raise UserError(
-            f"the model {type(model).__name__} does not take inputs of shape {input_shape} ({reason}): "
-            "choose another model or another data set"
+            f"{type(model).__name__} does not take examples of shape {input_shape}: {reason}"
         ) from error

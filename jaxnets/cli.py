@@ -5,13 +5,15 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from jaxnets import commandline
 from jaxnets.errors import UserError, lookup
 
 if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
-    Name, Workdir, Files = str, Path, list[Path]
+    Name: TypeAlias = str
+    Workdir: TypeAlias = Path
+    Files: TypeAlias = list[Path]
 else:
     from tyro.conf import Positional, arg
 

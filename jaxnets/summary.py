@@ -27,7 +27,7 @@ class LayerRow:
     type: str
     output_shapes: list[Shape]
     variables: dict[Path, jax.ShapeDtypeStruct] = dataclasses.field(default_factory=dict)
-    """What the layer owns, by full path, e.g. ("params", "conv1", "kernel") or ("batch_stats", "bn1", "mean")."""
+    """What the layer owns, by full path: ("params", "conv1", "kernel"), ("batch_stats", "bn1", "mean")."""
     multiply_adds: int = 0
     """For one example, all calls of the layer together; elementwise work and pooling count nothing."""
 

@@ -1,5 +1,32 @@
-"""The one exception for what a user can put right; the command line shows it as one line and exits with 2."""
+"""The one exception for what a user can put right."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class UserError(ValueError):
-    """What was asked for is wrong: its message is one sentence that says what, where and what would be right."""
+    """What was asked for is wrong; the message is one sentence: what, where and what would be right."""
+
+
+def lookup(table: Mapping[str, T], name: str, what: str, elsewhere: Iterable[str] = (), where: str = "") -> T:
+    """Returns `table[name]`.
+
+    Args:
+        table: what is known, by name.
+        name: the name asked for.
+        what: what the table holds, in words ("model", "optimizer").
+        elsewhere: further names that would have been right, too many to list: only the closest is named.
+        where: what those further names are, in words.
+
+    Raises:
+        UserError: the name is unknown; the message lists the known ones and the closest.
+    """
+    if name in table:
+        return table[name]
+    close = difflib.get_close_matches(name, [*table, *elsewhere], n=1)
+    hint = f" (did you mean {close[0]}?)" if close else ""
+    more = f" and {where}" if where else ""
+    raise UserError(f"unknown {what} {name!r}{hint}; known: {', '.join(table)}{more}")

@@ -19,7 +19,7 @@ else:
 
     Name = Annotated[Positional[str], arg(metavar="NAME")]
     Workdir = Annotated[Positional[Path], arg(metavar="WORKDIR")]
-    Files = Annotated[Positional[list[Path]], arg(metavar="FILE")]
+    Files = Annotated[Positional[list[Path]], arg(metavar="FILE ...")]
 
 
 def models() -> None:

@@ -4,6 +4,7 @@ A model calls ``BatchNorm(...)(x, train)`` and knows nothing of padded batches o
 step says so with the context managers `batch_mask` and `frozen_batch_norm`.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -34,7 +35,7 @@ def batch_statistics(
             average = lambda v: lax.pmean(jnp.mean(v, axes), axis_name)  # noqa: E731
     else:
         weight = mask.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
-        count = jnp.sum(weight) * (x[0].size // x.shape[-1])
+        count = jnp.sum(weight) * math.prod(x.shape[1:-1])
         add = (lambda v: v) if axis_name is None else (lambda v: lax.psum(v, axis_name))
         count = jnp.maximum(add(count), 1)  # a batch of padding alone must not divide by zero
         average = lambda v: add(jnp.sum(v * weight, axes)) / count  # noqa: E731

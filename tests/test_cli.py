@@ -1,0 +1,138 @@
+"""python -m jaxnets: what it prints, and its exit codes."""
+
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.train import main as train
+from jaxnets import cli, commandline, data
+from jaxnets.data.images import ink_of
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("runs") / "mlp-digits"
+    train(model="mlp", epochs=8, workdir=workdir)
+    return workdir
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Calls the command line with these arguments; returns (exit code, stdout, stderr)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["jaxnets", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_models_lists_every_model_with_its_parameters(run):
+    code, out, _ = run("models")
+    assert code == 0
+    assert re.search(r"^lenet5 +28 x 28 x 1 +61,706 parameters$", out, re.M)
+    assert re.search(r"^lenet5_sigmoid +32 x 32 x 3 +62,006 parameters$", out, re.M)
+
+
+def test_summary_prints_a_table_and_json(run):
+    code, out, _ = run("summary", "lenet5")
+    assert code == 0
+    assert "Total params: 61,706" in out
+    code, out, _ = run("summary", "mlp", "--json")
+    found = json.loads(out)
+    assert (found["parameters"], found["non_trainable_parameters"]) == (101_770, 0)
+    _, out, _ = run("summary", "lenet5", "--classes", "3", "--json")
+    assert json.loads(out)["parameters"] == 61_706 - 7 * 85
+
+
+def test_predict_says_the_right_digits_in_either_ink(run, workdir, tmp_path):
+    """Held-out digits, as saved and as dark drawings on light paper, four times as large."""
+    held_out = data.load("digits").test
+    right = 0
+    for index in range(20):
+        image = held_out.x[index, ..., 0]
+        paper = Image.fromarray(255 - image).resize((112, 112))
+        assert ink_of(np.asarray(paper)[..., None]) == "dark"
+        for name, picture in (("light.png", Image.fromarray(image)), ("dark.jpg", paper)):
+            picture.save(tmp_path / name)
+        code, out, _ = run("predict", workdir, tmp_path / "light.png", tmp_path / "dark.jpg", "--json")
+        assert code == 0
+        right += sum(answer["guesses"][0]["label"] == str(held_out.y[index]) for answer in json.loads(out))
+    assert right >= 36
+
+
+def test_predict_prints_label_probability_and_two_more_guesses(run, workdir):
+    code, out, _ = run("predict", workdir, workdir / "example.png")
+    label = data.load("digits").test.y[0]
+    assert code == 0
+    assert re.fullmatch(
+        rf"\S+example\.png: {label} \((0\.\d{{3}}|1\.000)\), then \d \(\S+\), \d \(\S+\)\n", out
+    )
+
+
+def test_predict_goes_on_after_an_unreadable_file_and_exits_with_2(run, workdir, tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+    code, out, err = run(
+        "predict", workdir, tmp_path / "text.png", workdir / "example.png", tmp_path / "none.png"
+    )
+    assert code == 2
+    assert out.count("\n") == 1
+    assert "example.png" in out
+    assert [line.split(": ")[0] for line in err.splitlines()] == ["error", "error"]
+    assert "text.png: not an image" in err
+    assert "none.png: there is no such file" in err
+
+
+def test_evaluate_measures_what_training_measured(run, workdir):
+    _, out, _ = run("evaluate", workdir, "--json")
+    found = json.loads(out)
+    last = json.loads((workdir / "metrics.jsonl").read_text().splitlines()[-1])
+    assert found["accuracy"] == last["val_accuracy"]
+    assert found["loss"] == pytest.approx(last["val_loss"], rel=1e-5)
+    assert found["examples"] == 359
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["summary", "lenet"], "unknown model 'lenet' (did you mean lenet5?)"),
+        (["evaluate", "nowhere"], "nowhere is not the folder of a run: it has no config.json"),
+        (["predict", "nowhere", "x.png"], "nowhere is not the folder of a run"),
+        (["predict", "nowhere"], "no image given"),
+        (["predict"], "WORKDIR"),
+        (["summary", "mlp", "--classes", "x"], "--classes"),
+        (["summarise"], "Unrecognized options: summarise"),
+    ],
+)
+def test_what_is_wrong_is_one_line_and_exit_code_2(run, arguments, message):
+    code, out, err = run(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("error: ")
+    assert message in err
+
+
+def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
+    def broken():
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(sys, "argv", ["x"])
+    with pytest.raises(KeyError):
+        commandline.run(broken)
+
+
+def test_the_module_runs():
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxnets", "--help"], capture_output=True, text=True, check=True
+    )
+    assert all(command in done.stdout for command in cli.COMMANDS)

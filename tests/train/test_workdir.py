@@ -1,0 +1,43 @@
+"""A run's folder belongs to one run, and refuses others without changing."""
+
+import pytest
+
+from jaxnets.errors import UserError
+from jaxnets.train import claim, read_config
+
+CONFIG = {"model": "lenet5", "dataset": "digits", "seed": 0, "epochs": 3, "input": {"shape": (28, 28, 1)}}
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_same_run_may_ask_for_more_epochs(tmp_path):
+    claim(tmp_path / "run", CONFIG)
+    claim(tmp_path / "run", CONFIG | {"epochs": 9})
+    assert read_config(tmp_path / "run")["epochs"] == 9
+    assert read_config(tmp_path / "run")["input"]["shape"] == [28, 28, 1]
+
+
+@pytest.mark.parametrize("key, value", [("model", "mlp"), ("dataset", "mnist"), ("seed", 1)])
+def test_another_run_is_refused_and_nothing_changes(tmp_path, key, value):
+    claim(tmp_path, CONFIG)
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=f"holds a run with {key} {CONFIG[key]!r}, not {value!r}"):
+        claim(tmp_path, CONFIG | {key: value})
+    assert contents(tmp_path) == before
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(UserError, match="is not the folder of a run"):
+        claim(tmp_path, CONFIG)
+    assert list(contents(tmp_path)) == ["thesis.tex"]
+
+
+def test_a_folder_without_or_with_a_broken_config_says_so(tmp_path):
+    with pytest.raises(UserError, match=r"has no config\.json"):
+        read_config(tmp_path)
+    (tmp_path / "config.json").write_text('{"model": ')
+    with pytest.raises(UserError, match="cannot be read as JSON"):
+        read_config(tmp_path)

@@ -1,9 +1,8 @@
-"""The one exception for what a user can put right, and how a command shows it: one line and exit code 2."""
+"""The one exception for what a user can put right."""
 
 import difflib
-import sys
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -31,12 +30,3 @@ def lookup(table: Mapping[str, T], name: str, what: str, elsewhere: Iterable[str
     hint = f" (did you mean {close[0]}?)" if close else ""
     more = f" and {where}" if where else ""
     raise UserError(f"unknown {what} {name!r}{hint}; known: {', '.join(table)}{more}")
-
-
-def exit_with(command: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Calls `command`; a `UserError` becomes one line on stderr and exit code 2."""
-    try:
-        return command(*args, **kwargs)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

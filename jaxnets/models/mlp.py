@@ -20,17 +20,20 @@ class MLP(linen.Module):
     widths: tuple[int, ...] = (128,)
     num_classes: int = 10
     activation: Callable[[jax.Array], jax.Array] = linen.relu
+    kernel_init: str | nn.Initializer = "glorot_uniform"
+    bias_init: str | nn.Initializer = "zeros"
     dtype: Any = None
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
         """Logits (batch, num_classes), or the last hidden layer when ``features``."""
+        dense = partial(nn.Dense, kernel_init=self.kernel_init, bias_init=self.bias_init, dtype=self.dtype)
         x = x.reshape(x.shape[0], -1)
         for number, width in enumerate(self.widths, start=1):
-            x = self.activation(nn.Dense(width, dtype=self.dtype, name=f"dense{number}")(x))
+            x = self.activation(dense(width, name=f"dense{number}")(x))
         if features:
             return x
-        return nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
+        return dense(self.num_classes, name="head")(x)
 
 
 Perceptron = partial(MLP, widths=(), num_classes=3)

@@ -10,6 +10,7 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from jaxnets.errors import UserError
+from jaxnets.nn.bias import add_bias, optional_bias
 from jaxnets.nn.initializers import Initializer, get_initializer
 
 Padding = str | Sequence[tuple[int, int]]
@@ -21,7 +22,7 @@ def pair(size: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def padding_of(padding: Padding) -> Padding:
-    """ "valid", "same" or ((top, bottom), (left, right)) in the form XLA takes."""
+    """Keras's "valid" or "same", or explicit ((top, bottom), (left, right)), in the form XLA takes."""
     if not isinstance(padding, str):
         return padding
     if padding.lower() not in ("valid", "same"):
@@ -81,9 +82,79 @@ class Conv(linen.Module):
         """Correlate x with the kernel and add the bias."""
         shape = (*pair(self.kernel_size), x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
-        bias = None
-        if self.use_bias:
-            bias = self.param("bias", get_initializer(self.bias_init), (self.features,), jnp.float32)
+        bias = optional_bias(self, self.features)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = correlate(x, kernel, self.strides, self.padding, self.groups)
-        return y if bias is None else y + bias.reshape(1, 1, 1, -1)
+        return add_bias(correlate(x, kernel, self.strides, self.padding, self.groups), bias)
+
+
+def depthwise_correlate(
+    x: jax.Array, kernel: jax.Array, strides: int | tuple[int, int] = 1, padding: Padding = "valid"
+) -> jax.Array:
+    """Correlate every channel on its own, with M kernels each.
+
+    Args:
+      x: images, (batch, height, width, C).
+      kernel: (kernel height, kernel width, C, M), Keras's layout.
+      strides: one number, or (vertical, horizontal); unlike TensorFlow's they may differ.
+      padding: as in `correlate`.
+
+    Returns:
+      (batch, new height, new width, C*M); channel ``c*M + m`` is channel c under its kernel m.
+    """
+    height, width, channels, multiplier = kernel.shape
+    kernel = kernel.reshape(height, width, 1, channels * multiplier)
+    return correlate(x, kernel, strides, padding, groups=channels)
+
+
+class DepthwiseConv(linen.Module):
+    """`depthwise_correlate` with a trainable kernel (H, W, C, multiplier) and bias (C*multiplier,)."""
+
+    kernel_size: int | tuple[int, int]
+    strides: int | tuple[int, int] = 1
+    padding: Padding = "valid"
+    multiplier: int = 1
+    use_bias: bool = True
+    kernel_init: str | Initializer = "glorot_uniform"
+    bias_init: str | Initializer = "zeros"
+    dtype: Any = None
+
+    @linen.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(batch, height, width, C) -> (batch, height', width', C*multiplier)."""
+        shape = (*pair(self.kernel_size), x.shape[-1], self.multiplier)
+        kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
+        bias = optional_bias(self, x.shape[-1] * self.multiplier)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return add_bias(depthwise_correlate(x, kernel, self.strides, self.padding), bias)
+
+
+class SeparableConv(linen.Module):
+    """A depthwise convolution, then a 1x1 convolution that mixes its channels; Keras's SeparableConv2D.
+
+    Params ``depthwise_kernel`` (H, W, C, multiplier), ``pointwise_kernel`` (1, 1, C*multiplier, features)
+    and ``bias`` (features,).
+    """
+
+    features: int
+    kernel_size: int | tuple[int, int]
+    strides: int | tuple[int, int] = 1
+    padding: Padding = "valid"
+    multiplier: int = 1
+    use_bias: bool = True
+    kernel_init: str | Initializer = "glorot_uniform"
+    bias_init: str | Initializer = "zeros"
+    dtype: Any = None
+
+    @linen.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(batch, height, width, C) -> (batch, height', width', features)."""
+        init = get_initializer(self.kernel_init)
+        channels = x.shape[-1]
+        depthwise_shape = (*pair(self.kernel_size), channels, self.multiplier)
+        depthwise = self.param("depthwise_kernel", init, depthwise_shape, jnp.float32)
+        pointwise_shape = (1, 1, channels * self.multiplier, self.features)
+        pointwise = self.param("pointwise_kernel", init, pointwise_shape, jnp.float32)
+        bias = optional_bias(self, self.features)
+        x, depthwise, pointwise, bias = promote_dtype(x, depthwise, pointwise, bias, dtype=self.dtype)
+        x = depthwise_correlate(x, depthwise, self.strides, self.padding)
+        return add_bias(correlate(x, pointwise), bias)

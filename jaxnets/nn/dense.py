@@ -7,11 +7,16 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
+from jaxnets.nn.bias import add_bias, optional_bias
 from jaxnets.nn.initializers import Initializer, get_initializer
 
 
 class Dense(linen.Module):
-    """``x @ kernel + bias`` over the last axis: (..., in) -> (..., features); kernel (in, features)."""
+    """``x @ kernel + bias`` over the last axis: (..., in) -> (..., features).
+
+    Params ``kernel`` (in, features) and ``bias`` (features,), float32; the output is in ``dtype``, or in the
+    type that inputs and parameters promote to where ``dtype`` is None.
+    """
 
     features: int
     use_bias: bool = True
@@ -24,9 +29,29 @@ class Dense(linen.Module):
         """Apply the affine map to the last axis of x."""
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
-        bias = None
-        if self.use_bias:
-            bias = self.param("bias", get_initializer(self.bias_init), (self.features,), jnp.float32)
+        bias = optional_bias(self, self.features)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        y = x @ kernel
-        return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
+        return add_bias(x @ kernel, bias)
+
+
+class Embedding(linen.Module):
+    """A trainable vector for each of ``vocabulary`` ids: ids (...) -> vectors (..., features).
+
+    Param ``embedding`` (vocabulary, features), drawn from uniform(-.05, .05). Ids that come as floats are
+    cast to int32, as Keras does; an id outside the vocabulary gives NaN rather than a wrong vector.
+    """
+
+    vocabulary: int
+    features: int
+    embedding_init: str | Initializer = "random_uniform"
+    dtype: Any = None
+
+    @linen.compact
+    def __call__(self, ids: jax.Array) -> jax.Array:
+        """Look the vectors up."""
+        shape = (self.vocabulary, self.features)
+        embedding = self.param("embedding", get_initializer(self.embedding_init), shape, jnp.float32)
+        (embedding,) = promote_dtype(embedding, dtype=self.dtype)
+        if jnp.issubdtype(ids.dtype, jnp.floating):
+            ids = ids.astype(jnp.int32)
+        return jnp.take(embedding, ids, axis=0)

@@ -1,1 +1,23 @@
+"""Training: the state, the pure steps, the loop, checkpoints and a run's folder."""
 
+from jaxnets.train.checkpoint import Checkpoints
+from jaxnets.train.fit import evaluate, fit
+from jaxnets.train.state import TrainState, check_input, make_state
+from jaxnets.train.step import make_eval_step, make_train_step, means, normalise
+from jaxnets.train.workdir import claim, read_config, read_metrics
+
+__all__ = [
+    "Checkpoints",
+    "TrainState",
+    "check_input",
+    "claim",
+    "evaluate",
+    "fit",
+    "make_eval_step",
+    "make_state",
+    "make_train_step",
+    "means",
+    "normalise",
+    "read_config",
+    "read_metrics",
+]

@@ -1,0 +1,84 @@
+"""Train any registered network on any data set: the six steps of the documents, in their order.
+
+    python experiments/train.py --model lenet5 --dataset digits --epochs 15
+
+The defaults train LeNet-5 on the 1,797 digits of scikit-learn, a fixed fifth of them held out.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from jaxnets import commandline, data, optim, plots, runs, train
+from jaxnets.errors import UserError, lookup
+from jaxnets.summary import summarize
+
+
+def main(
+    *,
+    model: str = "lenet5",
+    dataset: str = "digits",
+    epochs: int = 15,
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    optimizer: str = "adam",
+    seed: int = 0,
+    workdir: Path | None = None,
+    data_dir: Path | None = None,
+) -> list[dict[str, Any]]:
+    """Train a network on a data set; the same command again continues from its last checkpoint.
+
+    Args:
+        model: one of `python -m jaxnets models`.
+        dataset: digits, iris, or any name that TFDS knows (mnist, fashion_mnist, cifar10, ...).
+        epochs: passes over the training examples in all, those of an interrupted run included.
+        batch_size: examples in a step.
+        learning_rate: of the optimizer.
+        optimizer: sgd, sgdm, adagrad, rmsprop, adam, ...
+        seed: decides the first parameters, the order of the examples and all other draws.
+        workdir: the run's folder; runs/MODEL-DATASET when left out.
+        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+    """
+    if epochs < 1:
+        raise UserError(f"--epochs {epochs}: it must be at least 1")
+    # 1. data
+    examples = data.load(dataset, data_dir=str(data_dir) if data_dir else None)
+    batches, held_out = data.Batches(examples.train, batch_size, seed), data.Batches(examples.test, 256)
+    # 2. network
+    network = runs.make_model(model, examples.features)
+    # 3. optimizer and loss (the step's default: cross-entropy on logits)
+    descent = lookup(optim.OPTIMIZERS, optimizer, "optimizer")(learning_rate)
+    # 4. fit
+    workdir = workdir or Path("runs") / f"{model}-{dataset}"
+    settings = {
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+    train.claim(workdir, runs.describe(model, examples, data_dir) | settings | {"epochs": epochs})
+    print(f"{len(examples.train):,} examples of {dataset}, {len(examples.test):,} held out; {workdir}")
+    print(summarize(network, examples.features.shape).to_text())
+    _, history = train.fit(
+        train.make_state(network, descent, examples.features.shape, seed),
+        train.make_train_step(network, descent),
+        batches,
+        epochs=epochs,
+        eval_step=train.make_eval_step(network),
+        validation=held_out,
+        workdir=workdir,
+    )
+    # 5. summary
+    last = history[-1]
+    print(f"training: loss {last['loss']:.4f}, accuracy {last['accuracy']:.4f}")
+    print(
+        f"held out: loss {last['val_loss']:.4f}, accuracy {last['val_accuracy']:.4f}, epoch {last['epoch']}"
+    )
+    # 6. pictures
+    plots.curves(history, workdir / "curves.png")
+    print(f"curves, metrics and checkpoints are in {workdir}; try next")
+    print(f"  python -m jaxnets {runs.illustrate(workdir, examples)}")
+    return history
+
+
+if __name__ == "__main__":
+    commandline.run(main)

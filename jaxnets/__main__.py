@@ -1,0 +1,5 @@
+"""python -m jaxnets: the command line."""
+
+from jaxnets.cli import main
+
+main()

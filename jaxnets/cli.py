@@ -1,0 +1,147 @@
+"""The command line: python -m jaxnets models | summary | predict | evaluate."""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+from jaxnets import commandline
+from jaxnets.errors import UserError, lookup
+
+if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
+    Name: TypeAlias = str
+    Workdir: TypeAlias = Path
+    Files: TypeAlias = list[Path]
+else:
+    from tyro.conf import Positional, arg
+
+    Name = Annotated[Positional[str], arg(metavar="NAME")]
+    Workdir = Annotated[Positional[Path], arg(metavar="WORKDIR")]
+    Files = Annotated[Positional[list[Path]], arg(metavar="FILE")]
+
+
+def models() -> None:
+    """List the networks, with the input each is documented for and its number of parameters."""
+    from jaxnets.models import INPUT_SHAPES, MODELS
+    from jaxnets.summary import summarize
+
+    for name, model in MODELS.items():
+        shape = INPUT_SHAPES[name]
+        size, count = " x ".join(map(str, shape)), summarize(model(), shape).parameters
+        print(f"{name:24} {size:15} {count:>12,} parameters")
+
+
+def summary(name: Name, /, *, classes: int | None = None, json: bool = False) -> None:
+    """Show the layers of a network: output shapes, parameters (trainable or not) and multiply-adds.
+
+    Args:
+        name: one of `python -m jaxnets models`.
+        classes: how many classes it tells apart; the documented number when left out.
+        json: print one JSON object instead of a table.
+    """
+    from jaxnets.models import INPUT_SHAPES, MODELS
+    from jaxnets.summary import summarize
+
+    make = lookup(MODELS, name, "model")
+    found = summarize(make() if classes is None else make(num_classes=classes), INPUT_SHAPES[name])
+    print(_json(found.to_json()) if json else found.to_text())
+
+
+def predict(
+    workdir: Workdir,
+    files: Files,
+    /,
+    *,
+    ink: Literal["auto", "dark", "light"] = "auto",
+    threshold: int | None = None,
+    json: bool = False,
+) -> None:
+    """Say what a trained network sees in image files: the label, its probability and the next two guesses.
+
+    Args:
+        workdir: the run's folder.
+        files: images of any size and mode, PNG or JPEG.
+        ink: of the drawings: dark on light paper, light on dark, or judged by looking at each image.
+        threshold: dark ink is what is darker than this (0 to 255); by itself 200, or less on dim photographs.
+        json: print one JSON list instead of a line an image.
+    """
+    import numpy as np
+
+    from jaxnets.data.images import read_image
+    from jaxnets.runs import load_run
+
+    if not files:
+        raise UserError("no image given: name one or more PNG or JPEG files after the workdir")
+    run = load_run(workdir)
+    if len(run.features.shape) != 3:
+        raise UserError(
+            f"{workdir} learned {run.config['dataset']}, whose examples are not images: use evaluate"
+        )
+    images, readable = [], []
+    for file in files:
+        try:
+            forced = None if ink == "auto" else ink
+            wanted = run.config["input"].get("ink")
+            images.append(
+                read_image(file, run.features.shape, wanted=wanted, ink=forced, threshold=threshold)
+            )
+            readable.append(file)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+    found = []
+    for file, probabilities in zip(
+        readable, run.probabilities(np.stack(images)) if images else [], strict=True
+    ):
+        best = np.argsort(probabilities)[::-1][:3]
+        guesses = [{"label": run.features.classes[i], "probability": float(probabilities[i])} for i in best]
+        found.append({"file": str(file), "guesses": guesses})
+        if not json:
+            first, *rest = [f"{guess['label']} ({guess['probability']:.3f})" for guess in guesses]
+            print(f"{file}: {first}" + (f", then {', '.join(rest)}" if rest else ""))
+    if json:
+        print(_json(found))
+    if len(readable) < len(files):
+        sys.exit(2)
+
+
+def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) -> None:
+    """Measure loss and accuracy of a trained network on the held-out examples of its data set.
+
+    Args:
+        workdir: the run's folder.
+        batch_size: examples at a time; it does not change the result.
+        json: print one JSON object instead of a line.
+    """
+    import jax
+
+    from jaxnets import data, train
+    from jaxnets.runs import load_run
+
+    run = load_run(workdir)
+    held_out = data.load(run.config["dataset"], data_dir=run.config.get("data_dir")).test
+    step = jax.jit(train.make_eval_step(run.model))
+    found = train.evaluate(step, run.variables, data.Batches(held_out, batch_size))
+    if json:
+        print(_json({**found, "examples": len(held_out)}))
+    else:
+        loss, accuracy = found["loss"], found["accuracy"]
+        print(f"loss {loss:.4f}, accuracy {accuracy:.4f} on {len(held_out):,} held-out examples")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "models": models,
+    "summary": summary,
+    "predict": predict,
+    "evaluate": evaluate,
+}
+
+
+def main() -> None:
+    """Runs the command that the arguments name."""
+    commandline.run(COMMANDS, prog="jaxnets")

@@ -1,0 +1,64 @@
+"""A command line from a function's signature (tyro), with jaxnets' exit codes.
+
+0 done; 2 what was asked for is wrong, in one line on stderr; 1 a defect of ours, with its traceback.
+"""
+
+import contextlib
+import functools
+import io
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from jaxnets.errors import UserError
+
+
+def run(command: Callable[..., Any] | dict[str, Callable[..., Any]], prog: str | None = None) -> Any:
+    """Calls `command`, or the one of several that the first argument names, with the rest of the line.
+
+    Args:
+        command: a function whose parameters become the options, or such functions by name.
+        prog: the program's name in the help; the script's when left out.
+    """
+    try:
+        import tyro
+    except ImportError:
+        _stop("the command line needs tyro: pip install tyro")
+    config = (tyro.conf.FlagCreatePairsOff,)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):  # tyro draws boxes around what is wrong; one line is enough
+            if callable(command):
+                call = tyro.cli(_later(command), prog=prog, config=config)
+            else:
+                later = {name: _later(function) for name, function in command.items()}
+                call = tyro.extras.subcommand_cli_from_dict(later, prog=prog, config=config)
+    except SystemExit as stop:
+        if stop.code:
+            _stop(_one_line(said.getvalue()))
+        raise
+    try:
+        return call()
+    except UserError as error:
+        _stop(str(error))
+
+
+def _later(function: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
+    """The same signature, but the call only binds the arguments: parsing and running stay apart."""
+
+    @functools.wraps(function)
+    def bind(*args: Any, **kwargs: Any) -> Callable[[], Any]:
+        return functools.partial(function, *args, **kwargs)
+
+    return bind
+
+
+def _one_line(box: str) -> str:
+    lines = [line.strip("╭╮╰╯│─ ") for line in box.splitlines()[1:]]
+    rule = next((number for number, line in enumerate(lines) if not line), len(lines))
+    return " ".join(lines[:rule]) + "; see --help"
+
+
+def _stop(message: str) -> Any:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,96 @@
+"""Image files as a network saw its training images: size, channels, light ink on dark or the reverse.
+
+The application of chapter 4 (B9): resize to 28x28, grey, everything darker than 200 becomes white ink and the
+rest black. That is right for dark ink on light paper and for networks that learned white digits on black, so
+which of the two an image has is looked up in the image itself, unless it is told.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from jaxnets.errors import UserError
+
+Ink = Literal["dark", "light"]
+
+THRESHOLD = 200  # the document's: darker is ink
+
+
+def ink_of(image: np.ndarray) -> Ink:
+    """Returns whether the ink of uint8 images (..., H, W, 1) is dark or light, judged by their borders.
+
+    Example:
+        >>> paper = np.full((28, 28, 1), 230, np.uint8)
+        >>> paper[8:20, 13:15] = 40
+        >>> ink_of(paper), ink_of(255 - paper)
+        ('dark', 'light')
+    """
+    low, high = int(image.min()), int(image.max())
+    return "dark" if _border_level(image) * 2 > low + high else "light"
+
+
+def _border_level(image: np.ndarray) -> float:
+    grey = image[..., 0]
+    border = (grey[..., 0, :], grey[..., -1, :], grey[..., :, 0], grey[..., :, -1])
+    return float(np.median(np.concatenate([side.ravel() for side in border])))
+
+
+def white_ink(image: np.ndarray, threshold: int | None = None) -> np.ndarray:
+    """Returns dark ink on light paper as white ink (255) on black (0).
+
+    Args:
+        image: uint8 (H, W, 1).
+        threshold: darker than this is ink. Left out, it is the document's 200 where the paper is brighter
+            than that, and else, as photographs are, halfway between the paper and the darkest ink.
+    """
+    if threshold is None:
+        paper = _border_level(image)
+        threshold = THRESHOLD if paper > THRESHOLD else round((paper + int(image.min())) / 2)
+    return np.where(image < threshold, 255, 0).astype(np.uint8)
+
+
+def read_image(
+    path: Path,
+    shape: tuple[int, ...],
+    *,
+    wanted: Ink | None = None,
+    ink: Ink | None = None,
+    threshold: int | None = None,
+) -> np.ndarray:
+    """Reads an image file of any size and mode for a network.
+
+    Args:
+        path: a file that Pillow can read (PNG, JPEG, ...); its EXIF rotation is applied, and what is
+            transparent becomes white paper.
+        shape: (H, W, C) that the network takes, C 1 or 3; scaled with Lanczos's filter as in the document.
+        wanted: the ink of the network's training images, None where ink means nothing.
+        ink: of this image; judged by its border when left out.
+        threshold: see `white_ink`.
+
+    Returns:
+        uint8 (H, W, C).
+
+    Raises:
+        UserError: there is no such file, or it is not an image or cut off.
+    """
+    from PIL import Image, ImageOps
+
+    height, width, channels = shape
+    try:
+        with Image.open(path) as file:
+            opened: Image.Image = ImageOps.exif_transpose(file)
+            if opened.mode in ("RGBA", "LA", "PA") or "transparency" in opened.info:
+                opened = opened.convert("RGBA")
+                opened = Image.alpha_composite(Image.new("RGBA", opened.size, "white"), opened)
+            if opened.mode.startswith("I"):  # 16 bits of grey
+                opened = Image.fromarray((np.asarray(opened).clip(0, 65535) // 257).astype(np.uint8))
+            grey = opened.convert("L" if channels == 1 else "RGB")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: not an image that can be read ({error}); PNG and JPEG can") from error
+    image = np.asarray(grey.resize((width, height), Image.Resampling.LANCZOS)).reshape(shape)
+    if wanted is None or (ink or ink_of(image)) == wanted:
+        return image
+    return white_ink(image, threshold) if wanted == "light" else 255 - image

@@ -1,0 +1,53 @@
+"""New heads on any backbone, for transfer learning (F5) and for classification with localisation (F6).
+
+The backbone is a model of this package; only its features are used, so its own head has no parameters here.
+Its weights lie under ``backbone`` in the variables, where a pretrained tree can be put in.
+"""
+
+from typing import Any
+
+import jax
+from flax import linen
+
+from jaxnets import nn
+
+
+class Classifier(linen.Module):
+    """Backbone features, then ``num_classes`` logits; F5 is Xception with 5 classes.
+
+    Example:
+      >>> model = Classifier(backbone=Xception(), num_classes=5)
+    """
+
+    backbone: linen.Module
+    num_classes: int = 5
+    dtype: Any = None
+
+    @linen.compact
+    def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
+        """Logits (batch, num_classes) of what the backbone takes, or the backbone's features."""
+        x = self.backbone(x, train=train, features=True)
+        if features:
+            return x
+        return nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
+
+
+class Localizer(linen.Module):
+    """Backbone features, then two heads: class logits and a box of four numbers (F6)."""
+
+    backbone: linen.Module
+    num_classes: int = 5
+    dtype: Any = None
+
+    @linen.compact
+    def __call__(
+        self, x: jax.Array, train: bool = False, features: bool = False
+    ) -> jax.Array | dict[str, jax.Array]:
+        """``{"class": logits (batch, num_classes), "box": (batch, 4)}``, or the backbone's features."""
+        x = self.backbone(x, train=train, features=True)
+        if features:
+            return x
+        return {
+            "class": nn.Dense(self.num_classes, dtype=self.dtype, name="class_head")(x),
+            "box": nn.Dense(4, dtype=self.dtype, name="box_head")(x),
+        }

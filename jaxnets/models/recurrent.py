@@ -1,0 +1,51 @@
+"""Recurrent classifiers and regressors over sequences: letters (D2-D5), stock prices (D6)."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+from flax import linen
+
+from jaxnets import nn
+
+
+class RecurrentNet(linen.Module):
+    """Perhaps an Embedding, then recurrent layers with dropout, then a dense head on the last output.
+
+    Input (batch, time, channels), or ids (batch, time) where ``vocabulary`` is given.
+
+    Attributes:
+      units: width of each recurrent layer; all but the last hand on their whole sequence.
+      layer: `nn.SimpleRNN`, `nn.LSTM` or `nn.GRU`, or one of these with options set by ``partial``.
+      num_classes: width of the head; 1 for a regressor.
+      vocabulary: number of ids of the Embedding; None: the input is one-hot or real-valued already.
+      embedding: width of the Embedding.
+      dropout: after every recurrent layer.
+      dtype: type of the arithmetic.
+    """
+
+    units: tuple[int, ...] = (3,)
+    layer: Callable[..., linen.Module] = nn.SimpleRNN
+    num_classes: int = 5
+    vocabulary: int | None = None
+    embedding: int = 2
+    dropout: float = 0.0
+    dtype: Any = None
+
+    @linen.compact
+    def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
+        """Logits or values (batch, num_classes), or the last recurrent output when ``features``."""
+        if self.vocabulary is not None:
+            x = nn.Embedding(self.vocabulary, self.embedding, dtype=self.dtype, name="embedding")(x)
+        for number, units in enumerate(self.units, start=1):
+            sequences = number < len(self.units)
+            x = self.layer(units, return_sequences=sequences, dtype=self.dtype, name=f"rnn{number}")(x)
+            x = nn.Dropout(self.dropout)(x, train)
+        if features:
+            return x
+        return nn.Dense(self.num_classes, dtype=self.dtype, name="head")(x)
+
+
+# 60 opening prices to the next one.
+StockRNN = partial(RecurrentNet, units=(80, 100), dropout=0.2, num_classes=1)

@@ -1,0 +1,62 @@
+"""VGG (Simonyan and Zisserman 2015): groups of padded 3x3 convolutions, two wide layers, a head."""
+
+from functools import partial
+from typing import Any
+
+import jax
+from flax import linen
+
+from jaxnets import nn
+
+
+class VGG(linen.Module):
+    """One class for the CIFAR-10 network of C4 (its defaults) and for the ImageNet networks of Keras.
+
+    Layers are named as in keras.applications: ``block1_conv1`` ..., ``fc1``, ``fc2``, ``predictions``; the
+    batch normalisations of C4 ``block1_bn1`` ....
+
+    Attributes:
+      convs: how many convolutions each of the five groups (64, 128, 256, 512, 512 channels) has.
+      width: units of each of the two hidden layers.
+      batch_norm: whether BN stands between a convolution and its ReLU.
+      dropout: after every group and every hidden layer.
+      pool_padding: "same", or "valid" as keras.applications has it (they differ at odd sizes).
+      num_classes: width of the head.
+      axis_name: for BN, see `nn.BatchNorm`.
+      dtype: type of the arithmetic.
+    """
+
+    convs: tuple[int, ...] = (2, 2, 3, 3, 3)
+    width: int = 512
+    batch_norm: bool = True
+    dropout: float = 0.2
+    pool_padding: str = "same"
+    num_classes: int = 10
+    axis_name: str | None = None
+    dtype: Any = None
+
+    @linen.compact
+    def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
+        """Logits (batch, num_classes) of images (batch, height, width, c), or ``width`` features."""
+        channels = (64, 128, 256, 512, 512)
+        for group, (width, count) in enumerate(zip(channels, self.convs, strict=True), start=1):
+            for number in range(1, count + 1):
+                name = f"block{group}_conv{number}"
+                x = nn.Conv(width, 3, padding="same", dtype=self.dtype, name=name)(x)
+                if self.batch_norm:
+                    x = nn.BatchNorm(axis_name=self.axis_name, name=f"block{group}_bn{number}")(x, train)
+                x = linen.relu(x)
+            x = nn.max_pool(x, 2, padding=self.pool_padding)
+            x = nn.Dropout(self.dropout)(x, train)
+        x = x.reshape(x.shape[0], -1)
+        for number in (1, 2):
+            x = linen.relu(nn.Dense(self.width, dtype=self.dtype, name=f"fc{number}")(x))
+            x = nn.Dropout(self.dropout)(x, train)
+        if features:
+            return x
+        return nn.Dense(self.num_classes, dtype=self.dtype, name="predictions")(x)
+
+
+ImageNetVGG = partial(VGG, width=4096, batch_norm=False, dropout=0.0, pool_padding="valid", num_classes=1000)
+VGG16 = partial(ImageNetVGG, convs=(2, 2, 3, 3, 3))
+VGG19 = partial(ImageNetVGG, convs=(2, 2, 4, 4, 4))

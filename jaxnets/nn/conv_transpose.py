@@ -1,0 +1,91 @@
+"""Transposed convolution, which enlarges an image: the gradient of a correlation with respect to its input.
+
+F8 shows it twice: as the library computes it and as zeros put between the pixels, then a plain correlation.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from flax.linen.dtypes import promote_dtype
+from jax import lax
+
+from jaxnets.nn.bias import add_bias, optional_bias
+from jaxnets.nn.conv import correlate, padding_of, pair
+from jaxnets.nn.initializers import Initializer, get_initializer
+
+
+def conv_transpose(
+    x: jax.Array, kernel: jax.Array, strides: int | tuple[int, int] = 1, padding: str = "valid"
+) -> jax.Array:
+    """Transposed convolution as the library does it.
+
+    Args:
+      x: images, (batch, height, width, in).
+      kernel: (kernel height, kernel width, out, in), Keras's layout.
+      strides: how far neighbouring pixels of x lie apart in the output.
+      padding: "valid" for height' = height*stride + max(kernel - stride, 0), "same" for height*stride.
+
+    Returns:
+      (batch, height', width', out).
+    """
+    dims = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_transpose(
+        x, kernel, pair(strides), padding_of(padding), dimension_numbers=dims, transpose_kernel=True
+    )
+
+
+def upsample_with_zeros(
+    x: jax.Array, strides: int | tuple[int, int], kernel_size: tuple[int, int]
+) -> jax.Array:
+    """Put ``stride - 1`` zeros between the pixels and a border of zeros around, for `correlate` to run over.
+
+    Args:
+      x: (batch, height, width, c).
+      strides: distance of two neighbouring pixels afterwards.
+      kernel_size: the border is one less than the kernel on each side, so that it touches every pixel with
+        each of its weights.
+
+    Returns:
+      (batch, (height-1)*stride + 2*kernel - 1, ..., c), larger by ``stride - kernel`` at the far end
+      where the stride exceeds the kernel.
+    """
+    config = [(0, 0, 0)]
+    for stride, size in zip(pair(strides), kernel_size, strict=True):
+        config.append((size - 1, size - 1 + max(stride - size, 0), stride - 1))
+    return lax.pad(x, jnp.zeros((), x.dtype), [*config, (0, 0, 0)])
+
+
+def conv_transpose_by_upsampling(
+    x: jax.Array, kernel: jax.Array, strides: int | tuple[int, int] = 1
+) -> jax.Array:
+    """The same numbers as `conv_transpose` ("valid") from the definition.
+
+    Zeros between the pixels, then correlation with the kernel flipped in both directions, its in and out
+    exchanged. Slower, since most of what it multiplies is zero; here to be understood.
+    """
+    upsampled = upsample_with_zeros(x, strides, kernel.shape[:2])
+    return correlate(upsampled, jnp.flip(kernel, axis=(0, 1)).transpose(0, 1, 3, 2))
+
+
+class ConvTranspose(linen.Module):
+    """`conv_transpose` with a trainable kernel (H, W, features, in) and bias (features,)."""
+
+    features: int
+    kernel_size: int | tuple[int, int]
+    strides: int | tuple[int, int] = 1
+    padding: str = "valid"
+    use_bias: bool = True
+    kernel_init: str | Initializer = "glorot_uniform"
+    bias_init: str | Initializer = "zeros"
+    dtype: Any = None
+
+    @linen.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(batch, height, width, in) -> (batch, height', width', features)."""
+        shape = (*pair(self.kernel_size), self.features, x.shape[-1])
+        kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
+        bias = optional_bias(self, self.features)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return add_bias(conv_transpose(x, kernel, self.strides, self.padding), bias)

@@ -1,0 +1,181 @@
+"""Recurrent cells and layers with Keras's weights: fused kernels, its gate orders, its two GRUs.
+
+A cell is a function ``(state, projected, ...) -> new state`` of one time step, where ``projected`` is
+``input @ kernel + bias`` (batch, gates*units) and the first entry of the state is the cell's output
+(batch, units). A layer projects the inputs of all time steps in one product, since they do not wait for
+each other, and scans its cell over the result.
+"""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from flax.linen.dtypes import promote_dtype
+from jax import lax
+
+from jaxnets.nn.bias import add_bias
+from jaxnets.nn.initializers import Initializer, get_initializer
+
+State = tuple[jax.Array, ...]
+Activation = Callable[[jax.Array], jax.Array]
+
+
+def simple_rnn_cell(
+    state: State, projected: jax.Array, recurrent_kernel: jax.Array, activation: Activation = jnp.tanh
+) -> State:
+    """``h = activation(projected + h @ recurrent_kernel)``; recurrent_kernel (units, units)."""
+    (h,) = state
+    return (activation(projected + h @ recurrent_kernel),)
+
+
+def lstm_cell(
+    state: State, projected: jax.Array, recurrent_kernel: jax.Array, activation: Activation = jnp.tanh
+) -> State:
+    """Long short-term memory (Hochreiter and Schmidhuber 1997); state (h, c), gates in the order i, f, c, o.
+
+    ``c = f*c + i*activation(candidate)``, ``h = o*activation(c)``; recurrent_kernel (units, 4*units).
+    """
+    h, c = state
+    i, f, candidate, o = jnp.split(projected + h @ recurrent_kernel, 4, axis=-1)
+    c = linen.sigmoid(f) * c + linen.sigmoid(i) * activation(candidate)
+    return linen.sigmoid(o) * activation(c), c
+
+
+def gru_cell(
+    state: State,
+    projected: jax.Array,
+    recurrent_kernel: jax.Array,
+    activation: Activation = jnp.tanh,
+    recurrent_bias: jax.Array | None = None,
+) -> State:
+    """Gated recurrent unit that resets after the product (cuDNN's, Keras's default); gates z, r, h.
+
+    ``h = z*h + (1-z)*activation(x_h + r*(h @ U_h + b_h))``; recurrent_kernel (units, 3*units),
+    recurrent_bias (3*units,).
+    """
+    (h,) = state
+    x_z, x_r, x_h = jnp.split(projected, 3, axis=-1)
+    h_z, h_r, h_h = jnp.split(add_bias(h @ recurrent_kernel, recurrent_bias), 3, axis=-1)
+    z, r = linen.sigmoid(x_z + h_z), linen.sigmoid(x_r + h_r)
+    return (z * h + (1 - z) * activation(x_h + r * h_h),)
+
+
+def gru_cell_reset_before(
+    state: State, projected: jax.Array, recurrent_kernel: jax.Array, activation: Activation = jnp.tanh
+) -> State:
+    """Gated recurrent unit as Cho et al. 2014 have it: ``activation(x_h + (r*h) @ U_h)``; gates z, r, h."""
+    (h,) = state
+    x_z, x_r, x_h = jnp.split(projected, 3, axis=-1)
+    u_z, u_r, u_h = jnp.split(recurrent_kernel, 3, axis=-1)
+    z, r = linen.sigmoid(x_z + h @ u_z), linen.sigmoid(x_r + h @ u_r)
+    return (z * h + (1 - z) * activation(x_h + (r * h) @ u_h),)
+
+
+class Recurrent(linen.Module):
+    """What the three layers share: (batch, time, in) -> (batch, units), or (batch, time, units).
+
+    Params ``kernel`` (in, gates*units) and ``recurrent_kernel`` (units, gates*units), each drawn over its
+    whole fused matrix, and ``bias``. States start at zero.
+
+    Attributes:
+      units: width of the output.
+      return_sequences: give the output of every time step, not of the last one alone.
+      activation: of the candidate (and of the LSTM's output); the gates are sigmoids.
+      dtype: type of the arithmetic and the output; None: what inputs and parameters promote to.
+    """
+
+    units: int
+    return_sequences: bool = False
+    activation: Activation = jnp.tanh
+    kernel_init: str | Initializer = "glorot_uniform"
+    recurrent_init: str | Initializer = "orthogonal"
+    dtype: Any = None
+
+    gates: ClassVar[int] = 1
+    states: ClassVar[int] = 1
+
+    def make_bias(self) -> jax.Array:
+        """The bias parameter; (gates*units,) zeros unless a layer says otherwise."""
+        return self.param("bias", linen.initializers.zeros, (self.gates * self.units,), jnp.float32)
+
+    def make_cell(self, recurrent_kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, Callable]:
+        """The part of the bias that joins the projected input, and the cell ``(state, projected)``."""
+        raise NotImplementedError
+
+    @linen.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Run over the time axis of x (batch, time, in)."""
+        width = self.gates * self.units
+        kernel = self.param("kernel", get_initializer(self.kernel_init), (x.shape[-1], width), jnp.float32)
+        recurrent_kernel = self.param(
+            "recurrent_kernel", get_initializer(self.recurrent_init), (self.units, width), jnp.float32
+        )
+        bias = self.make_bias()
+        x, kernel, recurrent_kernel, bias = promote_dtype(x, kernel, recurrent_kernel, bias, dtype=self.dtype)
+        input_bias, cell = self.make_cell(recurrent_kernel, bias)
+
+        projected = add_bias(x @ kernel, input_bias).swapaxes(0, 1)  # (time, batch, gates*units)
+
+        def step(state: State, now: jax.Array) -> tuple[State, jax.Array | None]:
+            state = cell(state, now)
+            return state, state[0] if self.return_sequences else None
+
+        start = (jnp.zeros((x.shape[0], self.units), projected.dtype),) * self.states
+        state, outputs = lax.scan(step, start, projected)
+        return outputs.swapaxes(0, 1) if self.return_sequences else state[0]
+
+
+class SimpleRNN(Recurrent):
+    """Fully connected recurrence, `simple_rnn_cell`; bias (units,)."""
+
+    def make_cell(self, recurrent_kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, Callable]:
+        """See `Recurrent.make_cell`."""
+        return bias, lambda state, now: simple_rnn_cell(state, now, recurrent_kernel, self.activation)
+
+
+class LSTM(Recurrent):
+    """Long short-term memory, `lstm_cell`; the bias (4*units,) of the forget gate starts at one."""
+
+    gates: ClassVar[int] = 4
+    states: ClassVar[int] = 2
+
+    def make_bias(self) -> jax.Array:
+        """Zeros, ones for the forget gate (Jozefowicz et al. 2015), zeros twice."""
+
+        def unit_forget(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+            return jnp.zeros(shape, dtype).at[self.units : 2 * self.units].set(1)
+
+        return self.param("bias", unit_forget, (4 * self.units,), jnp.float32)
+
+    def make_cell(self, recurrent_kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, Callable]:
+        """See `Recurrent.make_cell`."""
+        return bias, lambda state, now: lstm_cell(state, now, recurrent_kernel, self.activation)
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit; ``reset_after`` chooses between `gru_cell` and `gru_cell_reset_before`.
+
+    With ``reset_after`` the bias is (2, 3*units), the first row for the input, the second for the
+    recurrent product; without it (3*units,).
+    """
+
+    reset_after: bool = True
+
+    gates: ClassVar[int] = 3
+
+    def make_bias(self) -> jax.Array:
+        """Zeros in the shape that ``reset_after`` asks for."""
+        shape = (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+        return self.param("bias", linen.initializers.zeros, shape, jnp.float32)
+
+    def make_cell(self, recurrent_kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, Callable]:
+        """See `Recurrent.make_cell`."""
+        if not self.reset_after:
+            cell = gru_cell_reset_before
+            return bias, lambda state, now: cell(state, now, recurrent_kernel, self.activation)
+        input_bias, recurrent_bias = bias
+        return input_bias, lambda state, now: gru_cell(
+            state, now, recurrent_kernel, self.activation, recurrent_bias
+        )

@@ -1,0 +1,129 @@
+"""A trained network from its workdir alone: for predicting, evaluating and exporting."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen
+
+import jaxnets
+from jaxnets import plots
+from jaxnets.data import Dataset, Features, Source
+from jaxnets.data.images import ink_of
+from jaxnets.errors import UserError, lookup
+from jaxnets.models import INPUT_SHAPES, MODELS
+from jaxnets.train import Checkpoints, check_input, normalise, read_config
+from jaxnets.train.workdir import CHECKPOINTS
+
+
+def make_model(name: str, features: Features) -> linen.Module:
+    """Returns the registered model `name` for examples like these.
+
+    Raises:
+        UserError: no such model, or it does not take inputs of this shape.
+    """
+    model = lookup(MODELS, name, "model")(num_classes=len(features.classes))
+    try:
+        check_input(model, features.shape)
+    except UserError as error:
+        raise UserError(
+            f"the model {name} is made for examples like {INPUT_SHAPES[name]}, and the data set's are "
+            f"{features.shape}: choose another model or another data set ({error})"
+        ) from error
+    return model
+
+
+def describe(model: str, dataset: Dataset, data_dir: Path | None = None) -> dict[str, Any]:
+    """Returns the part of config.json from which `load_run` can rebuild the network and find the data."""
+    features = dataset.features
+    versions = {"jaxnets": jaxnets.__version__, "jax": jax.__version__, "python": platform.python_version()}
+    return {
+        "model": model,
+        "dataset": dataset.name,
+        "data_dir": str(data_dir) if data_dir else None,
+        "input": {"shape": features.shape, "dtype": features.dtype, "ink": _ink(dataset)},
+        "classes": features.classes,
+        "versions": versions,
+    }
+
+
+def _ink(dataset: Dataset) -> str | None:
+    """The ink of grey images, by a few of them; None for anything else."""
+    if dataset.features.dtype != "uint8" or dataset.features.shape[-1] != 1:
+        return None
+    return ink_of(_first(dataset.train, 64))
+
+
+def _first(source: Source, count: int) -> np.ndarray:
+    return np.stack([source[index]["x"] for index in range(min(count, len(source)))])
+
+
+def illustrate(workdir: Path, dataset: Dataset, count: int = 32) -> str:
+    """Saves pictures of the first held-out images with their predictions; returns the command to try next.
+
+    Writes predictions.png and, as an image to predict, example.png; nothing where examples are not images.
+    """
+    if len(dataset.features.shape) != 3 or dataset.features.dtype != "uint8":
+        return f"evaluate {workdir}"
+    from PIL import Image
+
+    images = _first(dataset.test, count)
+    guesses = load_run(workdir).probabilities(images).argmax(-1)
+    names = dataset.features.classes
+    titles = []
+    for index, guess in enumerate(guesses):
+        label = int(dataset.test[index]["y"])
+        titles.append(names[guess] if guess == label else f"{names[guess]}, not {names[label]}!")
+    plots.images(images, titles, workdir / "predictions.png")
+    Image.fromarray(images[0].squeeze()).save(workdir / "example.png")
+    return f"predict {workdir} {workdir / 'example.png'}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network and what it was trained on.
+
+    Attributes:
+        config: what config.json of the workdir holds.
+        features: what an example holds.
+        model: the network.
+        variables: its newest parameters and statistics.
+    """
+
+    config: dict[str, Any]
+    features: Features
+    model: linen.Module
+    variables: dict[str, Any]
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """Returns float32 (N, classes) for inputs (N, *features.shape) as they are stored (uint8 images)."""
+
+        def forward(variables: Any, x: jax.Array) -> jax.Array:
+            logits: Any = self.model.apply(variables, normalise(x))
+            return jax.nn.softmax(logits)
+
+        return np.asarray(jax.jit(forward)(self.variables, x))
+
+
+def load_run(workdir: Path) -> Run:
+    """Returns the newest state of a run.
+
+    Raises:
+        UserError: the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.
+    """
+    config = read_config(workdir)
+    try:
+        shape, dtype, classes = config["input"]["shape"], config["input"]["dtype"], config["classes"]
+        features, name = Features(tuple(shape), dtype, tuple(classes)), config["model"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{workdir / 'config.json'} lacks {error}: it is not of a run of jaxnets") from error
+    if not (workdir / CHECKPOINTS).is_dir():
+        raise UserError(f"{workdir} holds no checkpoint yet: let its training run for an epoch first")
+    with Checkpoints(workdir / CHECKPOINTS) as checkpoints:
+        if checkpoints.latest is None:
+            raise UserError(f"{workdir} holds no checkpoint yet: let its training run for an epoch first")
+        variables = checkpoints.restore_variables()
+    return Run(config, features, make_model(name, features), variables)

@@ -1,0 +1,77 @@
+"""One progress bar for a run; where there is no terminal, a line an epoch."""
+
+import importlib.util
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from jaxnets.train.step import means
+
+SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
+REFRESH = 0.2  # seconds between two looks at the running sums: each look waits for the device
+
+
+class Progress(AbstractContextManager):
+    """What fit tells while it runs: a line an epoch, for pipes and logs.
+
+    Args:
+        epochs: of the whole run.
+    """
+
+    def __init__(self, epochs: int):
+        self.epochs = epochs
+
+    def __exit__(self, *_: Any) -> None:
+        """The run is over."""
+
+    def update(self, epoch: int, examples: int, sums: Mapping[str, Any]) -> None:
+        """A batch is done: `sums` are those of the epoch so far, still on the device."""
+
+    def end_epoch(self, record: Mapping[str, Any]) -> None:
+        """An epoch is done and measured."""
+        values = "  ".join(f"{name} {record[name]:.4f}" for name in SHOWN if name in record)
+        rate = record["examples_per_second"]
+        line = f"epoch {record['epoch']}/{self.epochs}  {values}  {rate:,.0f} examples/s"
+        print(line, file=sys.stderr, flush=True)
+
+
+class Bar(Progress):
+    """A tqdm bar over all examples of all epochs, with loss, accuracy and examples per second."""
+
+    def __init__(self, epochs: int, done: int, size: int):
+        from tqdm import tqdm
+
+        super().__init__(epochs)
+        self._looked = 0.0
+        self._bar = tqdm(total=epochs * size, initial=done * size, unit=" examples", unit_scale=True)
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.close()
+
+    def update(self, epoch: int, examples: int, sums: Mapping[str, Any]) -> None:
+        self._bar.update(examples)
+        if time.monotonic() - self._looked > REFRESH:
+            self._show(epoch, means(sums))
+            self._looked = time.monotonic()
+
+    def end_epoch(self, record: Mapping[str, Any]) -> None:
+        self._show(record["epoch"], record)
+
+    def _show(self, epoch: int, values: Mapping[str, float]) -> None:
+        self._bar.set_description(f"epoch {epoch}/{self.epochs}", refresh=False)
+        self._bar.set_postfix({name: f"{values[name]:.4f}" for name in SHOWN if name in values})
+
+
+def make_progress(epochs: int, done: int, size: int) -> Progress:
+    """Returns a bar on a terminal where tqdm is installed, else lines.
+
+    Args:
+        epochs: of the whole run.
+        done: epochs done already.
+        size: examples in an epoch.
+    """
+    if sys.stderr.isatty() and importlib.util.find_spec("tqdm"):
+        return Bar(epochs, done, size)
+    return Progress(epochs)

@@ -1,0 +1,77 @@
+"""Everything that a training run carries from one step to the next, as one pytree of arrays."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen, struct
+
+from jaxnets.errors import UserError
+
+
+@struct.dataclass
+class TrainState:
+    """The state of a run; a train step maps one to the next.
+
+    Attributes:
+        step: int32 (), steps taken so far.
+        params: the model's trainable arrays, float32.
+        model_state: its other collections ({"batch_stats": ...}); {} when it has none.
+        opt_state: the optimizer's memory.
+        key: uint32 (2,), the run's random key; step n draws from `fold_in(key, n)`.
+    """
+
+    step: jax.Array
+    params: Any
+    model_state: Any
+    opt_state: Any
+    key: jax.Array
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What `model.apply` takes."""
+        return {"params": self.params, **self.model_state}
+
+
+def make_state(
+    model: linen.Module,
+    optimizer: optax.GradientTransformation,
+    input_shape: tuple[int, ...],
+    seed: int = 0,
+    variables: dict[str, Any] | None = None,
+) -> TrainState:
+    """Returns the state before the first step.
+
+    Args:
+        model: the network.
+        optimizer: an Optax transformation.
+        input_shape: of one example, without the batch.
+        seed: decides the first parameters and all later draws.
+        variables: parameters and statistics to start from; drawn from the seed when left out.
+
+    Raises:
+        UserError: the model cannot take inputs of this shape.
+    """
+    init_key, key = jax.random.split(jax.random.PRNGKey(seed))
+    if variables is None:
+        check_input(model, input_shape)
+        variables = jax.jit(model.init)(init_key, jnp.zeros((1, *input_shape)))
+    model_state = {name: value for name, value in variables.items() if name != "params"}
+    params = variables["params"]
+    # Optimizers may start with one array in two places, and a buffer can be donated to a step only once.
+    opt_state = jax.tree.map(jnp.copy, optimizer.init(params))
+    return TrainState(jnp.int32(0), params, model_state, opt_state, key)
+
+
+def check_input(model: linen.Module, input_shape: tuple[int, ...]) -> None:
+    """Raises UserError when the model cannot take one example of this shape; nothing is computed."""
+    try:
+        jax.eval_shape(
+            model.init, jax.random.PRNGKey(0), jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)
+        )
+    except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"{type(model).__name__} does not take examples of shape {input_shape}: {reason}"
+        ) from error

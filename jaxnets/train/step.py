@@ -1,0 +1,135 @@
+"""The pure train and eval steps: (state, batch) in, (state, metrics) out, nothing else read or written.
+
+The same function runs under jit, under jit over a mesh, inside scan, and, given an `axis_name`, under pmap.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen
+from jax import lax
+
+from jaxnets import losses, metrics
+from jaxnets.nn import batch_mask
+from jaxnets.train.state import TrainState
+
+Batch = Mapping[str, jax.Array]
+Sums = dict[str, jax.Array]
+PerExample = Callable[[jax.Array, jax.Array], jax.Array]
+
+ACCURACY: Mapping[str, PerExample] = {"accuracy": metrics.accuracy}
+
+
+def normalise(x: jax.Array) -> jax.Array:
+    """uint8 images become float32 in 0 ... 1; numbers stay as they are."""
+    return x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x.astype(jnp.float32)
+
+
+def make_train_step(
+    model: linen.Module,
+    optimizer: optax.GradientTransformation,
+    *,
+    loss: PerExample = losses.sparse_categorical_crossentropy,
+    measures: Mapping[str, PerExample] = ACCURACY,
+    penalty: Callable[[Any], jax.Array] | None = None,
+    prepare: Callable[[jax.Array], jax.Array] = normalise,
+    axis_name: str | None = None,
+) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
+    """Returns one step of gradient descent as a pure function.
+
+    Args:
+        model: the network; `model.apply(variables, x, train=True)` gives logits.
+        optimizer: an Optax transformation, the one that made `state.opt_state`.
+        loss: (logits, y) to one value an example.
+        measures: further values an example, by name.
+        penalty: of the parameters, added to the mean loss (Keras's kernel_regularizer).
+        prepare: what happens to x on the device first.
+        axis_name: the mapped axis under pmap or shard_map; gradients, statistics and sums are added over it.
+
+    Returns:
+        (state, batch) -> (state, sums). A batch is {"x": (B, ...), "y": (B, ...), "mask": (B,)}, mask 0 on
+        rows that only fill up. `sums` holds, over the masked examples, the sum of the loss and of every
+        measure, and "count"; divide once (`means`), after adding up as many batches as wanted.
+
+    Example:
+        >>> import optax
+        >>> from jaxnets.models import MODELS
+        >>> model, optimizer = MODELS["perceptron"](), optax.sgd(0.1)
+        >>> state = make_state(model, optimizer, (4,))
+        >>> step = jax.jit(make_train_step(model, optimizer))
+        >>> batch = {"x": jnp.ones((2, 4)), "y": jnp.array([0, 2]), "mask": jnp.ones(2)}
+        >>> state, sums = step(state, batch)
+        >>> int(state.step), float(sums["count"])
+        (1, 2.0)
+    """
+
+    def add(tree):
+        return tree if axis_name is None else lax.psum(tree, axis_name)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+        key = jax.random.fold_in(state.key, state.step)
+        if axis_name is not None:
+            key = jax.random.fold_in(key, lax.axis_index(axis_name))
+        mask = batch["mask"]
+        count = add(jnp.sum(mask))
+
+        def objective(params):
+            with batch_mask(mask):
+                logits, model_state = model.apply(
+                    {"params": params, **state.model_state},
+                    prepare(batch["x"]),
+                    train=True,
+                    rngs={"dropout": key},
+                    mutable=list(state.model_state),
+                )
+            sums = _sums(logits, batch, loss, measures)
+            extra = penalty(params) if penalty is not None else 0.0
+            # Every device holds its share of the batch and of the penalty: the shares add up to the mean.
+            return sums["loss"] / count + extra / add(1.0), (sums, extra, model_state)
+
+        grads, (sums, extra, model_state) = jax.grad(objective, has_aux=True)(state.params)
+        grads, sums = add(grads), add(sums)
+        sums["loss"] += extra * count
+        if axis_name is not None:
+            model_state = lax.pmean(model_state, axis_name)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        return TrainState(state.step + 1, params, model_state, opt_state, state.key), sums
+
+    return train_step
+
+
+def make_eval_step(
+    model: linen.Module,
+    *,
+    loss: PerExample = losses.sparse_categorical_crossentropy,
+    measures: Mapping[str, PerExample] = ACCURACY,
+    prepare: Callable[[jax.Array], jax.Array] = normalise,
+    axis_name: str | None = None,
+) -> Callable[[Mapping[str, Any], Batch], Sums]:
+    """Returns (variables, batch) -> sums, as `make_train_step` measures, with `train=False`."""
+
+    def eval_step(variables: Mapping[str, Any], batch: Batch) -> Sums:
+        logits = model.apply(variables, prepare(batch["x"]), train=False)
+        sums = _sums(logits, batch, loss, measures)
+        return sums if axis_name is None else lax.psum(sums, axis_name)
+
+    return eval_step
+
+
+def means(sums: Mapping[str, Any]) -> dict[str, float]:
+    """Divides every sum by the count, once: {"loss": ..., "accuracy": ...} as Python floats."""
+    count = float(sums["count"])
+    return {name: float(value) / count for name, value in sums.items() if name != "count"}
+
+
+def _sums(logits: Any, batch: Batch, loss: PerExample, measures: Mapping[str, PerExample]) -> Sums:
+    mask = batch["mask"]
+    values = {"loss": loss(logits, batch["y"])}
+    values |= {name: measure(logits, batch["y"]) for name, measure in measures.items()}
+    # where, not times: a row that only fills up may hold anything, nan included
+    sums = {name: jnp.sum(jnp.where(mask > 0, value, 0) * mask) for name, value in values.items()}
+    return {**sums, "count": jnp.sum(mask)}

@@ -1,0 +1,98 @@
+"""A run's folder: what was asked (config.json) and what was measured (metrics.jsonl)."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxnets.errors import UserError
+
+MAY_CHANGE = ("epochs", "versions")  # what may differ when a run is continued
+CHECKPOINTS = "checkpoints"
+
+
+def claim(workdir: Path, config: Mapping[str, Any]) -> None:
+    """Makes the folder and notes down what was asked; a folder of an earlier run must be of the same run.
+
+    Args:
+        workdir: the run's folder.
+        config: what decides the run, JSON-able; "epochs" alone may differ from what the folder holds.
+
+    Raises:
+        UserError: the folder belongs to another run (nothing in it changes), or is not a folder of ours.
+    """
+    config = json.loads(json.dumps(config))
+    if (workdir / "config.json").exists():
+        held = read_config(workdir)
+        for key in sorted(held.keys() | config.keys()):
+            if key not in MAY_CHANGE and held.get(key) != config.get(key):
+                raise UserError(
+                    f"{workdir} holds a run with {key} {held.get(key)!r}, not {config.get(key)!r}: "
+                    "give another --workdir, or the same settings to continue it"
+                )
+    elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise UserError(f"{workdir} exists and is not the folder of a run: give another --workdir")
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_atomically(workdir / "config.json", json.dumps(config, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {workdir}: {error.strerror}; give a --workdir that can be written"
+        ) from error
+
+
+def read_config(workdir: Path) -> dict[str, Any]:
+    """Returns what config.json of a run's folder holds.
+
+    Raises:
+        UserError: there is none, or it is not readable.
+    """
+    path = workdir / "config.json"
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{workdir} is not the folder of a run: it has no config.json; train one first"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read as JSON ({error}): restore it, or train again elsewhere"
+        ) from error
+
+
+class MetricsLog:
+    """metrics.jsonl, a line an epoch.
+
+    Args:
+        path: the file; its lines of epochs after `epoch` are dropped, since they will be run again.
+        epoch: how many epochs the state that training goes on from has done.
+    """
+
+    def __init__(self, path: Path, epoch: int):
+        self.path = path
+        self.records = [record for record in read_metrics(path) if record["epoch"] <= epoch]
+        write_atomically(path, "".join(json.dumps(record) + "\n" for record in self.records))
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Adds one line and sees it to the disk."""
+        with self.path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Returns the lines of metrics.jsonl, [] when there is none, without a last line cut off by a kill."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file that is either the old one or the new one, whenever the process ends."""
+    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with beside.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

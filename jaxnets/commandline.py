@@ -6,11 +6,16 @@
 import contextlib
 import functools
 import io
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import UserError
+
+_HERE = Path(sys.executable).is_relative_to(Path.cwd())
+PYTHON = os.path.relpath(sys.executable) if _HERE else "python"  # how to call this Python again, from here
 
 
 def run(command: Callable[..., Any] | dict[str, Callable[..., Any]], prog: str | None = None) -> Any:

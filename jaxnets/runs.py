@@ -62,7 +62,7 @@ def _first(source: Source, count: int) -> np.ndarray:
 
 
 def illustrate(workdir: Path, dataset: Dataset, count: int = 32) -> str:
-    """Saves pictures of the first held-out images with their predictions; returns the command to try next.
+    """Saves pictures of the first held-out images with their predictions; returns what to try next.
 
     Writes predictions.png and, as an image to predict, example.png; nothing where examples are not images.
     """

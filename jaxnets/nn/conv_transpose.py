@@ -37,7 +37,7 @@ def conv_transpose(
 
 
 def upsample_with_zeros(
-    x: jax.Array, strides: int | tuple[int, int], kernel_size: tuple[int, int]
+    x: jax.Array, strides: int | tuple[int, int], kernel_size: int | tuple[int, int]
 ) -> jax.Array:
     """Put ``stride - 1`` zeros between the pixels and a border of zeros around, for `correlate` to run over.
 
@@ -52,7 +52,7 @@ def upsample_with_zeros(
       where the stride exceeds the kernel.
     """
     config = [(0, 0, 0)]
-    for stride, size in zip(pair(strides), kernel_size, strict=True):
+    for stride, size in zip(pair(strides), pair(kernel_size), strict=True):
         config.append((size - 1, size - 1 + max(stride - size, 0), stride - 1))
     return lax.pad(x, jnp.zeros((), x.dtype), [*config, (0, 0, 0)])
 
@@ -65,7 +65,7 @@ def conv_transpose_by_upsampling(
     Zeros between the pixels, then correlation with the kernel flipped in both directions, its in and out
     exchanged. Slower, since most of what it multiplies is zero; here to be understood.
     """
-    upsampled = upsample_with_zeros(x, strides, kernel.shape[:2])
+    upsampled = upsample_with_zeros(x, strides, (kernel.shape[0], kernel.shape[1]))
     return correlate(upsampled, jnp.flip(kernel, axis=(0, 1)).transpose(0, 1, 3, 2))
 
 

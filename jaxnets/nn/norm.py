@@ -46,10 +46,15 @@ def batch_statistics(
 def normalize(
     x: jax.Array, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> jax.Array:
-    """``(x - mean) / sqrt(var + epsilon) * scale + bias`` along the last axis."""
+    """``(x - mean) / sqrt(var + epsilon) * scale + bias`` along the last axis.
+
+    As one product and one sum, in Keras's order: rounding then agrees too, so that no ReLU behind a
+    normalisation switches on here and off there, which would show in the gradients of deep networks.
+    """
     shape = (1,) * (x.ndim - 1) + (-1,)
     factor = lax.rsqrt(var + epsilon) * scale
-    return (x - mean.reshape(shape)) * factor.reshape(shape) + bias.reshape(shape)
+    offset = -mean * factor + bias
+    return x * factor.reshape(shape) + offset.reshape(shape)
 
 
 class BatchNorm(linen.Module):

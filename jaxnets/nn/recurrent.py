@@ -124,7 +124,7 @@ class Recurrent(linen.Module):
 
         start = (jnp.zeros((x.shape[0], self.units), projected.dtype),) * self.states
         state, outputs = lax.scan(step, start, projected)
-        return outputs.swapaxes(0, 1) if self.return_sequences else state[0]
+        return state[0] if outputs is None else outputs.swapaxes(0, 1)
 
 
 class SimpleRNN(Recurrent):

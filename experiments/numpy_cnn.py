@@ -54,6 +54,7 @@ def main(
     rows = [test[index] for index in range(min(count, len(test)))]
     x = np.stack([row["x"] for row in rows]) / np.float32(255) - np.float32(0.5)
     labels = np.array([row["y"] for row in rows])
+    truth = jnp.asarray(labels)
 
     network = MODELS["cnn8"]()
     variables = network.init(jax.random.key(seed), x[:1])
@@ -70,8 +71,8 @@ def main(
         "shapes": ", ".join("x".join(map(str, shape)) for shape in shapes),
         "loss": -np.log(probabilities[np.arange(len(x)), labels]).mean(),
         "accuracy": np.mean(probabilities.argmax(axis=1) == labels),
-        "loss in JAX": float(jnp.mean(losses.sparse_categorical_crossentropy(logits, labels))),
-        "accuracy in JAX": float(jnp.mean(metrics.accuracy(logits, labels))),
+        "loss in JAX": float(jnp.mean(losses.sparse_categorical_crossentropy(logits, truth))),
+        "accuracy in JAX": float(jnp.mean(metrics.accuracy(logits, truth))),
         "largest difference": float(np.abs(probabilities - jax.nn.softmax(logits)).max()),
     }
     report.beside(DOCUMENTED, measured)

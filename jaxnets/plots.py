@@ -162,9 +162,7 @@ def decision(
         axes[0, 0].legend(loc="lower left", fontsize="small")
 
 
-def precision_recall(
-    recalls: np.ndarray, precisions: np.ndarray, best: np.ndarray, mean: float, path: Path
-) -> None:
+def precision_recall(recalls: Any, precisions: Any, best: Any, mean: float, path: Path) -> None:
     """Draws precision over recall, its running maximum from the right and the mean of that.
 
     Args:

@@ -36,8 +36,7 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
     elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise UserError(f"{workdir} exists and is not the folder of a run: give another --workdir")
     with locked(workdir):
-        write_atomically(workdir / "config.json", json.dumps(config, indent=2) + "
-")
+        write_atomically(workdir / "config.json", json.dumps(config, indent=2) + "\n")
 
 
 @contextmanager

@@ -238,7 +238,7 @@ def test_a_full_disk_stops_with_a_sentence_before_anything_is_written(source, tm
     run(source, 1, tmp_path)
     usage = SimpleNamespace(free=100)
     monkeypatch.setattr("jaxnets.train.checkpoint.disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match="MB free.*make room.*the last complete checkpoint is kept"):
+    with pytest.raises(UserError, match=r"MB free.*make room.*the last complete checkpoint is kept"):
         run(source, 2, tmp_path)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         assert checkpoints.latest == 3

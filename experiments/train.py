@@ -76,7 +76,7 @@ def main(
     # 6. pictures
     plots.curves(history, workdir / "curves.png")
     print(f"curves, metrics and checkpoints are in {workdir}; try next")
-    print(f"  python -m jaxnets {runs.illustrate(workdir, examples)}")
+    print(f"  {commandline.PYTHON} -m jaxnets {runs.illustrate(workdir, examples)}")
     return history
 
 

@@ -2,6 +2,7 @@
 
 from jaxnets.train.checkpoint import Checkpoints
 from jaxnets.train.fit import evaluate, fit
+from jaxnets.train.monitor import early_stopping, improvements, reduce_on_plateau
 from jaxnets.train.state import TrainState, check_input, make_state
 from jaxnets.train.step import make_eval_step, make_train_step, means, normalise
 from jaxnets.train.workdir import claim, read_config, read_metrics
@@ -11,8 +12,10 @@ __all__ = [
     "TrainState",
     "check_input",
     "claim",
+    "early_stopping",
     "evaluate",
     "fit",
+    "improvements",
     "make_eval_step",
     "make_state",
     "make_train_step",
@@ -20,4 +23,5 @@ __all__ = [
     "normalise",
     "read_config",
     "read_metrics",
+    "reduce_on_plateau",
 ]

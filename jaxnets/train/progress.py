@@ -1,6 +1,7 @@
 """One progress bar for a run; where there is no terminal, a line an epoch."""
 
 import importlib.util
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -45,7 +46,16 @@ class Bar(Progress):
 
         super().__init__(epochs)
         self._looked = 0.0
-        self._bar = tqdm(total=epochs * size, initial=done * size, unit=" examples", unit_scale=True)
+        columns, lines = shutil.get_terminal_size()  # tqdm draws nothing on a terminal of unknown size
+        self._bar = tqdm(
+            total=epochs * size,
+            initial=done * size,
+            unit=" examples",
+            unit_scale=True,
+            ncols=columns,
+            nrows=lines,
+            bar_format="{desc} {bar} {rate_fmt}, {remaining} left{postfix}",
+        )
 
     def __exit__(self, *_: Any) -> None:
         self._bar.close()

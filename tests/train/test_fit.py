@@ -236,7 +236,7 @@ def test_when_every_checkpoint_is_damaged_it_says_so_and_keeps_them(source, tmp_
 
 def test_a_full_disk_stops_with_a_sentence_before_anything_is_written(source, tmp_path, monkeypatch):
     run(source, 1, tmp_path)
-    usage = SimpleNamespace(free=100)
+    usage = SimpleNamespace(free=10)
     monkeypatch.setattr("jaxnets.train.checkpoint.disk_usage", lambda _: usage)
     with pytest.raises(UserError, match=r"MB free.*make room.*the last complete checkpoint is kept"):
         run(source, 2, tmp_path)

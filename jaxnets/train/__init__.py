@@ -1,6 +1,7 @@
 """Training: the state, the pure steps, the loop, checkpoints and a run's folder."""
 
 from jaxnets.train.checkpoint import Checkpoints
+from jaxnets.train.distributed import is_writer, join, make_mesh
 from jaxnets.train.fit import evaluate, fit
 from jaxnets.train.monitor import early_stopping, improvements, reduce_on_plateau
 from jaxnets.train.state import TrainState, check_input, make_state
@@ -16,7 +17,10 @@ __all__ = [
     "evaluate",
     "fit",
     "improvements",
+    "is_writer",
+    "join",
     "make_eval_step",
+    "make_mesh",
     "make_state",
     "make_train_step",
     "means",

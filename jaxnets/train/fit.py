@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
-from jaxnets.data.device import OnDevice, on_device
+from jaxnets.data.device import OnDevice, on_device, replicate
 from jaxnets.data.sampler import Batches
 from jaxnets.errors import Interrupted, UserError
 from jaxnets.train.interrupt import Interrupts
@@ -42,6 +43,7 @@ def fit(
     stop: Callable[[History], bool] | None = None,
     on_nonfinite: Literal["stop", "skip"] = "stop",
     callbacks: Sequence[Callbacks] = (),
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """Trains up to `epochs` epochs in all, from the workdir's last checkpoint when there is one.
 
@@ -64,6 +66,8 @@ def fit(
             batch's indices saved; or skips that step: nothing changes but the step number.
         callbacks: functions by moment, called with the state and, at "step_end", the epoch's running sums
             (on the device), else the history; one at "epoch_end" may return another state to go on with.
+        mesh: devices to spread every batch over, by the mesh's first axis, those of other processes
+            included; the state lies whole on each of them, and the results are those of one device.
 
     Returns:
         The state after the last epoch, and a record an epoch: epoch (from 1), step, loss, accuracy,
@@ -87,7 +91,9 @@ def fit(
     """
     if epochs < 1:
         raise UserError(f"{epochs} epochs: it must be at least 1")
-    train, validation = on_device(train), on_device(validation) if validation is not None else None
+    train = on_device(train, mesh=mesh)
+    validation = on_device(validation, mesh=mesh) if validation is not None else None
+    state = replicate(state, mesh)
     steps = steps_per_epoch or train.steps_per_epoch
     step = jax.jit(partial(guarded, train_step, on_nonfinite == "skip"), donate_argnums=(0, 1))
     measure = jax.jit(eval_step) if eval_step is not None else None
@@ -101,11 +107,11 @@ def fit(
 
     with Interrupts(active=workdir is not None) as interrupts, Journal(workdir, keep, best) as journal:
         _, shapes = jax.eval_shape(step, state, {}, next(train.epoch()))
-        state, sums = journal.restore(state, _zeros(shapes))
+        state, sums = journal.restore(state, replicate(_zeros(shapes), mesh))
         history, taken = journal.history, int(state.step)
 
         def check(state: TrainState, sums: Any) -> None:
-            if interrupts.asked is not None:
+            if interrupts.due(taken):
                 report(sums, state, train, workdir)
                 journal.save(state, sums, now=True)
                 raise Interrupted(f"stopped after step {taken}, all saved in {workdir}", interrupts.exit_code)
@@ -119,10 +125,10 @@ def fit(
                 call("epoch_begin", state, history)
                 seen = 0
                 while taken < epoch * steps:
-                    batch = next(stream)
-                    state, sums = step(state, sums, batch)
+                    count = train.batches.count(taken % train.steps_per_epoch)
+                    state, sums = step(state, sums, next(stream))
                     taken += 1
-                    seen += (count := int(batch["mask"].sum()))
+                    seen += count
                     progress.update(epoch, count, sums)
                     call("step_end", state, sums)
                     check(state, sums)
@@ -136,7 +142,7 @@ def fit(
                     record |= {f"val_{name}": value for name, value in held_out.items()}
                 record |= {"seconds": round(seconds, 3), "examples_per_second": round(seen / seconds, 1)}
                 journal.append(record)
-                sums = _zeros(shapes)
+                sums = replicate(_zeros(shapes), mesh)
                 journal.save_if_best(state, sums)
                 progress.end_epoch(record)
                 state = call("epoch_end", state, history)

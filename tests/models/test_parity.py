@@ -157,9 +157,7 @@ class Pair:
 
         values = ([w.value for w in ws] for ws in (model.trainable_variables, model.non_trainable_variables))
         with jax.numpy_rank_promotion("allow"):
-            (loss, (outputs, rest)), grads = jax.jit(
-                jax.value_and_grad(objective, has_aux=True), compiler_options=QUICK
-            )(*values)
+            (loss, (outputs, rest)), grads = quick_jit(jax.value_and_grad(objective, has_aux=True))(*values)
         statistics = self.by_name(model.non_trainable_variables, rest)
         return outputs, loss, self.by_name(model.trainable_variables, grads), statistics
 
@@ -173,9 +171,7 @@ class Pair:
             )
             return self.our_loss(outputs), (outputs, rest)
 
-        (loss, (outputs, rest)), grads = jax.jit(
-            jax.value_and_grad(objective, has_aux=True), compiler_options=QUICK
-        )(params, rest)
+        (loss, (outputs, rest)), grads = quick_jit(jax.value_and_grad(objective, has_aux=True))(params, rest)
         return outputs, loss, flat(grads), flat(rest)
 
 

@@ -2,10 +2,22 @@
 
 from jaxnets.data.embedded import EMBEDDED
 from jaxnets.data.sampler import Batches, epoch_order
-from jaxnets.data.source import ArraySource, Dataset, Features, Source
+from jaxnets.data.source import ArraySource, Dataset, Features, Source, Subset
+from jaxnets.data.split import split
 from jaxnets.data.tfds_source import load_tfds
 
-__all__ = ["EMBEDDED", "ArraySource", "Batches", "Dataset", "Features", "Source", "epoch_order", "load"]
+__all__ = [
+    "EMBEDDED",
+    "ArraySource",
+    "Batches",
+    "Dataset",
+    "Features",
+    "Source",
+    "Subset",
+    "epoch_order",
+    "load",
+    "split",
+]
 
 
 def load(name: str, *, data_dir: str | None = None) -> Dataset:

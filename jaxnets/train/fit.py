@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxnets.data.device import OnDevice, on_device
 from jaxnets.data.sampler import Batches
 from jaxnets.errors import UserError
 from jaxnets.train.checkpoint import Checkpoints
@@ -27,11 +28,11 @@ Callback = Callable[[TrainState, Mapping[str, Any]], None]
 def fit(
     state: TrainState,
     train_step: Callable[..., Any],
-    train: Batches,
+    train: Batches | OnDevice,
     *,
     epochs: int,
     eval_step: Callable[..., Any] | None = None,
-    validation: Batches | None = None,
+    validation: Batches | OnDevice | None = None,
     workdir: Path | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> tuple[TrainState, list[dict[str, Any]]]:
@@ -40,7 +41,7 @@ def fit(
     Args:
         state: where to start; taken over (its buffers are donated to the first step).
         train_step: a pure step, as `make_train_step` returns it.
-        train: the batches to learn from.
+        train: the batches to learn from; they go to the device as `on_device` does by itself, or as given.
         epochs: how many epochs the run has in all, those done before included.
         eval_step: a pure step, as `make_eval_step` returns it.
         validation: the batches to judge by after every epoch.
@@ -67,6 +68,7 @@ def fit(
     """
     if epochs < 1:
         raise UserError(f"{epochs} epochs: it must be at least 1")
+    train, validation = on_device(train), on_device(validation) if validation is not None else None
     step = jax.jit(partial(_accumulate, train_step), donate_argnums=(0, 1))
     measure = jax.jit(eval_step) if eval_step is not None else None
     with ExitStack() as stack:
@@ -98,7 +100,7 @@ def fit(
 
 
 def _train_epoch(
-    step: Callable[..., Any], state: TrainState, train: Batches, epoch: int, progress: Progress
+    step: Callable[..., Any], state: TrainState, train: OnDevice, epoch: int, progress: Progress
 ) -> tuple[TrainState, dict[str, Any]]:
     """Runs one epoch; the sums stay on the device, so that the host runs ahead of it."""
     start = time.perf_counter()
@@ -119,11 +121,11 @@ def _train_epoch(
 
 
 def evaluate(
-    eval_step: Callable[..., Any], variables: Mapping[str, Any], batches: Batches
+    eval_step: Callable[..., Any], variables: Mapping[str, Any], batches: Batches | OnDevice
 ) -> dict[str, float]:
     """Returns the means of loss and measures over all examples of `batches`, each counted once."""
     sums: Any = None
-    for batch in batches.epoch():
+    for batch in on_device(batches).epoch():
         some = eval_step(variables, batch)
         sums = some if sums is None else jax.tree.map(jnp.add, sums, some)
     return means(sums)

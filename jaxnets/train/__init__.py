@@ -4,6 +4,7 @@ from jaxnets.train.checkpoint import Checkpoints
 from jaxnets.train.fit import evaluate, fit
 from jaxnets.train.state import TrainState, check_input, make_state
 from jaxnets.train.step import make_eval_step, make_train_step, means, normalise
+from jaxnets.train.whole import fit_whole
 from jaxnets.train.workdir import claim, read_config, read_metrics
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "claim",
     "evaluate",
     "fit",
+    "fit_whole",
     "make_eval_step",
     "make_state",
     "make_train_step",

@@ -111,10 +111,7 @@ def _train_epoch(
         progress.update(epoch + 1, int(batch["mask"].sum()), sums)
     trained = means(sums)  # waits for the device
     seconds = time.perf_counter() - start
-    if not np.isfinite(trained["loss"]):
-        raise UserError(
-            f"the training loss is {trained['loss']} in epoch {epoch + 1}: try a smaller learning rate"
-        )
+    check_loss(trained["loss"], epoch + 1)
     rate = len(train.source) / seconds
     record = {"epoch": epoch + 1, "step": int(state.step), "loss": trained.pop("loss"), **trained}
     return state, record | {"seconds": round(seconds, 3), "examples_per_second": round(rate, 1)}
@@ -129,6 +126,12 @@ def evaluate(
         some = eval_step(variables, batch)
         sums = some if sums is None else jax.tree.map(jnp.add, sums, some)
     return means(sums)
+
+
+def check_loss(loss: float, epoch: int) -> None:
+    """Raises UserError when an epoch's loss is not finite: nothing good comes after it."""
+    if not np.isfinite(loss):
+        raise UserError(f"the training loss is {loss} in epoch {epoch}: try a smaller learning rate")
 
 
 def _accumulate(train_step, state, sums, batch):

@@ -23,8 +23,8 @@ DOCUMENTED = {
     "fused": ROWS,
 }
 
-TARGETS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]])
-LOGITS = np.array([[12, 3, 2], [3, 10, 1], [1, 2, 5], [4, 6.5, 1.2], [3, 6, 1]])
+TARGETS = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]]
+LOGITS = [[12, 3, 2], [3, 10, 1], [1, 2, 5], [4, 6.5, 1.2], [3, 6, 1]]
 
 
 def main() -> dict[str, Any]:
@@ -33,8 +33,9 @@ def main() -> dict[str, Any]:
     guesses = jnp.array([[0.6, 0.4], [0.8, 0.2]])
     first, second = from_probabilities(guesses, jnp.array([[1, 0], [1, 0]]))
     with jax.enable_x64(True):
-        apart = np.asarray(from_probabilities(jax.nn.softmax(LOGITS), TARGETS))
-        fused = np.asarray(losses.categorical_crossentropy(LOGITS, TARGETS))
+        logits, targets = jnp.array(LOGITS), jnp.array(TARGETS)
+        apart = np.asarray(from_probabilities(jax.nn.softmax(logits), targets))
+        fused = np.asarray(losses.categorical_crossentropy(logits, targets))
     values = first, second, apart, fused
     measured = dict(zip(DOCUMENTED, values, strict=True))
     report.beside(DOCUMENTED, measured)

@@ -28,7 +28,7 @@ def main(
     batch_size: int = 32,
     learning_rate: float = 0.1,
     l2: float = 0.01,
-    validation_every: int = 20,
+    validate_every: int = 20,
     seed: int = 18,
     workdir: Path = Path("runs/iris"),
 ) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def main(
         batch_size: rows in a step.
         learning_rate: of SGD.
         l2: times the sum of the squared kernel is added to the loss.
-        validation_every: so many epochs the held-out rows are looked at.
+        validate_every: so many epochs the held-out rows are looked at.
         seed: of the first weights and the order of the rows.
         workdir: where curves.png goes.
     """
@@ -58,13 +58,12 @@ def main(
         epochs=epochs,
         eval_step=train.make_eval_step(network, penalty=penalty),
         validation=data.Batches(iris.test, batch_size),
-        every=validation_every,
+        validate_every=validate_every,
     )
     # 5. summary
     summary = summarize(network, iris.features.shape)
     print(summary.to_text())
-    judged = [record for record in history if "val_loss" in record]
-    measured = {"parameters": summary.parameters, **judged[-1]}
+    measured = {"parameters": summary.parameters, **history[-1]}
     report.beside(DOCUMENTED, {name: round(measured[name], 4) for name in DOCUMENTED})
     # 6. picture
     plots.curves(history, workdir / "curves.png")

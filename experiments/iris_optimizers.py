@@ -21,6 +21,7 @@ import numpy as np
 import optax
 
 from jaxnets import commandline, data, losses, metrics, optim, plots, report
+from jaxnets.train.scan import make_training
 
 NAMES = ("sgd", "sgdm", "adagrad", "rmsprop", "adam")
 SECONDS = dict(zip(NAMES, (12.7, 17.3, 13.1, 16.4, 22.0), strict=True))
@@ -48,34 +49,19 @@ def train(
 
     The loss of an epoch is the mean of its batches' means, as the course computes it.
     """
-    batches = jax.tree.map(lambda *b: np.stack(b), *data.Batches(iris.train, batch_size).epoch())
-    test = iris.test[np.arange(len(iris.test))]
+    test = jax.tree.map(jnp.asarray, next(data.Batches(iris.test, len(iris.test)).epoch()))
 
-    def step(carry, batch):
-        params, state = carry
+    def loss(params, batch):
+        errors = losses.mean_squared_error(network(params, batch["x"]), jax.nn.one_hot(batch["y"], 3))
+        return losses.masked_mean(errors, batch["mask"])
 
-        def loss(params):
-            targets = jax.nn.one_hot(batch["y"], 3)
-            return losses.masked_mean(
-                losses.mean_squared_error(network(params, batch["x"]), targets), batch["mask"]
-            )
+    def test_accuracy(params):
+        return jnp.mean(metrics.accuracy(network(params, test["x"]), test["y"]))
 
-        value, gradient = jax.value_and_grad(loss)(params)
-        updates, state = optimizer.update(gradient, state, params)
-        return (optax.apply_updates(params, updates), state), value
-
-    def epoch(carry, _):
-        carry, values = jax.lax.scan(step, carry, batches)
-        correct = metrics.accuracy(network(carry[0], test["x"]), test["y"])
-        return carry, (jnp.mean(values), jnp.mean(correct))
-
-    @jax.jit
-    def run(params):
-        (params, _), history = jax.lax.scan(epoch, (params, optimizer.init(params)), length=epochs)
-        return params, history
-
-    params, (loss, accuracy) = jax.device_get(run(params))
-    return {"loss": loss, "accuracy": accuracy, "params": params}
+    batches = data.Batches(iris.train, batch_size).epoch()
+    training = make_training(loss, optimizer, batches, epochs, watch=test_accuracy)
+    params, values, accuracy = jax.device_get(training(params))
+    return {"loss": values.mean(axis=1), "accuracy": accuracy, "params": params}
 
 
 def main(

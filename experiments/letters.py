@@ -38,7 +38,7 @@ class Task(NamedTuple):
     """What a network learns: the letters in their order, and whether the first follows the last."""
 
     alphabet: str
-    circular: bool
+    cyclic: bool
     documented: dict[str, float]
 
 
@@ -76,23 +76,23 @@ def main(
         workdir: where curves.png goes; runs/MODEL when left out.
     """
     # 1. data
-    alphabet, circular, documented = lookup(TASKS, model, "model")
-    length, *width = shape = models.INPUT_SHAPES[model]
-    known = letters(alphabet, length, circular=circular)
+    alphabet, cyclic, documented = lookup(TASKS, model, "model")
+    window, *one_hot = shape = models.INPUT_SHAPES[model]
+    known = letters(alphabet, window, one_hot=bool(one_hot), cyclic=cyclic)
+    as_input = partial(encode, window=window, alphabet=alphabet, one_hot=bool(one_hot))
     if text is not None:
-        encode(text, alphabet, length)  # what is wrong with it is said before the training
+        as_input(text)  # what is wrong with it is said before the training
     # 2. network
     network = models.MODELS[model]()
-    prepare = partial(jax.nn.one_hot, num_classes=width[0]) if width else train.normalise
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["adam"](learning_rate)
     # 4. fit
-    best, history = train.fit_whole(
+    state, history = train.fit_whole(
         train.make_state(network, optimizer, shape, seed),
-        train.make_train_step(network, optimizer, prepare=prepare),
+        train.make_train_step(network, optimizer),
         data.Batches(known, batch_size, seed),
         epochs=epochs,
-        best_on="loss",
+        best="loss",
     )
     # 5. summary
     summary = summarize(network, shape)
@@ -103,12 +103,12 @@ def main(
     plots.curves(history, (workdir or Path("runs") / model) / "curves.png")
 
     @jax.jit
-    def guess(ids: jax.Array) -> jax.Array:
-        logits: Any = network.apply(best.variables, prepare(ids))
+    def guess(x: jax.Array) -> jax.Array:
+        logits: Any = network.apply(state.variables, x)
         return jnp.argmax(logits, axis=-1)
 
     def after(text: str) -> str:
-        return alphabet[int(guess(encode(text, alphabet, length)[None])[0])]
+        return alphabet[int(guess(as_input(text)[None])[0])]
 
     if text is not None:
         measured["answer"] = after(text)

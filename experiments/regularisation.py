@@ -10,17 +10,18 @@ seed 0 (medians of seeds 0 to 9: 0.024 and 0.093; the document's start was not s
 two cores of a Xeon.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxnets import commandline, losses, optim, plots, report
 from jaxnets.data import ArraySource, Batches
 from jaxnets.errors import UserError
+from jaxnets.train.scan import make_training
 
 DOCUMENTED = {"loss without": 0.02281313, "loss with L2": 0.12349270}
 GRID = np.arange(-3, 3, 0.1)
@@ -80,38 +81,25 @@ def main(
         workdir: where contours.png goes.
     """
     x, y = points(data)
-    rows = Batches(ArraySource(x, y), batch_size).epoch()
-    batches = jax.tree.map(lambda *b: np.stack(b), *rows)
     optimizer = optim.OPTIMIZERS["sgd"](learning_rate)
 
-    @jax.jit
-    def train(params, strength):
-        def loss(params, batch):
-            errors = losses.mean_squared_error(network(params, batch["x"]), batch["y"])
-            penalty = losses.l1_l2_penalty(params, l2=strength / 2)
-            return losses.masked_mean(errors, batch["mask"]) + penalty
-
-        def step(carry, batch):
-            value, gradient = jax.value_and_grad(loss)(carry[0], batch)
-            updates, state = optimizer.update(gradient, carry[1])
-            return (optax.apply_updates(carry[0], updates), state), value
-
-        def epoch(carry, _):
-            carry, values = jax.lax.scan(step, carry, batches)
-            return carry, values[-1]
-
-        (params, _), history = jax.lax.scan(epoch, (params, optimizer.init(params)), length=epochs)
-        return params, history
+    def loss(params, batch, strength):
+        errors = losses.mean_squared_error(network(params, batch["x"]), batch["y"])
+        penalty = losses.l1_l2_penalty(params, l2=strength / 2)
+        return losses.masked_mean(errors, batch["mask"]) + penalty
 
     grid = jnp.stack(jnp.meshgrid(GRID, GRID, indexing="ij"), axis=-1).reshape(-1, 2)
-    measured, surfaces = {}, {}
+    measured: dict[str, Any] = {}
+    surfaces = {}
     for name, strength in {"without": 0.0, "with L2": l2}.items():
-        params, history = train(init(jax.random.key(seed)), strength)
+        batches = Batches(ArraySource(x, y), batch_size).epoch()
+        training = make_training(partial(loss, strength=strength), optimizer, batches, epochs)
+        params, history, _ = training(init(jax.random.key(seed)))
         surfaces[name] = np.asarray(network(params, grid)).reshape(len(GRID), -1)
-        correct = np.mean((network(params, x) > 0.5) == y)
+        correct = np.mean((network(params, jnp.asarray(x)) > 0.5) == y)
         norm = losses.l1_l2_penalty(params, l2=1.0)
         measured |= {
-            f"loss {name}": history[(epochs - 1) // 20 * 20],
+            f"loss {name}": history[(epochs - 1) // 20 * 20, -1],
             f"accuracy {name}": correct,
             f"sum(w^2) {name}": norm,
         }

@@ -162,9 +162,7 @@ def decision(
         axes[0, 0].legend(loc="lower left", fontsize="small")
 
 
-def precision_recall(
-    recalls: np.ndarray, precisions: np.ndarray, best: np.ndarray, mean: float, path: Path
-) -> None:
+def precision_recall(recalls: Any, precisions: Any, best: Any, mean: float, path: Path) -> None:
     """Draws precision over recall, its running maximum from the right and the mean of that.
 
     Args:
@@ -183,7 +181,14 @@ def precision_recall(
         axis.legend(loc="lower left")
 
 
-def images(pictures: Iterable[np.ndarray], titles: Sequence[str], path: Path, *, columns: int = 8) -> None:
+def images(
+    pictures: Iterable[np.ndarray],
+    titles: Sequence[str],
+    path: Path,
+    *,
+    columns: int = 8,
+    size: tuple[float, float] = (1.1, 1.3),
+) -> None:
     """Draws a grid of images, each under its title; a title that ends in "!" is drawn in the warning colour.
 
     Args:
@@ -191,9 +196,10 @@ def images(pictures: Iterable[np.ndarray], titles: Sequence[str], path: Path, *,
         titles: one line each.
         path: of the PNG.
         columns: images in a row.
+        size: of one of them with its title, in inches.
     """
     rows = -(-len(titles) // columns)
-    with figure(path, rows, columns, size=(1.1, 1.3)) as axes:
+    with figure(path, rows, columns, size=size) as axes:
         for axis in axes.flat:
             axis.set_axis_off()
         for axis, picture, title in zip(axes.flat, pictures, titles, strict=False):

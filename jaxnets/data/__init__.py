@@ -1,5 +1,8 @@
 """Data: sources of examples, and batches of them in an order that (seed, epoch) alone decides."""
 
+from os import PathLike
+from typing import Any
+
 from jaxnets.data.embedded import EMBEDDED
 from jaxnets.data.sampler import Batches, epoch_order
 from jaxnets.data.source import ArraySource, Dataset, Features, Source, Subset
@@ -20,12 +23,22 @@ __all__ = [
 ]
 
 
-def load(name: str, *, data_dir: str | None = None) -> Dataset:
-    """Returns a data set by name: an embedded one (digits, iris) or any that TFDS knows.
+def load(name: str, *, data_dir: str | PathLike | None = None, **options: Any) -> Dataset:
+    """Returns a data set by name: an embedded one (digits, iris), one prepared here, or any that TFDS knows.
+
+    Args:
+        name: of the data set.
+        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        options: of TFDS data sets: splits, version, image size, boxes; see `load_tfds`.
 
     Raises:
         UserError: the name is unknown, or the data set cannot be prepared here.
+
+    Example:
+        >>> digits = load("digits")
+        >>> len(digits.train), digits.features.shape
+        (1438, (28, 28, 1))
     """
-    if name in EMBEDDED:
+    if name in EMBEDDED and not options:
         return EMBEDDED[name]()
-    return load_tfds(name, EMBEDDED, data_dir=data_dir)
+    return load_tfds(name, EMBEDDED, data_dir=data_dir, **options)

@@ -1,4 +1,7 @@
-"""Small trainings as one program: all epochs in one scan, and nothing on the host until the last is done."""
+"""`fit` as one compiled program, for what is so small that the host would take longer than the training.
+
+`jaxnets.train.scan` does the same for bare functions of parameters, with neither a state nor a shuffle.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +15,7 @@ from jax import lax
 from jaxnets.data.device import read_all
 from jaxnets.data.sampler import Batches
 from jaxnets.errors import UserError, lookup
-from jaxnets.train.fit import check_loss
+from jaxnets.train.monitor import mode_of
 from jaxnets.train.state import TrainState
 from jaxnets.train.step import means
 
@@ -25,14 +28,13 @@ def fit_whole(
     epochs: int,
     eval_step: Callable[..., Any] | None = None,
     validation: Batches | None = None,
-    every: int = 1,
-    best_on: str | None = None,
+    validate_every: int = 1,
+    best: str | None = None,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
-    """Trains as `fit` does, the same batches in the same order, where no epoch needs the host.
+    """Trains as `fit` does, the same batches in the same order, all epochs in one scan.
 
-    For what is small enough to feel instant: thousands of steps that take microseconds each. The data lies
-    on the device whole, and there is nothing to see before the end: no progress, no checkpoint, no seconds.
-    (On CPUs XLA runs convolutions inside a scan slowly: leave those to `fit`.)
+    The data lies on the device whole, and there is nothing to see before the end: no progress, no
+    checkpoint, no seconds. (On CPUs XLA runs convolutions inside a scan slowly: leave those to `fit`.)
 
     Args:
         state: where to start; it stays valid.
@@ -42,18 +44,17 @@ def fit_whole(
         epochs: how many epochs the run has in all, those that `state` has done included.
         eval_step: a pure step, as `make_eval_step` returns it.
         validation: the batches to judge by.
-        every: judge after every so many epochs (Keras's `validation_freq`).
-        best_on: "loss", "val_loss" or another measure of which less is better: the state after the first
-            epoch with the least of it is returned instead of the last one, as Keras's
-            `ModelCheckpoint(save_best_only=True, monitor=...)` keeps it. `state.step` tells which it was.
+        validate_every: epochs from one validation to the next; the last epoch is always validated.
+        best: a measure ("loss", "val_loss"); return the state that was best by it, as Keras's
+            `ModelCheckpoint(save_best_only=True)` keeps it, not the last one. Its `step` tells which it is.
 
     Returns:
         The state, and a record an epoch: epoch (from 1), step, loss, accuracy, and where the epoch was
-        judged val_loss, val_accuracy.
+        validated val_loss, val_accuracy.
 
     Raises:
-        UserError: there is no epoch left to do or, with `every`, to judge; `best_on` is not measured; or a
-            loss is not finite.
+        UserError: there is no epoch left to do, `validate_every` is not positive, `best` is not measured, or
+            a loss is not finite.
 
     Example:
         >>> import optax
@@ -69,38 +70,35 @@ def fit_whole(
     done = int(state.step) // steps
     if epochs <= done:
         raise UserError(f"{epochs} epochs: it must be more than the {done} that the state has done")
-    numbers = range(done + 1, epochs + 1)
-    if every < 1 or all(number % every for number in numbers):
-        raise UserError(f"validation every {every} epochs: of the epochs {done + 1} to {epochs} that is none")
-    plans = jax.tree.map(lambda *rows: np.stack(rows), *(train.plan(number - 1) for number in numbers))
+    if validate_every < 1:
+        raise UserError(f"validation every {validate_every} epochs: it must be at least 1")
+    numbers = np.arange(done, epochs) + 1
+    due = (numbers % validate_every == 0) | (numbers == epochs)
+    plans = jax.tree.map(lambda *rows: np.stack(rows), *(train.plan(epoch) for epoch in range(done, epochs)))
     judge = None
     if eval_step is not None and validation is not None:
         judge = {"resident": read_all(validation.source).arrays, "plan": validation.plan()}
+    resident = read_all(train.source).arrays
     state, sums, val_sums = _run(
-        state,
-        read_all(train.source).arrays,
-        plans,
-        np.array(numbers),
-        judge,
-        train_step=train_step,
-        eval_step=eval_step,
-        every=every,
-        best_on=best_on,
+        state, resident, (plans, due), judge, train_step=train_step, eval_step=eval_step, best=best
     )
     sums, val_sums = jax.device_get((sums, val_sums))
     history = []
-    for row, number in enumerate(numbers):
-        record = {"epoch": number, "step": number * steps, **_means(sums, row)}
-        check_loss(record["loss"], number)
-        if judge is not None and number % every == 0:
+    for row, epoch in enumerate(numbers.tolist()):
+        record = {"epoch": epoch, "step": epoch * steps, **_means(sums, row)}
+        if not np.isfinite(record["loss"]):
+            raise UserError(
+                f"the training loss is {record['loss']} in epoch {epoch}: try a smaller learning rate"
+            )
+        if judge is not None and due[row]:
             record |= {f"val_{name}": value for name, value in _means(val_sums, row).items()}
         history.append(record)
     return state, history
 
 
-@partial(jax.jit, static_argnames=("train_step", "eval_step", "every", "best_on"))
-def _run(state, resident, plans, numbers, judge, *, train_step, eval_step, every, best_on):
-    """All epochs; returns a state and the sums of every epoch, those of the judge nan where it rested."""
+@partial(jax.jit, static_argnames=("train_step", "eval_step", "best"))
+def _run(state, resident, epochs, judge, *, train_step, eval_step, best):
+    """Returns the last or the best state, and the sums of every epoch, nan where none were due."""
 
     def evaluate(variables):
         def step(_, rows):
@@ -113,21 +111,20 @@ def _run(state, resident, plans, numbers, judge, *, train_step, eval_step, every
         return jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), shapes)
 
     def epoch(carry, now):
-        state, best, least = carry
-        number, plan = now
+        (state, kept, least), (plan, due) = carry, now
         state, sums = lax.scan(lambda s, rows: train_step(s, {"resident": resident, **rows}), state, plan)
         sums, val_sums = _total(sums), {}
         if judge is not None:
-            val_sums = lax.cond(number % every == 0, evaluate, rest, state.variables)
-        if best_on is None:
+            val_sums = lax.cond(due, evaluate, rest, state.variables)
+        if best is None:
             return (state, state, least), (sums, val_sums)
-        measured = _divide("", sums) | _divide("val_", val_sums)
-        value = lookup(measured, best_on, "measure")
-        best = jax.tree.map(partial(jnp.where, value < least), state, best)
-        return (state, best, jnp.fmin(value, least)), (sums, val_sums)
+        value = lookup(_divide("", sums) | _divide("val_", val_sums), best, "measure")
+        value = value if mode_of(best) == "min" else -value
+        kept = jax.tree.map(partial(jnp.where, value < least), state, kept)
+        return (state, kept, jnp.fmin(value, least)), (sums, val_sums)
 
-    (_, best, _), (sums, val_sums) = lax.scan(epoch, (state, state, jnp.float32(jnp.inf)), (numbers, plans))
-    return best, sums, val_sums
+    (_, kept, _), (sums, val_sums) = lax.scan(epoch, (state, state, jnp.float32(jnp.inf)), epochs)
+    return kept, sums, val_sums
 
 
 def _total(sums):

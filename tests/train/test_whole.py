@@ -44,7 +44,9 @@ def fitted(source):
     """What fit ends with, its records, and the parameters after every epoch."""
     after = []
     state, history = run(
-        fit, source, callbacks=[lambda state, _: after.append(jax.tree.map(np.array, state.params))]
+        fit,
+        source,
+        callbacks=[{"epoch_end": lambda state, _: after.append(jax.tree.map(np.array, state.params))}],
     )
     return state, history, after
 
@@ -74,17 +76,24 @@ def test_it_goes_on_where_a_state_stopped_and_leaves_that_state_alone(source, fi
         assert_same(state, fitted[0])
 
 
-@pytest.mark.parametrize("measure, every", [("loss", 1), ("val_loss", 2)])
-def test_it_returns_the_best_epoch_and_judges_every_so_many(source, fitted, measure, every):
+@pytest.mark.parametrize(
+    "measure, which, every, judged",
+    [
+        ("loss", min, 1, [1, 2, 3, 4, 5, 6]),
+        ("val_loss", min, 4, [4, 6]),
+        ("accuracy", max, 1, [1, 2, 3, 4, 5, 6]),
+    ],
+)
+def test_it_validates_when_it_shall_and_returns_the_best_epoch(source, fitted, measure, which, every, judged):
     _, records, after = fitted
-    best = min(records[every - 1 :: every], key=lambda record: record[measure])["epoch"]
+    best = which((records[epoch - 1] for epoch in judged), key=lambda record: record[measure])["epoch"]
     assert best < EPOCHS  # else this proves nothing
-    state, history = run(fit_whole, source, best_on=measure, every=every)
+    state, history = run(fit_whole, source, best=measure, validate_every=every)
     assert int(state.step) == best * 3
     assert_same(state.params, after[best - 1])
     assert_records(history, records, names=("loss", "accuracy"))
-    assert_records(history[every - 1 :: every], records[every - 1 :: every])
-    assert ["val_loss" in record for record in history] == [n % every == 0 for n in range(1, EPOCHS + 1)]
+    assert [record["epoch"] for record in history if "val_loss" in record] == judged
+    assert_records([history[epoch - 1] for epoch in judged], [records[epoch - 1] for epoch in judged])
 
 
 def test_a_second_call_does_not_compile_again(source):
@@ -122,7 +131,7 @@ def test_penalty_and_validation_are_those_of_keras():
         epochs=40,
         eval_step=make_eval_step(MODEL, penalty=penalty),
         validation=Batches(ArraySource(x[40:], y[40:]), 20),
-        every=20,
+        validate_every=20,
     )
     for name, values in expected.items():
         here = [record[name] for record in history if name in record]
@@ -133,10 +142,9 @@ def test_penalty_and_validation_are_those_of_keras():
     "asked, message",
     [
         ({"epochs": 0}, "0 epochs: it must be more than the 0 that the state has done"),
-        ({"every": 0}, "validation every 0 epochs"),
-        ({"every": 7}, "validation every 7 epochs: of the epochs 1 to 6 that is none"),
+        ({"validate_every": 0}, "validation every 0 epochs: it must be at least 1"),
         (
-            {"best_on": "val_lose"},
+            {"best": "val_lose"},
             r"unknown measure 'val_lose' \(did you mean val_loss\?\); known: accuracy, loss",
         ),
     ],

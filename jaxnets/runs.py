@@ -61,7 +61,7 @@ def _first(source: Source, count: int) -> np.ndarray:
     return np.stack([source[index]["x"] for index in range(min(count, len(source)))])
 
 
-def illustrate(workdir: Path, dataset: Dataset, count: int = 32) -> str:
+def illustrate(workdir: Path, dataset: Dataset, model: linen.Module, variables: Any, count: int = 32) -> str:
     """Saves pictures of the first held-out images with their predictions; returns what to try next.
 
     Writes predictions.png and, as an image to predict, example.png; nothing where examples are not images.
@@ -71,7 +71,8 @@ def illustrate(workdir: Path, dataset: Dataset, count: int = 32) -> str:
     from PIL import Image
 
     images = _first(dataset.test, count)
-    guesses = load_run(workdir).probabilities(images).argmax(-1)
+    variables = jax.tree.map(np.asarray, variables)  # of this process alone, where there are several
+    guesses = probabilities(model, variables, images).argmax(-1)
     names = dataset.features.classes
     titles = []
     for index, guess in enumerate(guesses):
@@ -99,13 +100,18 @@ class Run:
     variables: dict[str, Any]
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """Returns float32 (N, classes) for inputs (N, *features.shape) as they are stored (uint8 images)."""
+        """Returns `probabilities` of this network."""
+        return probabilities(self.model, self.variables, x)
 
-        def forward(variables: Any, x: jax.Array) -> jax.Array:
-            logits: Any = self.model.apply(variables, normalise(x))
-            return jax.nn.softmax(logits)
 
-        return np.asarray(jax.jit(forward)(self.variables, x))
+def probabilities(model: linen.Module, variables: Any, x: np.ndarray) -> np.ndarray:
+    """Returns float32 (N, classes) for inputs (N, ...) as they are stored (uint8 images)."""
+
+    def forward(variables: Any, x: jax.Array) -> jax.Array:
+        logits: Any = model.apply(variables, normalise(x))
+        return jax.nn.softmax(logits)
+
+    return np.asarray(jax.jit(forward)(variables, x))
 
 
 def load_run(workdir: Path) -> Run:

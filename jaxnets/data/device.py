@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxnets.data.sampler import Batches
 from jaxnets.data.source import ArraySource, Source
@@ -29,33 +30,56 @@ class OnDevice:
         batches: what to bring there; its shards, order and masks stay as they are.
         resident: whether the whole source shall lie on the device; by default, if it takes less than a
             quarter of its memory.
+        mesh: devices to spread every batch over, by the mesh's first axis; where they do not divide it,
+            rows of mask 0 fill it up. Of several processes, each reads its own shard.
     """
 
-    def __init__(self, batches: Batches, resident: bool | None = None):
+    def __init__(self, batches: Batches, resident: bool | None = None, mesh: Mesh | None = None):
+        if mesh is not None and jax.process_count() > 1 and batches.shard[1] == 1:
+            batches = batches.sharded(jax.process_index(), jax.process_count())
         self.batches, self.source, self.steps_per_epoch = batches, batches.source, batches.steps_per_epoch
+        self.mesh = mesh
         if resident is None:
             resident = stored_bytes(batches.source) < SHARE * device_memory()
-        self.resident = jax.device_put(read_all(batches.source).arrays) if resident else None
+        self.resident = replicate(read_all(batches.source).arrays, mesh) if resident else None
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[dict[str, Any]]:
-        """Yields the batches of an epoch from batch `start` on; `index` and `mask` stay NumPy arrays."""
+        """Yields the batches of an epoch from batch `start` on."""
         if self.resident is not None:
             plan = self.batches.plan(epoch)
             for step in range(start, self.steps_per_epoch):
-                yield {"resident": self.resident, **{key: value[step] for key, value in plan.items()}}
+                rows = {key: value[step] for key, value in plan.items()}
+                yield {"resident": self.resident, **self._spread(rows)}
             return
         arrived = deque[dict[str, Any]]()
         for batch in self.batches.epoch(epoch, start):
-            light = {key: batch.pop(key) for key in ("index", "mask")}
-            arrived.append({**jax.device_put(batch), **light})
+            arrived.append(self._spread(batch))
             if len(arrived) > AHEAD:
                 yield arrived.popleft()
         yield from arrived
 
+    def _spread(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Copies a batch to the device, or to those of the mesh, each its part of the rows."""
+        if self.mesh is None:
+            return jax.device_put(rows)
+        axis, size = self.mesh.axis_names[0], len(rows["mask"])
+        more = -size % (self.mesh.shape[axis] // jax.process_count())
+        filled = {key: np.concatenate([value, value[:1].repeat(more, 0)]) for key, value in rows.items()}
+        filled["mask"][size:] = 0
+        part = NamedSharding(self.mesh, PartitionSpec(axis))
+        return {key: jax.make_array_from_process_local_data(part, value) for key, value in filled.items()}
 
-def on_device(batches: Batches | OnDevice, resident: bool | None = None) -> OnDevice:
-    """Returns `OnDevice(batches, resident)`; what is there already stays as it is."""
-    return batches if isinstance(batches, OnDevice) else OnDevice(batches, resident)
+
+def on_device(
+    batches: Batches | OnDevice, resident: bool | None = None, mesh: Mesh | None = None
+) -> OnDevice:
+    """Returns `OnDevice(batches, resident, mesh)`; what is there already stays as it is."""
+    return batches if isinstance(batches, OnDevice) else OnDevice(batches, resident, mesh)
+
+
+def replicate(tree: Any, mesh: Mesh | None) -> Any:
+    """Copies a pytree of arrays to the device, or whole to every device of the mesh."""
+    return jax.device_put(tree, None if mesh is None else NamedSharding(mesh, PartitionSpec()))
 
 
 def gather(batch: Batch) -> Batch:

@@ -1,5 +1,6 @@
 """Batches in an order that is a pure function of (seed, epoch): to resume takes only the step number."""
 
+import copy
 import multiprocessing
 import os
 from collections import deque
@@ -72,6 +73,17 @@ class Batches:
     def steps_per_epoch(self) -> int:
         """The number of batches in an epoch, a partial last one included."""
         return -(-len(self.source) // self.batch_size)
+
+    def count(self, step: int) -> int:
+        """Returns how many examples the batch of a step (from 0, in any epoch) holds, over all shards."""
+        position = step % self.steps_per_epoch
+        return min(self.batch_size, len(self.source) - position * self.batch_size)
+
+    def sharded(self, which: int, of: int) -> "Batches":
+        """Returns the part of the same batches that process `which` of so many feeds."""
+        part = copy.copy(self)
+        part.shard = (which, of)
+        return part
 
     def plan(self, epoch: int = 0) -> dict[str, np.ndarray]:
         """Returns which examples every batch of an epoch holds.

@@ -126,7 +126,7 @@ class Checkpoints:
             _check_layout(folder, _shapes(self._manager.item_metadata(step).tree.tree), _shapes(wanted))
             target = jax.tree.map(_abstract, wanted)
         tree = self._manager.restore(step, args=args.Composite(tree=args.StandardRestore(target))).tree
-        if (sums := _checksums(tree)) and sums != meta["checksums"]:
+        if (sums := _checksums(tree)) and meta["checksums"] and sums != meta["checksums"]:
             raise OSError("its contents changed on the disk")
         return tree, meta
 
@@ -177,8 +177,8 @@ def _shapes(tree: Any) -> dict[str, str]:
 
 
 def _checksums(tree: Any) -> dict[str, int]:
-    """CRC-32 of every array, {} where no process holds them whole."""
+    """CRC-32 of every array, {} where this process does not hold them whole."""
     leaves = _leaves(tree)
-    if not all(leaf.is_fully_addressable for leaf in leaves.values()):
+    if not all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in leaves.values()):
         return {}
     return {path: zlib.crc32(np.ascontiguousarray(leaf).tobytes()) for path, leaf in leaves.items()}

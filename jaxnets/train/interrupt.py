@@ -5,6 +5,9 @@ import threading
 from contextlib import AbstractContextManager
 from typing import Any
 
+import jax
+from jax.experimental.multihost_utils import reached_preemption_sync_point
+
 
 class Interrupts(AbstractContextManager):
     """Inside the block Ctrl-C and SIGTERM only ask to stop; a second one stops at once.
@@ -19,8 +22,11 @@ class Interrupts(AbstractContextManager):
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self, active: bool = True) -> None:
-        self._active = active and threading.current_thread() is threading.main_thread()
+        # Of several processes JAX itself catches SIGTERM, tells the others and agrees with them on a step.
+        alone = jax.process_count() == 1
+        self._active = active and alone and threading.current_thread() is threading.main_thread()
         self.asked: signal.Signals | None = None
+        self._step = -1
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupts":
@@ -38,6 +44,14 @@ class Interrupts(AbstractContextManager):
         self.asked = signal.Signals(number)
         for again in self.SIGNALS:  # the system's own, which needs no turn of the interpreter
             signal.signal(again, signal.SIG_DFL)
+
+    def due(self, step: int) -> bool:
+        """Whether to stop after this step: at the same one in all processes, whichever got the signal."""
+        if jax.process_count() > 1 and step != self._step:  # once a step, as the protocol wants it
+            self._step = step
+            if reached_preemption_sync_point(step):
+                self.asked = signal.SIGTERM
+        return self.asked is not None
 
     @property
     def exit_code(self) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from jaxnets.train.checkpoint import Checkpoints
+from jaxnets.train.distributed import is_writer
 from jaxnets.train.monitor import improvements
 from jaxnets.train.state import TrainState
 from jaxnets.train.workdir import BEST, CHECKPOINTS, MetricsLog, locked, read_config
@@ -40,7 +41,8 @@ class Journal(AbstractContextManager):
         """Locks the folder, against a second run in it."""
         if self.workdir is not None:
             with ExitStack() as stack:
-                stack.enter_context(locked(self.workdir))
+                if is_writer():
+                    stack.enter_context(locked(self.workdir))
                 self._checkpoints = stack.enter_context(Checkpoints(self.workdir / CHECKPOINTS, self._keep))
                 if self.monitor is not None:
                     self._bests = stack.enter_context(Checkpoints(self.workdir / BEST, keep=1))
@@ -59,14 +61,14 @@ class Journal(AbstractContextManager):
         done = 0
         if found is not None:
             state, sums, done = found[0]["state"], found[0]["sums"], found[1]["epochs"]
-        self._log = MetricsLog(self.workdir / "metrics.jsonl", done)
+        self._log = MetricsLog(self.workdir / "metrics.jsonl", done, write=is_writer())
         self.history = self._log.records
         return state, sums
 
     def append(self, record: dict[str, Any]) -> None:
         """Adds an epoch's record, on the disk before any checkpoint that counts it."""
         self.history.append(record)
-        if self._log is not None:
+        if self._log is not None and is_writer():
             self._log.append(record)
 
     def save(self, state: TrainState, sums: Any, *, now: bool = False) -> None:

@@ -45,7 +45,7 @@ def report(sums: Any, state: TrainState, train: OnDevice, workdir: Path | None) 
         folder = workdir / "nonfinite"
         with Checkpoints(folder) as checkpoints:
             checkpoints.save(step, {"state": state, "sums": {}})
-        index = train.batches.plan(epoch)["index"][position]
+        index = train.batches.sharded(0, 1).plan(epoch)["index"][position]
         notes = {"step": step + 1, "loss": str(loss), "examples": index.tolist()}
         (folder / "batch.json").write_text(json.dumps(notes) + "\n")
         found = f"; the state before it and the batch's examples are in {folder}"

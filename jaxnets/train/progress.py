@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+from jaxnets.train.distributed import is_writer
 from jaxnets.train.step import means
 
 SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -74,6 +75,13 @@ class Bar(Progress):
         self._bar.set_postfix({name: f"{values[name]:.4f}" for name in SHOWN if name in values})
 
 
+class Silent(Progress):
+    """Nothing, in all processes of a run but one."""
+
+    def end_epoch(self, record: Mapping[str, Any]) -> None:
+        pass
+
+
 def make_progress(epochs: int, done: int, size: int) -> Progress:
     """Returns a bar on a terminal where tqdm is installed, else lines.
 
@@ -82,6 +90,8 @@ def make_progress(epochs: int, done: int, size: int) -> Progress:
         done: epochs done already.
         size: examples in an epoch.
     """
+    if not is_writer():
+        return Silent(epochs)
     if sys.stderr.isatty() and importlib.util.find_spec("tqdm"):
         return Bar(epochs, done, size)
     return Progress(epochs)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import UserError
+from jaxnets.train.distributed import is_writer
 
 MAY_CHANGE = ("epochs", "versions")  # what may differ when a run is continued
 CHECKPOINTS = "checkpoints"
@@ -17,6 +18,8 @@ BEST = "best"
 def claim(workdir: Path, config: Mapping[str, Any]) -> None:
     """Makes the folder and notes down what was asked; a folder of an earlier run must be of the same run.
 
+    Of several processes one does it.
+
     Args:
         workdir: the run's folder.
         config: what decides the run, JSON-able; "epochs" alone may differ from what the folder holds.
@@ -24,6 +27,8 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
     Raises:
         UserError: the folder belongs to another run (nothing in it changes), or is not a folder of ours.
     """
+    if not is_writer():
+        return
     config = json.loads(json.dumps(config))
     if (workdir / "config.json").exists():
         held = read_config(workdir)
@@ -87,12 +92,14 @@ class MetricsLog:
     Args:
         path: the file; its lines of epochs after `epoch` are dropped, since they will be run again.
         epoch: how many epochs the state that training goes on from has done.
+        write: False in all processes of a run but one.
     """
 
-    def __init__(self, path: Path, epoch: int):
+    def __init__(self, path: Path, epoch: int, write: bool = True):
         self.path = path
         self.records = [record for record in read_metrics(path) if record["epoch"] <= epoch]
-        write_atomically(path, "".join(json.dumps(record) + "\n" for record in self.records))
+        if write:
+            write_atomically(path, "".join(json.dumps(record) + "\n" for record in self.records))
 
     def append(self, record: dict[str, Any]) -> None:
         """Adds one line and sees it to the disk."""

@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from jaxnets.data import ArraySource, Batches, epoch_order
+from jaxnets.data.device import on_device
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
 from jaxnets.train import (
@@ -23,6 +24,7 @@ from jaxnets.train import (
     reduce_on_plateau,
 )
 from jaxnets.train.workdir import locked
+from tests.train.test_step import BatchNormNet
 
 RATE, BATCH = 0.1, 8
 # Orbax leaves coroutines behind when it stumbles over a damaged file.
@@ -236,7 +238,7 @@ def test_when_every_checkpoint_is_damaged_it_says_so_and_keeps_them(source, tmp_
 
 def test_a_full_disk_stops_with_a_sentence_before_anything_is_written(source, tmp_path, monkeypatch):
     run(source, 1, tmp_path)
-    usage = SimpleNamespace(free=100)
+    usage = SimpleNamespace(free=10)
     monkeypatch.setattr("jaxnets.train.checkpoint.disk_usage", lambda _: usage)
     with pytest.raises(UserError, match=r"MB free.*make room.*the last complete checkpoint is kept"):
         run(source, 2, tmp_path)
@@ -344,3 +346,37 @@ def test_callbacks_come_at_their_moments(source):
     one = [("epoch_begin", 0), ("step_end", 1), ("step_end", 2), ("step_end", 3), ("epoch_end", 3)]
     two = [("epoch_begin", 3), ("step_end", 4), ("step_end", 5), ("step_end", 6), ("epoch_end", 6)]
     assert seen == [("train_begin", 0), *one, *two, ("train_end", 6)]
+
+
+@pytest.mark.parametrize("devices", [2, 3, 8])
+@pytest.mark.parametrize("resident", [True, False])
+def test_several_devices_give_the_numbers_of_one(source, devices, resident, tmp_path):
+    """Batches of 8 over 3 devices do not divide evenly, nor does the last one of 5 over any of them."""
+    model, descent = BatchNormNet(), optax.sgd(RATE, momentum=0.9)
+
+    def train(mesh=None, epochs=17, workdir=None):  # 51 steps
+        return fit(
+            make_state(model, descent, (4,)),
+            make_train_step(model, descent),
+            on_device(Batches(source, BATCH, seed=3), resident, mesh),
+            epochs=epochs,
+            eval_step=make_eval_step(model),
+            validation=on_device(Batches(source, BATCH), resident, mesh),
+            workdir=workdir,
+            mesh=mesh,
+        )
+
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ("data",))
+    state, history = train()
+    spread, records = train(mesh)
+    assert len(spread.params["Dense_0"]["kernel"].sharding.device_set) == devices
+    names = ("loss", "accuracy", "val_loss", "val_accuracy")
+    np.testing.assert_allclose(
+        [[r[n] for n in names] for r in records], [[r[n] for n in names] for r in history], rtol=1e-5
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), spread, state)
+
+    train(mesh, 9, tmp_path)  # and continued on one
+    continued, _ = train(None, 17, tmp_path)
+    assert len(continued.params["Dense_0"]["kernel"].sharding.device_set) == 1
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), continued, state)

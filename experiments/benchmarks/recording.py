@@ -6,6 +6,7 @@ Prints first the share that saving every epoch (and, beside it, TensorBoard with
 median seconds of an epoch. The first epoch of every run, with its compilation, is left out.
 """
 
+import itertools
 import platform
 import statistics
 import tempfile
@@ -44,10 +45,10 @@ def main(
     def seconds(workdir: Path | None, callbacks: list) -> list[float]:
         """Wall seconds from one epoch's end to the next: what happens between epochs counts."""
         ends: list[float] = []
-        clock = {"epoch_begin": lambda *_: ends.append(time.perf_counter())}
+        clock: train.Callbacks = {"epoch_begin": lambda *_: ends.append(time.perf_counter())}
         state = train.make_state(model, descent, (28, 28, 1))
         train.fit(state, step, batches, epochs=epochs + 2, workdir=workdir, callbacks=[*callbacks, clock])
-        return [after - before for before, after in zip(ends[1:], ends[2:], strict=False)]
+        return [after - before for before, after in itertools.pairwise(ends[1:])]
 
     times: dict[str, list[float]] = {"plain": [], "checkpoints": [], "TensorBoard": []}
     for _number in range(repeats):

@@ -36,7 +36,7 @@ def make_train_step(
     loss: PerExample = losses.sparse_categorical_crossentropy,
     measures: Mapping[str, PerExample] = ACCURACY,
     penalty: Callable[[Any], jax.Array] | None = None,
-    augment: Callable[[jax.Array, Batch], Batch] | None = None,
+    augment: Callable[[jax.Array, jax.Array, Batch], Batch] | None = None,
     prepare: Callable[[jax.Array], jax.Array] = normalise,
     axis_name: str | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
@@ -48,7 +48,7 @@ def make_train_step(
         loss: (logits, y) to one value an example.
         measures: further values an example, by name.
         penalty: of the parameters, added to the mean loss (Keras's kernel_regularizer).
-        augment: (key, batch) -> batch, on the device, before `prepare` (`jaxnets.data.augment`).
+        augment: (key, step, batch) -> batch, before `prepare`; see `jaxnets.data.augment`.
         prepare: what happens to x on the device first.
         axis_name: the mapped axis under pmap or shard_map; gradients, statistics and sums are added over it.
 
@@ -77,7 +77,7 @@ def make_train_step(
         key = jax.random.fold_in(state.key, state.step)
         batch = gather(batch)
         if augment is not None:  # with the same key on every device: examples are told apart by their index
-            batch = augment(key, batch)
+            batch = augment(state.key, state.step, batch)
         if axis_name is not None:
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
         mask = batch["mask"]
@@ -114,6 +114,7 @@ def make_eval_step(
     *,
     loss: PerExample = losses.sparse_categorical_crossentropy,
     measures: Mapping[str, PerExample] = ACCURACY,
+    penalty: Callable[[Any], jax.Array] | None = None,
     prepare: Callable[[jax.Array], jax.Array] = normalise,
     axis_name: str | None = None,
 ) -> Callable[[Mapping[str, Any], Batch], Sums]:
@@ -123,6 +124,8 @@ def make_eval_step(
         batch = gather(batch)
         logits = model.apply(variables, prepare(batch["x"]), train=False)
         sums = _sums(logits, batch, loss, measures)
+        if penalty is not None:
+            sums["loss"] += penalty(variables["params"]) * sums["count"]
         return sums if axis_name is None else lax.psum(sums, axis_name)
 
     return eval_step

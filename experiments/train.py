@@ -24,6 +24,8 @@ def main(
     seed: int = 0,
     workdir: Path | None = None,
     data_dir: Path | None = None,
+    devices: int | None = None,
+    distributed: str | None = None,
 ) -> list[dict[str, Any]]:
     """Train a network on a data set; the same command again continues from its last checkpoint.
 
@@ -37,9 +39,14 @@ def main(
         seed: decides the first parameters, the order of the examples and all other draws.
         workdir: the run's folder; runs/MODEL-DATASET when left out.
         data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        devices: how many devices share every batch; all when left out.
+        distributed: to train in several processes, "auto" on Slurm or a TPU pod, elsewhere
+            HOST:PORT,COUNT,INDEX with the address of process 0.
     """
     if epochs < 1:
         raise UserError(f"--epochs {epochs}: it must be at least 1")
+    train.join(distributed)
+    say = print if train.is_writer() else lambda _: None
     # 1. data
     examples = data.load(dataset, data_dir=str(data_dir) if data_dir else None)
     batches, held_out = data.Batches(examples.train, batch_size, seed), data.Batches(examples.test, 256)
@@ -56,9 +63,9 @@ def main(
         "seed": seed,
     }
     train.claim(workdir, runs.describe(model, examples, data_dir) | settings | {"epochs": epochs})
-    print(f"{len(examples.train):,} examples of {dataset}, {len(examples.test):,} held out; {workdir}")
-    print(summarize(network, examples.features.shape).to_text())
-    _, history = train.fit(
+    say(f"{len(examples.train):,} examples of {dataset}, {len(examples.test):,} held out; {workdir}")
+    say(summarize(network, examples.features.shape).to_text())
+    state, history = train.fit(
         train.make_state(network, descent, examples.features.shape, seed),
         train.make_train_step(network, descent),
         batches,
@@ -66,17 +73,18 @@ def main(
         eval_step=train.make_eval_step(network),
         validation=held_out,
         workdir=workdir,
+        mesh=train.make_mesh(devices),
     )
     # 5. summary
     last = history[-1]
-    print(f"training: loss {last['loss']:.4f}, accuracy {last['accuracy']:.4f}")
-    print(
-        f"held out: loss {last['val_loss']:.4f}, accuracy {last['val_accuracy']:.4f}, epoch {last['epoch']}"
-    )
+    say(f"training: loss {last['loss']:.4f}, accuracy {last['accuracy']:.4f}")
+    say(f"held out: loss {last['val_loss']:.4f}, accuracy {last['val_accuracy']:.4f}, epoch {last['epoch']}")
     # 6. pictures
-    plots.curves(history, workdir / "curves.png")
-    print(f"curves, metrics and checkpoints are in {workdir}; try next")
-    print(f"  python -m jaxnets {runs.illustrate(workdir, examples)}")
+    if train.is_writer():
+        plots.curves(history, workdir / "curves.png")
+        command = runs.illustrate(workdir, examples, network, state.variables)
+        say(f"curves, metrics and checkpoints are in {workdir}; try next")
+        say(f"  {commandline.PYTHON} -m jaxnets {command}")
     return history
 
 

@@ -1,16 +1,22 @@
 """A command line from a function's signature (tyro), with jaxnets' exit codes.
 
-0 done; 2 what was asked for is wrong, in one line on stderr; 1 a defect of ours, with its traceback.
+0 done; 2 what was asked for is wrong, in one line on stderr; 1 a defect of ours, with its traceback;
+130 after Ctrl-C and 0 after SIGTERM, when a training has saved itself.
 """
 
 import contextlib
 import functools
 import io
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from jaxnets.errors import UserError
+from jaxnets.errors import Interrupted, UserError
+
+_HERE = Path(sys.executable).is_relative_to(Path.cwd())
+PYTHON = os.path.relpath(sys.executable) if _HERE else "python"  # how to call this Python again, from here
 
 
 def run(command: Callable[..., Any] | dict[str, Callable[..., Any]], prog: str | None = None) -> Any:
@@ -41,6 +47,9 @@ def run(command: Callable[..., Any] | dict[str, Callable[..., Any]], prog: str |
         return call()
     except UserError as error:
         _stop(str(error))
+    except Interrupted as stop:
+        print(f"{stop}: give the same command again to continue", file=sys.stderr)
+        sys.exit(stop.exit_code)
 
 
 def _later(function: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:

@@ -1,4 +1,4 @@
-"""The one exception for what a user can put right."""
+"""Exceptions that are no defects: what a user can put right, and a run that was told to stop."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -9,6 +9,18 @@ T = TypeVar("T")
 
 class UserError(ValueError):
     """What was asked for is wrong; the message is one sentence: what, where and what would be right."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was asked to stop and has saved itself.
+
+    Attributes:
+        exit_code: 130 after Ctrl-C, 0 after SIGTERM.
+    """
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def lookup(table: Mapping[str, T], name: str, what: str, elsewhere: Iterable[str] = (), where: str = "") -> T:

@@ -1,4 +1,8 @@
-"""Metrics: pure functions that give one value an example, to be summed, counted and divided once."""
+"""Metrics: pure functions that give one value an example, to be summed, counted and divided once.
+
+Those of the last sections (regression errors, confusion matrix, average precision) are about many examples
+together; their `mask` (N,) of 0/1 leaves padding out.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -6,4 +10,120 @@ import jax.numpy as jnp
 
 def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """1.0 where the largest logit is the label: logits (batch, classes), labels (batch,) -> (batch,)."""
-    return (jnp.argmax(logits, axis=-1) == labels).astype(jnp.float32)
+    return label_accuracy(jnp.argmax(logits, axis=-1), labels)
+
+
+def categorical_accuracy(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """As accuracy, for one-hot targets: both (batch, classes) -> (batch,)."""
+    return accuracy(logits, jnp.argmax(targets, axis=-1))
+
+
+def label_accuracy(predicted: jax.Array, labels: jax.Array) -> jax.Array:
+    """1.0 where the predicted label is the label: both (batch,) -> (batch,). Keras's plain `Accuracy`."""
+    return (predicted == labels).astype(jnp.float32)
+
+
+def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Array:
+    """1.0 where fewer than k classes beat the label's logit: (batch, classes), (batch,) -> (batch,)."""
+    own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
+    in_top = (jnp.sum(logits > own, axis=-1) < k) & jnp.isfinite(own[:, 0])  # nothing is larger than nan
+    return in_top.astype(jnp.float32)
+
+
+def _mask_of(values: jax.Array, mask: jax.Array | None) -> jax.Array:
+    return jnp.ones(len(values)) if mask is None else mask
+
+
+def regression_errors(
+    predictions: jax.Array, targets: jax.Array, mask: jax.Array | None = None
+) -> dict[str, jax.Array]:
+    """Mean squared error, its root and mean absolute error: {"mse", "rmse", "mae"}, each ().
+
+    predictions and targets are (N, ...). The root is of the whole mean, not a mean of roots.
+    """
+    mask = _mask_of(predictions, mask)
+    error = (predictions - targets).reshape(len(predictions), -1)
+    error = jnp.where(mask[:, None] > 0, error, 0)
+    count = jnp.sum(mask) * error.shape[1]
+    mse = jnp.sum(jnp.square(error)) / count
+    return {"mse": mse, "rmse": jnp.sqrt(mse), "mae": jnp.sum(jnp.abs(error)) / count}
+
+
+def confusion_matrix(
+    predicted: jax.Array, labels: jax.Array, num_classes: int, mask: jax.Array | None = None
+) -> jax.Array:
+    """How often a label (row) was taken for a class (column): labels (N,) twice -> (classes, classes)."""
+    rows = jax.nn.one_hot(labels, num_classes) * _mask_of(labels, mask)[:, None]
+    return rows.T @ jax.nn.one_hot(predicted, num_classes)
+
+
+def maximum_precisions(precisions: jax.Array) -> jax.Array:
+    """The best precision at this recall or a higher one: a running maximum from the right, (N,) -> (N,).
+
+    >>> print(maximum_precisions(jnp.array([0.9, 0.5, 0.6])))
+    [0.9 0.6 0.6]
+    """
+    return jax.lax.cummax(precisions, reverse=True)
+
+
+def interpolated_average_precision(precisions: jax.Array, recalls: jax.Array, points: int = 11) -> jax.Array:
+    """The mean over `points` recall levels, 0 to 1 in equal steps, of the best precision from there on: ().
+
+    11 points are PASCAL VOC's and the course's rule, 101 are COCO's. A level that no recall reaches counts 0.
+
+    Args:
+        precisions: (N,).
+        recalls: (N,), rising.
+        points: how many recall levels.
+    """
+    best = jnp.append(maximum_precisions(precisions), 0)
+    # The level i / (points - 1) is met when recall * (points - 1) is i up to rounding.
+    reached = jnp.searchsorted(recalls * (points - 1) + 1e-4, jnp.arange(points, dtype=recalls.dtype))
+    return jnp.mean(best[reached])
+
+
+def average_precision(
+    scores: jax.Array,
+    positive: jax.Array,
+    mask: jax.Array | None = None,
+    *,
+    points: int = 11,
+    num_positives: jax.Array | int | None = None,
+) -> jax.Array:
+    """How well one class's scores put the right examples first: () between 0 and 1; 0 without a positive.
+
+    Args:
+        scores: (N,), higher means surer; equal scores keep their order.
+        positive: (N,), 1 where the example (or detection) is right.
+        mask: (N,), 0 for padding.
+        points: recall levels, see `interpolated_average_precision`.
+        num_positives: how many there are to find, when some were not even proposed; default sum(positive).
+    """
+    mask = _mask_of(scores, mask)
+    order = jnp.argsort(jnp.where(mask > 0, -scores, jnp.inf), stable=True)
+    hits = (positive * mask)[order]
+    found, seen = jnp.cumsum(hits), jnp.cumsum(mask[order])
+    total = found[-1] if num_positives is None else jnp.asarray(num_positives, found.dtype)
+    precisions = found / jnp.maximum(seen, 1)
+    return jnp.where(
+        total > 0,
+        interpolated_average_precision(precisions, found / jnp.maximum(total, 1), points),
+        0.0,
+    )
+
+
+def mean_average_precision(
+    scores: jax.Array, labels: jax.Array, mask: jax.Array | None = None, *, points: int = 11
+) -> jax.Array:
+    """The average precision of each class, averaged over the classes that occur: ().
+
+    Args:
+        scores: (N, classes).
+        labels: (N, classes) of 0/1; an example may belong to several classes, or none.
+        mask: (N,), 0 for padding.
+        points: 11 (PASCAL VOC, the course) or 101 (COCO).
+    """
+    mask = _mask_of(scores, mask)
+    occurs = jnp.sum(labels * mask[:, None], axis=0) > 0
+    each = jax.vmap(lambda s, y: average_precision(s, y, mask, points=points), in_axes=1)(scores, labels)
+    return jnp.sum(each * occurs) / jnp.maximum(jnp.sum(occurs), 1)

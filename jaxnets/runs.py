@@ -16,7 +16,7 @@ from jaxnets.data.images import ink_of
 from jaxnets.errors import UserError, lookup
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.train import Checkpoints, check_input, normalise, read_config
-from jaxnets.train.workdir import CHECKPOINTS
+from jaxnets.train.workdir import BEST, CHECKPOINTS
 
 
 def make_model(name: str, features: Features) -> linen.Module:
@@ -61,8 +61,8 @@ def _first(source: Source, count: int) -> np.ndarray:
     return np.stack([source[index]["x"] for index in range(min(count, len(source)))])
 
 
-def illustrate(workdir: Path, dataset: Dataset, count: int = 32) -> str:
-    """Saves pictures of the first held-out images with their predictions; returns the command to try next.
+def illustrate(workdir: Path, dataset: Dataset, model: linen.Module, variables: Any, count: int = 32) -> str:
+    """Saves pictures of the first held-out images with their predictions; returns what to try next.
 
     Writes predictions.png and, as an image to predict, example.png; nothing where examples are not images.
     """
@@ -71,7 +71,8 @@ def illustrate(workdir: Path, dataset: Dataset, count: int = 32) -> str:
     from PIL import Image
 
     images = _first(dataset.test, count)
-    guesses = load_run(workdir).probabilities(images).argmax(-1)
+    variables = jax.tree.map(np.asarray, variables)  # of this process alone, where there are several
+    guesses = probabilities(model, variables, images).argmax(-1)
     names = dataset.features.classes
     titles = []
     for index, guess in enumerate(guesses):
@@ -90,7 +91,7 @@ class Run:
         config: what config.json of the workdir holds.
         features: what an example holds.
         model: the network.
-        variables: its newest parameters and statistics.
+        variables: its parameters and statistics.
     """
 
     config: dict[str, Any]
@@ -99,17 +100,22 @@ class Run:
     variables: dict[str, Any]
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """Returns float32 (N, classes) for inputs (N, *features.shape) as they are stored (uint8 images)."""
+        """Returns `probabilities` of this network."""
+        return probabilities(self.model, self.variables, x)
 
-        def forward(variables: Any, x: jax.Array) -> jax.Array:
-            logits: Any = self.model.apply(variables, normalise(x))
-            return jax.nn.softmax(logits)
 
-        return np.asarray(jax.jit(forward)(self.variables, x))
+def probabilities(model: linen.Module, variables: Any, x: np.ndarray) -> np.ndarray:
+    """Returns float32 (N, classes) for inputs (N, ...) as they are stored (uint8 images)."""
+
+    def forward(variables: Any, x: jax.Array) -> jax.Array:
+        logits: Any = model.apply(variables, normalise(x))
+        return jax.nn.softmax(logits)
+
+    return np.asarray(jax.jit(forward)(variables, x))
 
 
 def load_run(workdir: Path) -> Run:
-    """Returns the newest state of a run.
+    """Returns a run with its best parameters where it kept them, else the newest.
 
     Raises:
         UserError: the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.
@@ -120,10 +126,11 @@ def load_run(workdir: Path) -> Run:
         features, name = Features(tuple(shape), dtype, tuple(classes)), config["model"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{workdir / 'config.json'} lacks {error}: it is not of a run of jaxnets") from error
-    if not (workdir / CHECKPOINTS).is_dir():
+    folder = workdir / (BEST if (workdir / BEST).is_dir() else CHECKPOINTS)
+    variables = None
+    if folder.is_dir():
+        with Checkpoints(folder) as checkpoints:
+            variables = checkpoints.restore_variables()
+    if variables is None:
         raise UserError(f"{workdir} holds no checkpoint yet: let its training run for an epoch first")
-    with Checkpoints(workdir / CHECKPOINTS) as checkpoints:
-        if checkpoints.latest is None:
-            raise UserError(f"{workdir} holds no checkpoint yet: let its training run for an epoch first")
-        variables = checkpoints.restore_variables()
     return Run(config, features, make_model(name, features), variables)

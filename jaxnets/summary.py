@@ -1,19 +1,19 @@
 """What a network consists of: its layers in call order, with shapes, parameter counts and multiply-adds.
 
 The network is traced with abstract arrays, so that not a byte of parameters is allocated, and its layers need
-no code for it: parameters are found under the layer's path, and multiply-adds are counted on the traced
-program (matrix products and convolutions, whoever wrote them, times the steps of a scan around them).
+no code for it: parameters are found under the layer's path, and the rest is read off the traced program
+(`jaxnets.program`).
 """
 
 import dataclasses
-import math
-import re
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
+
+from jaxnets.program import Call, multiply_adds, predecessors
 
 Path = tuple[str, ...]
 Shape = tuple[int | None, ...]
@@ -27,9 +27,12 @@ class LayerRow:
     type: str
     output_shapes: list[Shape]
     variables: dict[Path, jax.ShapeDtypeStruct] = dataclasses.field(default_factory=dict)
-    """What the layer owns, by full path: ("params", "conv1", "kernel"), ("batch_stats", "bn1", "mean")."""
+    """What the layer owns, by full path, e.g. ("params", "conv1", "kernel")."""
     multiply_adds: int = 0
     """For one example, all calls of the layer together; elementwise work and pooling count nothing."""
+    after: frozenset[str] = frozenset()
+    """Names of all layers whose results reach this one at its first call."""
+    calls: int = 0
 
     @property
     def trainable(self) -> int:
@@ -149,8 +152,10 @@ def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.
     trace = _Trace()
     with nn.intercept_methods(trace.record):
         program = jax.make_jaxpr(module.apply)(variables, x)
-    for at, count in _multiply_adds(program.jaxpr, None):
-        trace.rows[at or 0].multiply_adds += count
+    for call, count in multiply_adds(program.jaxpr):
+        trace.rows[call.row].multiply_adds += count
+    for row, feeding in predecessors(program.jaxpr).items():
+        trace.rows[row].after = frozenset(trace.rows[i].name for i in feeding)
     for path, array in flatten_dict(variables).items():
         trace.owner(path[1:-1]).variables[path] = array
     rows = [
@@ -187,7 +192,8 @@ class _Trace:
         self.leaves.difference_update(caller for caller in self._callers if caller != row)
         self._callers.append(row)
         try:
-            with jax.named_scope(f"summary_row_{row}_"):
+            with jax.named_scope(Call(row, self.rows[row].calls).mark):
+                self.rows[row].calls += 1
                 output = next_method(*args, **kwargs)
         finally:
             self._folded = None
@@ -203,42 +209,3 @@ class _Trace:
         while path not in self._row_of:
             path = path[:-1]
         return self.rows[self._row_of[path]]
-
-
-def _multiply_adds(jaxpr: Any, row: int | None) -> list[tuple[int | None, int]]:
-    """(row, multiply-adds) of every matrix product and convolution; `row` is that of the code around."""
-    counts = []
-    for equation in jaxpr.eqns:
-        marks = re.findall(r"summary_row_(\d+)_", str(equation.source_info.name_stack))
-        here = int(marks[-1]) if marks else row
-        name = equation.primitive.name
-        if name == "dot_general":
-            (contracted, _), _ = equation.params["dimension_numbers"]
-            left = equation.invars[0].aval.shape
-            counts.append(
-                (here, equation.outvars[0].aval.size * math.prod(left[axis] for axis in contracted))
-            )
-        elif name == "conv_general_dilated":
-            counts.append((here, _convolution(equation)))
-        elif name == "cond":
-            branches = [_multiply_adds(branch, here) for branch in equation.params["branches"]]
-            counts.extend(max(branches, key=lambda branch: sum(count for _, count in branch)))
-        else:
-            steps = equation.params["length"] if name == "scan" else 1
-            for inner in jax.tree.leaves(
-                list(equation.params.values()), is_leaf=lambda v: hasattr(v, "eqns")
-            ):
-                if hasattr(inner, "eqns"):
-                    counts.extend((at, steps * count) for at, count in _multiply_adds(inner, here))
-    return counts
-
-
-def _convolution(equation: Any) -> int:
-    """Kernel size times the places it is put on; for a transposed convolution those are the input's."""
-    numbers, dilation = equation.params["dimension_numbers"], equation.params["lhs_dilation"]
-    image, kernel = (variable.aval for variable in equation.invars)
-    output = equation.outvars[0].aval
-    places = image.shape[numbers.lhs_spec[0]]
-    for i, o, stretch in zip(numbers.lhs_spec[2:], numbers.out_spec[2:], dilation, strict=True):
-        places *= image.shape[i] if stretch > 1 else output.shape[o]
-    return kernel.size * places

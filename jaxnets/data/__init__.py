@@ -1,19 +1,44 @@
 """Data: sources of examples, and batches of them in an order that (seed, epoch) alone decides."""
 
+from os import PathLike
+from typing import Any
+
 from jaxnets.data.embedded import EMBEDDED
 from jaxnets.data.sampler import Batches, epoch_order
-from jaxnets.data.source import ArraySource, Dataset, Features, Source
+from jaxnets.data.source import ArraySource, Dataset, Features, Source, Subset
+from jaxnets.data.split import split
 from jaxnets.data.tfds_source import load_tfds
 
-__all__ = ["EMBEDDED", "ArraySource", "Batches", "Dataset", "Features", "Source", "epoch_order", "load"]
+__all__ = [
+    "EMBEDDED",
+    "ArraySource",
+    "Batches",
+    "Dataset",
+    "Features",
+    "Source",
+    "Subset",
+    "epoch_order",
+    "load",
+    "split",
+]
 
 
-def load(name: str, *, data_dir: str | None = None) -> Dataset:
-    """Returns a data set by name: an embedded one (digits, iris) or any that TFDS knows.
+def load(name: str, *, data_dir: str | PathLike | None = None, **options: Any) -> Dataset:
+    """Returns a data set by name: an embedded one (digits, iris), one prepared here, or any that TFDS knows.
+
+    Args:
+        name: of the data set.
+        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        options: of TFDS data sets: splits, version, image size, boxes; see `load_tfds`.
 
     Raises:
         UserError: the name is unknown, or the data set cannot be prepared here.
+
+    Example:
+        >>> digits = load("digits")
+        >>> len(digits.train), digits.features.shape
+        (1438, (28, 28, 1))
     """
-    if name in EMBEDDED:
+    if name in EMBEDDED and not options:
         return EMBEDDED[name]()
-    return load_tfds(name, EMBEDDED, data_dir=data_dir)
+    return load_tfds(name, EMBEDDED, data_dir=data_dir, **options)

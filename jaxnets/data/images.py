@@ -6,7 +6,7 @@ which of the two an image has is looked up in the image itself, unless it is tol
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from jaxnets.errors import UserError
 
 Ink = Literal["dark", "light"]
 
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 THRESHOLD = 200  # the document's: darker is ink
 
 
@@ -61,8 +63,7 @@ def read_image(
     """Reads an image file of any size and mode for a network.
 
     Args:
-        path: a file that Pillow can read (PNG, JPEG, ...); its EXIF rotation is applied, and what is
-            transparent becomes white paper.
+        path: a file that Pillow can read (PNG, JPEG, ...); see `open_image`.
         shape: (H, W, C) that the network takes, C 1 or 3; scaled with Lanczos's filter as in the document.
         wanted: the ink of the network's training images, None where ink means nothing.
         ink: of this image; judged by its border when left out.
@@ -74,23 +75,58 @@ def read_image(
     Raises:
         UserError: there is no such file, or it is not an image or cut off.
     """
-    from PIL import Image, ImageOps
-
     height, width, channels = shape
-    try:
-        with Image.open(path) as file:
-            opened: Image.Image = ImageOps.exif_transpose(file)
-            if opened.mode in ("RGBA", "LA", "PA") or "transparency" in opened.info:
-                opened = opened.convert("RGBA")
-                opened = Image.alpha_composite(Image.new("RGBA", opened.size, "white"), opened)
-            if opened.mode.startswith("I"):  # 16 bits of grey
-                opened = Image.fromarray((np.asarray(opened).clip(0, 65535) // 257).astype(np.uint8))
-            grey = opened.convert("L" if channels == 1 else "RGB")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not an image that can be read ({error}); PNG and JPEG can") from error
-    image = np.asarray(grey.resize((width, height), Image.Resampling.LANCZOS)).reshape(shape)
+    image = scale(open_image(path, str(path)), channels, (height, width))
     if wanted is None or (ink or ink_of(image)) == wanted:
         return image
     return white_ink(image, threshold) if wanted == "light" else 255 - image
+
+
+def open_image(file: Any, where: str) -> Any:
+    """Opens an image file and decodes it whole.
+
+    Args:
+        file: its path, or a binary file.
+        where: its name, for messages.
+
+    Returns:
+        A Pillow image, mode L (of grey files, whatever their depth) or RGB. The EXIF rotation is applied,
+        and what is transparent becomes white paper.
+
+    Raises:
+        UserError: there is no such file, or it is not an image or cut off.
+    """
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(file, formats=FORMATS) as opened:
+            image: Image.Image = ImageOps.exif_transpose(opened)
+            if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+                grey = image.mode in ("1", "L", "LA", "La")
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+                return image.convert("L" if grey else "RGB")
+            if image.mode.startswith("I"):  # 16 bits of grey
+                return Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+            return image.convert("L" if image.mode in ("1", "L", "F") else "RGB")
+    except FileNotFoundError as error:
+        raise UserError(f"{where}: there is no such file") from error
+    except Exception as error:  # Pillow raises almost anything on damaged files
+        raise UserError(f"{where}: not an image that can be read ({error}); PNG and JPEG can") from error
+
+
+def scale(image: Any, channels: int, size: tuple[int, int]) -> np.ndarray:
+    """Returns a Pillow image, or uint8 (H, W, 1 or 3), as uint8 (*size, channels).
+
+    Where the size differs it is scaled with Lanczos's filter, which averages over what it shrinks.
+    """
+    from PIL import Image
+
+    if isinstance(image, np.ndarray):
+        if image.shape == (*size, channels):
+            return image
+        image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != size[::-1]:
+        image = image.resize(size[::-1], Image.Resampling.LANCZOS)
+    return np.asarray(image).reshape(*size, channels)

@@ -1,6 +1,12 @@
 """Batches in an order that is a pure function of (seed, epoch): to resume takes only the step number."""
 
+import copy
+import multiprocessing
+import os
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -8,17 +14,23 @@ import numpy as np
 from jaxnets.data.source import ArraySource, Source
 from jaxnets.errors import UserError
 
-THREADS = 8  # decoding an image releases the interpreter lock, so a few threads keep a train step fed
+AHEAD = 2  # batches read ahead for every worker
 
 
-def epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
-    """Returns the order of `size` examples in an epoch: int64 (size,), every index once.
+def epoch_order(size: int, seed: int, epoch: int, *, replacement: bool = False) -> np.ndarray:
+    """Returns the order of `size` examples in an epoch: int64 (size,).
+
+    Every index comes once, or, with replacement, as often as it is drawn. Only the raw bits of the Philox
+    generator are used: unlike `Generator.permutation`, NumPy promises never to change them.
 
     Example:
         >>> sorted(epoch_order(5, seed=0, epoch=3).tolist())
         [0, 1, 2, 3, 4]
     """
-    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(size)
+    bits = np.random.Philox(key=np.array([seed % 2**64, epoch], np.uint64)).random_raw(size)
+    if replacement:
+        return (bits % np.uint64(size)).astype(np.int64)
+    return np.argsort(bits, kind="stable")
 
 
 class Batches:
@@ -26,58 +38,123 @@ class Batches:
 
     Args:
         source: the examples.
-        batch_size: examples in a batch.
+        batch_size: examples in a batch, over all shards.
         seed: of the shuffle; None keeps the source's own order (for evaluation).
+        replacement: whether every example is drawn anew from all; an epoch has the same number of steps.
+        shard: (which, of how many): the rows of every batch that this process feeds. Shards are disjoint,
+            cover the batch, and are of one size: where the batch size does not divide, rows are masked.
+        workers: processes that read ahead, for sources whose decoding holds the interpreter lock; with 0,
+            threads do. A script that uses processes needs the `if __name__ == "__main__"` guard.
 
     Raises:
-        UserError: the batch size is not positive.
+        UserError: the batch size is not positive, or there is no such shard.
     """
 
-    def __init__(self, source: Source, batch_size: int, seed: int | None = None):
+    def __init__(
+        self,
+        source: Source,
+        batch_size: int,
+        seed: int | None = None,
+        *,
+        replacement: bool = False,
+        shard: tuple[int, int] = (0, 1),
+        workers: int = 0,
+    ):
         if batch_size < 1:
             raise UserError(f"batch size {batch_size}: it must be at least 1")
+        if not 0 <= shard[0] < shard[1]:
+            raise UserError(f"shard {shard[0]} of {shard[1]}: it must be 0 to {shard[1] - 1}")
+        if replacement and seed is None:
+            raise UserError("drawing with replacement needs a seed")
         self.source, self.batch_size, self.seed = source, batch_size, seed
+        self.replacement, self.shard, self.workers = replacement, shard, workers
 
     @property
     def steps_per_epoch(self) -> int:
         """The number of batches in an epoch, a partial last one included."""
         return -(-len(self.source) // self.batch_size)
 
+    def count(self, step: int) -> int:
+        """Returns how many examples the batch of a step (from 0, in any epoch) holds, over all shards."""
+        position = step % self.steps_per_epoch
+        return min(self.batch_size, len(self.source) - position * self.batch_size)
+
+    def sharded(self, which: int, of: int) -> "Batches":
+        """Returns the part of the same batches that process `which` of so many feeds."""
+        part = copy.copy(self)
+        part.shard = (which, of)
+        return part
+
+    def plan(self, epoch: int = 0) -> dict[str, np.ndarray]:
+        """Returns which examples every batch of an epoch holds.
+
+        Returns:
+            {"index": (steps, B) int32 rows of the source, "mask": (steps, B) float32}, B being this shard's
+            part of a batch; the mask is 0 on rows that fill up, which repeat the batch's first example.
+        """
+        size, steps, (which, shards) = len(self.source), self.steps_per_epoch, self.shard
+        order = np.arange(size)
+        if self.seed is not None:
+            order = epoch_order(size, self.seed, epoch, replacement=self.replacement)
+        rows = np.pad(order, (0, steps * self.batch_size - size), constant_values=-1)
+        rows = rows.reshape(steps, self.batch_size)
+        rows = np.pad(rows, ((0, 0), (0, -self.batch_size % shards)), constant_values=-1)
+        part = np.split(rows, shards, axis=1)[which]
+        index = np.where(part < 0, rows[:, :1], part).astype(np.int32)
+        return {"index": index, "mask": (part >= 0).astype(np.float32)}
+
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[dict[str, np.ndarray]]:
         """Yields the batches of an epoch from batch `start` on.
 
         Yields:
-            {"x": (B, ...), "y": (B,) int32, "mask": (B,) float32}; the mask is 0 on rows that fill up.
+            {"x": (B, ...), "y": (B,), "index": (B,) int32, "mask": (B,) float32} and the source's other keys.
         """
-        size, width = len(self.source), self.batch_size
-        order = np.arange(size) if self.seed is None else epoch_order(size, self.seed, epoch)
-        order = order[start * width :]
-        for batch in _read(self.source, order, width):
-            count = len(batch["y"])
-            mask = (np.arange(width) < count).astype(np.float32)
-            if count < width:
-                batch = {key: np.resize(value, (width, *value.shape[1:])) for key, value in batch.items()}
-            yield {**batch, "mask": mask}
+        plan = {key: value[start:] for key, value in self.plan(epoch).items()}
+        for number, rows in enumerate(self._read(plan["index"])):
+            yield {**rows, **{key: value[number] for key, value in plan.items()}}
+
+    def _read(self, index: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+        """Yields the examples of each line of `index`, in this order; read ahead unless in memory."""
+        if isinstance(self.source, ArraySource):
+            yield from (self.source[rows] for rows in index)
+            return
+        todo, pending = iter(index), deque[Any]()
+        try:
+            while True:
+                while len(pending) < AHEAD * self._threads and (rows := next(todo, None)) is not None:
+                    pending.append(self._submit(rows))
+                if not pending:
+                    return
+                yield pending.popleft().result()
+        finally:  # a consumer that stops early leaves no reading behind
+            for future in pending:
+                future.cancel()
+
+    @property
+    def _threads(self) -> int:
+        return self.workers or min(8, os.cpu_count() or 1)
+
+    def _submit(self, rows: np.ndarray) -> Any:
+        if self.workers:
+            return self._pool.submit(_worker_read, rows)
+        return self._pool.submit(self.source.__getitem__, rows)
+
+    @cached_property
+    def _pool(self) -> Executor:
+        """Starts at the first batch and lasts as long as this object: processes take a second to start."""
+        if not self.workers:
+            return ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
+        spawn = multiprocessing.get_context("spawn")  # a fork of a process that runs JAX can deadlock
+        return ProcessPoolExecutor(self.workers, spawn, _start_worker, (self.source,))
 
 
-def _read(source: Source, order: np.ndarray, width: int) -> Iterator[dict[str, Any]]:
-    """Yields the examples in this order, stacked by `width`: by fancy index, or read ahead by threads."""
-    if isinstance(source, ArraySource):
-        for start in range(0, len(order), width):
-            yield source[order[start : start + width]]
-        return
-    rows = _read_ahead(source, order)
-    for start in range(0, len(order), width):
-        some = [next(rows) for _ in range(min(width, len(order) - start))]
-        yield {key: np.stack([row[key] for row in some]) for key in some[0]}
+_worker_source: Source  # in a worker process: sent once, when the process starts
 
 
-def _read_ahead(source: Source, order: np.ndarray) -> Iterator[dict[str, Any]]:
-    try:
-        import grain
-    except ImportError:  # slower, and the same examples in the same order
-        return (source[index] for index in order)
-    items = grain.MapDataset.source(order).map(lambda index: source[index])
-    return iter(
-        items.to_iter_dataset(grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=16 * THREADS))
-    )
+def _start_worker(source: Source) -> None:
+    global _worker_source
+    _worker_source = source
+
+
+def _worker_read(rows: np.ndarray) -> dict[str, np.ndarray]:
+    return _worker_source[rows]

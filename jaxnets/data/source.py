@@ -15,8 +15,8 @@ class Features:
 
     Attributes:
         shape: of the input, without the batch: (28, 28, 1) for grey images, (4,) for iris.
-        dtype: of the input as stored: "uint8" for images, "float32" for numbers.
-        classes: the names of the labels, in the order of their numbers.
+        dtype: of the input as stored: "uint8" for images, "float32" for numbers, "int32" for tokens.
+        classes: the names of the labels, in the order of their numbers; none where the target is numbers.
     """
 
     shape: tuple[int, ...]
@@ -25,44 +25,54 @@ class Features:
 
 
 class Source(Protocol):
-    """Random access to examples: `source[i]` is {"x": array of features.shape, "y": int32 label}."""
+    """Random access to examples.
 
-    features: Features
+    `source[i]` is {"x": array of features.shape, "y": int32 label or float32 target} and whatever else an
+    example carries ("boxes"); `source[rows]`, with an array of indices, is the same, stacked. Every source
+    can be given to `grain.MapDataset.source` as it is.
+    """
 
+    @property
+    def features(self) -> Features: ...
     def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    def __getitem__(self, index: Any) -> dict[str, Any]: ...
 
 
 class ArraySource:
     """Examples that lie in memory.
 
     Args:
-        x: (N, ...) inputs: uint8 images (N, H, W, C), or float32 numbers.
-        y: (N,) integer labels.
+        x: (N, ...) inputs: uint8 images (N, H, W, C), float32 numbers, or int32 tokens.
+        y: (N,) integer labels, or (N,) or (N, K) float32 targets of a regression.
         classes: names of the labels; the numbers themselves when left out.
+        more: what else an example carries, (N, ...) each: boxes=(N, K, 4).
 
     Raises:
-        UserError: the lengths differ, there is nothing in it, or a label is outside 0 ... len(classes) - 1.
+        UserError: the lengths differ, there is nothing in it, a number is not finite, or a label is outside
+            0 ... len(classes) - 1.
     """
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, classes: Sequence[str] | None = None):
-        x, y = np.asarray(x), np.asarray(y)
-        if len(x) == 0 or len(x) != len(y):
+    def __init__(self, x: Any, y: Any, classes: Sequence[str] | None = None, **more: Any):
+        self.arrays = {key: _as_stored(key, value) for key, value in {"x": x, "y": y, **more}.items()}
+        self.x, self.y = self.arrays["x"], self.arrays["y"]
+        sizes = {key: len(value) for key, value in self.arrays.items()}
+        if len(set(sizes.values())) > 1 or not len(self.x):
             raise UserError(
-                f"{len(x)} inputs and {len(y)} labels: an array source needs as many of both, at least one"
+                f"the arrays of a source hold {', '.join(f'{n} {key}' for key, n in sizes.items())}: "
+                "there must be as many of each, and at least one"
             )
-        if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer):
-            raise UserError(f"labels of shape {y.shape} and dtype {y.dtype}: they must be (N,) whole numbers")
-        if classes is None:
-            classes = [str(label) for label in range(int(y.max()) + 1)]
-        if y.min() < 0 or y.max() >= len(classes):
+        if self.y.dtype == np.float32:
+            classes = ()
+        elif self.y.ndim != 1:
+            raise UserError(f"labels of shape {self.y.shape}: whole-number labels must be (N,)")
+        elif classes is None:
+            classes = [str(label) for label in range(int(self.y.max()) + 1)]
+        if self.y.dtype == np.int32 and (self.y.min() < 0 or self.y.max() >= len(classes)):
             raise UserError(
-                f"labels run from {y.min()} to {y.max()}: with {len(classes)} classes they must be "
+                f"labels run from {self.y.min()} to {self.y.max()}: with {len(classes)} classes they must be "
                 f"0 to {len(classes) - 1}"
             )
-        self.x = x if x.dtype == np.uint8 else x.astype(np.float32)
-        self.y = y.astype(np.int32)
-        self.features = Features(x.shape[1:], str(self.x.dtype), tuple(classes))
+        self.features = Features(self.x.shape[1:], str(self.x.dtype), tuple(classes))
 
     def __len__(self) -> int:
         """Returns the number of examples."""
@@ -70,7 +80,36 @@ class ArraySource:
 
     def __getitem__(self, index: Any) -> dict[str, Any]:
         """Returns one example, or a batch for an array of indices."""
-        return {"x": self.x[index], "y": self.y[index]}
+        return {key: value[index] for key, value in self.arrays.items()}
+
+
+def _as_stored(key: str, value: Any) -> np.ndarray:
+    """Keeps bytes; whole numbers become int32 and all others float32."""
+    value = np.asarray(value)
+    if value.ndim == 0 or value.dtype.kind not in "biuf":
+        raise UserError(f"{key} of shape {value.shape} and dtype {value.dtype}: it must hold numbers")
+    if key == "x" and value.dtype == np.uint8:
+        return value
+    if value.dtype.kind != "f":
+        return value.astype(np.int32)
+    if not np.isfinite(value).all():
+        raise UserError(f"{key} has values that are not finite: leave those rows out, or fill them")
+    return value.astype(np.float32)
+
+
+class Subset:
+    """Some rows of a source, in the order given."""
+
+    def __init__(self, source: Source, rows: np.ndarray):
+        self.source, self.rows, self.features = source, rows, source.features
+
+    def __len__(self) -> int:
+        """Returns the number of rows."""
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> dict[str, Any]:
+        """Returns one example, or a batch for an array of indices."""
+        return self.source[self.rows[index]]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
-"""Saving and restoring a TrainState with Orbax: asynchronous, atomic, checked against the state asked for."""
+"""Saving and restoring a run's state with Orbax: asynchronous, atomic, and checked on the way back."""
 
-from collections.abc import Iterator
+import sys
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any
 
 import jax
@@ -10,16 +13,18 @@ import numpy as np
 from flax import serialization, traverse_util
 
 from jaxnets.errors import UserError
-from jaxnets.train.state import TrainState
 
-FORMAT = 1  # of what is saved; raised when the layout changes
+FORMAT = 2  # of what is saved: {"state": TrainState, "sums": of the running epoch} and what `meta` says
+Meta = Mapping[str, Any]
 
 
 class Checkpoints:
     """The checkpoints of one run, one folder a step.
 
     A save returns as soon as the arrays are copied off the device and writes in the background; a folder
-    gets its name only when it is complete, so a killed run leaves none that looks finished and is not.
+    gets its name only when it is complete, so a killed run leaves none that looks finished and is not. The
+    checksum of every array lies beside it: a checkpoint that changed on the disk is set aside, and the one
+    before it is used.
 
     Args:
         directory: where they lie; made when missing.
@@ -31,87 +36,149 @@ class Checkpoints:
 
         self.directory = Path(directory).absolute()
         self._ocp = ocp
-        self._manager = ocp.CheckpointManager(
-            self.directory,
-            options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
-            item_handlers={"state": ocp.StandardCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()},
-        )
+        with self._writing():
+            self._manager = ocp.CheckpointManager(
+                self.directory,
+                options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
+                item_handlers={"tree": ocp.StandardCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()},
+            )
 
     def __enter__(self) -> "Checkpoints":
         """Returns itself; leaving the block waits for the last save."""
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._manager.close()
+        with self._writing():
+            self._manager.close()
+
+    def wait(self) -> None:
+        """Returns when the last save is on the disk."""
+        with self._writing():
+            self._manager.wait_until_finished()
 
     @property
     def latest(self) -> int | None:
         """The newest step saved, None when there is none."""
         return self._manager.latest_step()
 
-    def save(self, state: TrainState) -> None:
-        """Saves the state under its step, unless that is there already."""
-        step = int(state.step)
-        if step != self.latest:
-            args = self._ocp.args
-            tree = serialization.to_state_dict(state)
-            items = {"state": args.StandardSave(tree), "meta": args.JsonSave({"format": FORMAT})}
-            self._manager.save(step, args=args.Composite(**items))
-
-    def restore(self, like: TrainState) -> TrainState:
-        """Returns the newest saved state, laid out on the devices as `like` is.
+    def save(self, step: int, tree: Any, meta: Meta | None = None) -> None:
+        """Saves a pytree of arrays and what `meta` says, JSON-able, unless that step is there already.
 
         Raises:
-            UserError: the checkpoint is damaged or empty, or it is of another network or optimizer.
+            UserError: the folder cannot be written (full or read-only); the checkpoints before stay.
+        """
+        if step == self.latest:
+            return
+        tree, args = serialization.to_state_dict(tree), self._ocp.args
+        notes = {**(meta or {}), "format": FORMAT, "checksums": _checksums(tree)}
+        with self._writing():
+            size, free = sum(leaf.nbytes for leaf in _leaves(tree).values()), disk_usage(self.directory).free
+            if size > free:  # said before Orbax's threads say it in a hundred lines
+                raise OSError(f"{size / 1e6:,.1f} MB to write and {free / 1e6:,.1f} MB free")
+            self._manager.save(
+                step, args=args.Composite(tree=args.StandardSave(tree), meta=args.JsonSave(notes))
+            )
+
+    def restore(self, like: Any) -> tuple[Any, Meta] | None:
+        """Returns the newest sound tree, laid out on the devices as `like` is, and its meta; None if none.
+
+        Raises:
+            UserError: what is saved is of another network, optimizer or format; or all are damaged.
         """
         tree = serialization.to_state_dict(like)
-        self._check_layout(tree)
-        return serialization.from_state_dict(like, self._read(jax.tree.map(_abstract, tree)))
+        found = self._newest(lambda step: self._read(step, tree))
+        return None if found is None else (serialization.from_state_dict(like, found[0]), found[1])
 
-    def restore_variables(self) -> dict[str, Any]:
-        """Returns what `model.apply` takes, {"params": ..., "batch_stats": ...}, of the newest checkpoint."""
-        state = self._read(None)
+    def restore_variables(self) -> dict[str, Any] | None:
+        """Returns what `model.apply` takes, {"params": ..., "batch_stats": ...}, of the newest sound one."""
+        found = self._newest(lambda step: self._read(step, None))
+        if found is None:
+            return None
+        state = found[0]["state"]
         return {"params": state["params"], **state["model_state"]}
 
-    def _read(self, target: Any) -> Any:
-        args = self._ocp.args
-        with self._explained():
-            return self._manager.restore(
-                self.latest, args=args.Composite(state=args.StandardRestore(target))
-            ).state
+    def _newest(self, read: Any) -> Any:
+        damaged = []
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                return read(step)
+            except UserError:
+                raise
+            except Exception as error:  # Orbax raises whatever the broken file made it stumble over
+                damaged.append(self._set_aside(step, error))
+        if damaged:
+            raise UserError(
+                f"no checkpoint in {self.directory} is sound; the damaged ones are now in "
+                f"{damaged[0].parent}: restore them from elsewhere, or give the command again to start anew"
+            )
+        return None
 
-    def _check_layout(self, tree: Any) -> None:
-        with self._explained():
-            saved = _shapes(self._manager.item_metadata(self.latest).state.tree)
-        wanted = _shapes(tree)
-        for path in sorted(saved.keys() | wanted.keys()):
-            if saved.get(path) != wanted.get(path):
-                there, here = saved.get(path, "missing"), wanted.get(path, "missing")
-                raise UserError(
-                    f"the checkpoint {self._folder} is of another network or optimizer: {path} is {there} "
-                    f"there and {here} here; ask for what it was made with, or use another workdir"
-                )
+    def _read(self, step: int, wanted: Any) -> tuple[Any, Meta]:
+        args, folder = self._ocp.args, self.directory / str(step)
+        meta = self._manager.restore(step, args=args.Composite(meta=args.JsonRestore())).meta
+        if meta.get("format") != FORMAT:
+            raise UserError(
+                f"the checkpoint {folder} has format {meta.get('format')}, and this jaxnets reads {FORMAT}: "
+                "continue it with the version that made it, or train anew in another workdir"
+            )
+        target = None
+        if wanted is not None:
+            _check_layout(folder, _shapes(self._manager.item_metadata(step).tree.tree), _shapes(wanted))
+            target = jax.tree.map(_abstract, wanted)
+        tree = self._manager.restore(step, args=args.Composite(tree=args.StandardRestore(target))).tree
+        if (sums := _checksums(tree)) and meta["checksums"] and sums != meta["checksums"]:
+            raise OSError("its contents changed on the disk")
+        return tree, meta
+
+    def _set_aside(self, step: int, error: Exception) -> Path:
+        reason = str(error) if isinstance(error, OSError) else type(error).__name__
+        aside = self.directory.with_name(f"{self.directory.name}-damaged") / str(step)
+        while aside.exists():
+            aside = aside.with_name(f"{aside.name}-again")
+        aside.parent.mkdir(exist_ok=True)
+        (self.directory / str(step)).rename(aside)
+        self._manager.reload()
+        print(f"the checkpoint of step {step} is damaged ({reason}): set aside as {aside}", file=sys.stderr)
+        return aside
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Turns whatever Orbax raises on a damaged folder into one sentence."""
+    def _writing(self) -> Iterator[None]:
+        """Orbax reports a failed background write at its next call, as one of several exceptions."""
         try:
             yield
         except Exception as error:
+            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
             raise UserError(
-                f"the checkpoint {self._folder} is damaged or incomplete ({type(error).__name__}): move that "
-                "folder away to continue from the one before it, or start again in another workdir"
+                f"cannot save a checkpoint in {self.directory} ({reason}): make room, or choose a --workdir "
+                "that can be written; the last complete checkpoint is kept"
             ) from error
 
-    @property
-    def _folder(self) -> Path:
-        return self.directory / str(self.latest)
+
+def _check_layout(folder: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
+    for path in sorted(saved.keys() | wanted.keys()):
+        there, here = saved.get(path, "missing"), wanted.get(path, "missing")
+        if there != here:
+            raise UserError(
+                f"the checkpoint {folder} is of another network or optimizer: {path} is {there} there and "
+                f"{here} here; ask for what it was made with, or use another workdir"
+            )
 
 
 def _abstract(x: Any) -> Any:
     return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
 
 
+def _leaves(tree: Any) -> dict[str, Any]:
+    return traverse_util.flatten_dict(tree, sep="/")
+
+
 def _shapes(tree: Any) -> dict[str, str]:
-    leaves = traverse_util.flatten_dict(tree, sep="/")
-    return {path: f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}" for path, leaf in leaves.items()}
+    return {path: f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}" for path, leaf in _leaves(tree).items()}
+
+
+def _checksums(tree: Any) -> dict[str, int]:
+    """CRC-32 of every array, {} where this process does not hold them whole."""
+    leaves = _leaves(tree)
+    if not all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in leaves.values()):
+        return {}
+    return {path: zlib.crc32(np.ascontiguousarray(leaf).tobytes()) for path, leaf in leaves.items()}

@@ -1,58 +1,89 @@
 """The training loop: the only one, and the only place where state, data, metrics and checkpoints meet."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.sharding import Mesh
 
+from jaxnets.data.device import OnDevice, on_device, replicate
 from jaxnets.data.sampler import Batches
-from jaxnets.errors import UserError
-from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.progress import Progress, make_progress
+from jaxnets.errors import Interrupted, UserError
+from jaxnets.train.interrupt import Interrupts
+from jaxnets.train.journal import Journal
+from jaxnets.train.monitor import History
+from jaxnets.train.nonfinite import guarded, report
+from jaxnets.train.progress import make_progress
 from jaxnets.train.state import TrainState
 from jaxnets.train.step import means
-from jaxnets.train.workdir import CHECKPOINTS, MetricsLog
+from jaxnets.train.together import at_once, several
 
-SAVE_SECONDS = 1.0  # epochs shorter than this share a checkpoint; a run loses no more than this when killed
-
-Callback = Callable[[TrainState, Mapping[str, Any]], None]
+Moment = Literal["train_begin", "epoch_begin", "step_end", "epoch_end", "train_end"]
+Callbacks = Mapping[Moment, Callable[[TrainState, Any], TrainState | None]]
 
 
 def fit(
     state: TrainState,
     train_step: Callable[..., Any],
-    train: Batches,
+    train: Batches | OnDevice,
     *,
     epochs: int,
+    steps_per_epoch: int | None = None,
     eval_step: Callable[..., Any] | None = None,
-    validation: Batches | None = None,
+    validation: Batches | OnDevice | None = None,
+    validate_every: int = 1,
+    evaluated: Callable[[TrainState], Any] = lambda state: state.variables,
     workdir: Path | None = None,
-    callbacks: Sequence[Callback] = (),
+    keep: int = 2,
+    best: str | None = None,
+    restore_best: bool = False,
+    stop: Callable[[History], bool] | None = None,
+    on_nonfinite: Literal["stop", "skip"] = "stop",
+    callbacks: Sequence[Callbacks] = (),
+    mesh: Mesh | None = None,
+    steps_at_once: int | None = None,
+    learning_rate: float | Callable[[int], Any] | None = None,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """Trains up to `epochs` epochs in all, from the workdir's last checkpoint when there is one.
 
     Args:
         state: where to start; taken over (its buffers are donated to the first step).
         train_step: a pure step, as `make_train_step` returns it.
-        train: the batches to learn from.
+        train: the batches to learn from; they go to the device as `on_device` does by itself, or as given.
         epochs: how many epochs the run has in all, those done before included.
+        steps_per_epoch: steps between two records; a whole pass over the data when left out.
         eval_step: a pure step, as `make_eval_step` returns it.
-        validation: the batches to judge by after every epoch.
+        validation: the batches to judge by.
+        validate_every: epochs from one validation to the next; the last epoch is always validated.
+        evaluated: of the state, the variables to judge; an average of the weights, for instance.
         workdir: where metrics.jsonl and checkpoints go; nothing is written when left out.
-        callbacks: called after every epoch with the state and the epoch's record.
+        keep: how many of the newest checkpoints stay.
+        best: a measure ("val_loss"); the state that was best by it is kept in `workdir/best`.
+        restore_best: return that state's variables (needs `best`).
+        stop: of the history, whether to stop before `epochs`; see `early_stopping`.
+        on_nonfinite: a loss that is nan or infinite stops the run, with the state before it and the
+            batch's indices saved; or skips that step: nothing changes but the step number.
+        callbacks: functions by moment, called with the state and, at "step_end", the epoch's running sums
+            (on the device), else the history; one at "epoch_end" may return another state to go on with.
+        mesh: devices to spread every batch over, by the mesh's first axis, those of other processes
+            included; the state lies whole on each of them, and the results are those of one device.
+        steps_at_once: steps compiled into one program, between which nothing is looked at ("step_end"
+            comes after all of them); chosen by device when left out.
+        learning_rate: a number or a schedule, to be noted in every record.
 
     Returns:
         The state after the last epoch, and a record an epoch: epoch (from 1), step, loss, accuracy,
         val_loss, val_accuracy, seconds, examples_per_second (of the training part).
 
     Raises:
-        UserError: `epochs` is not positive, the loss is not finite, or the checkpoint does not fit.
+        UserError: `epochs` is not positive, the loss is not finite, a checkpoint does not fit or cannot be
+            written, or another process trains in the workdir.
+        Interrupted: Ctrl-C or SIGTERM came, and the run is saved.
 
     Example:
         >>> import jax, optax
@@ -67,75 +98,106 @@ def fit(
     """
     if epochs < 1:
         raise UserError(f"{epochs} epochs: it must be at least 1")
-    step = jax.jit(partial(_accumulate, train_step), donate_argnums=(0, 1))
+    train = on_device(train, mesh=mesh)
+    validation = on_device(validation, mesh=mesh) if validation is not None else None
+    state = replicate(state, mesh)
+    steps = steps_per_epoch or train.steps_per_epoch
+    together = steps_at_once or at_once(steps)
+    one = partial(guarded, train_step, on_nonfinite == "skip")
+    unrolled = jax.default_backend() == "cpu"
+    step = jax.jit(partial(several, one, unrolled=unrolled), donate_argnums=(0, 1))
     measure = jax.jit(eval_step) if eval_step is not None else None
-    with ExitStack() as stack:
-        checkpoints = log = None
-        if workdir is not None:
-            checkpoints = stack.enter_context(Checkpoints(workdir / CHECKPOINTS))
-            if checkpoints.latest is not None:
-                state = checkpoints.restore(state)
-            log = MetricsLog(workdir / "metrics.jsonl", int(state.step) // train.steps_per_epoch)
-        history: list[dict[str, Any]] = log.records if log is not None else []
-        done = int(state.step) // train.steps_per_epoch
-        progress = stack.enter_context(make_progress(epochs, done, len(train.source)))
-        saved = time.monotonic()
-        for epoch in range(done, epochs):
-            state, record = _train_epoch(step, state, train, epoch, progress)
-            if measure is not None and validation is not None:
-                held_out = evaluate(measure, state.variables, validation)
-                record |= {f"val_{name}": value for name, value in held_out.items()}
-            history.append(record)
-            if log is not None:
-                log.append(record)  # before the checkpoint: a line too many is dropped when resuming
-            if checkpoints is not None and (epoch + 1 == epochs or time.monotonic() - saved >= SAVE_SECONDS):
-                checkpoints.save(state)
-                saved = time.monotonic()
-            progress.end_epoch(record)
-            for callback in callbacks:
-                callback(state, record)
+
+    def call(moment: Moment, state: TrainState, seen: Any) -> TrainState:
+        for functions in callbacks:
+            if moment in functions:
+                changed = functions[moment](state, seen)
+                state = state if changed is None else changed
+        return state
+
+    with Interrupts(active=workdir is not None) as interrupts, Journal(workdir, keep, best) as journal:
+        _, shapes = jax.eval_shape(step, state, {}, [next(train.epoch())])
+        state, sums = journal.restore(state, replicate(_zeros(shapes), mesh))
+        history, taken = journal.history, int(state.step)
+
+        def check(state: TrainState, sums: Any) -> None:
+            if interrupts.due(taken):
+                report(sums, state, train, workdir)
+                journal.save(state, sums, now=True)
+                raise Interrupted(f"stopped after step {taken}, all saved in {workdir}", interrupts.exit_code)
+
+        stream = _stream(train, taken)
+        size = len(train.source) * steps // train.steps_per_epoch
+        with make_progress(epochs, len(history), size) as progress:
+            call("train_begin", state, history)
+            while len(history) < epochs and not (stop is not None and history and stop(history)):
+                epoch, start = len(history) + 1, time.perf_counter()
+                call("epoch_begin", state, history)
+                seen = 0
+                while taken < epoch * steps:
+                    batches = list(islice(stream, min(together, epoch * steps - taken)))
+                    state, sums = step(state, sums, batches)
+                    examples = sum(train.batches.count(taken + number) for number in range(len(batches)))
+                    taken += len(batches)
+                    seen += examples
+                    progress.update(epoch, examples, sums)
+                    call("step_end", state, sums)
+                    check(state, sums)
+                report(sums, state, train, workdir)  # waits for the device
+                trained, seconds = means(sums), time.perf_counter() - start
+                record = {"epoch": epoch, "step": taken, "loss": trained.pop("loss"), **trained}
+                if learning_rate is not None:
+                    rate = learning_rate(taken) if callable(learning_rate) else learning_rate
+                    record["learning_rate"] = float(rate)
+                due = epoch % validate_every == 0 or epoch == epochs
+                if measure is not None and validation is not None and due:
+                    watch = partial(check, state, sums)
+                    held_out = evaluate(measure, evaluated(state), validation, watch)
+                    record |= {f"val_{name}": value for name, value in held_out.items()}
+                record |= {"seconds": round(seconds, 3), "examples_per_second": round(seen / seconds, 1)}
+                journal.append(record)
+                sums = replicate(_zeros(shapes), mesh)
+                journal.save_if_best(state, sums)
+                progress.end_epoch(record)
+                state = call("epoch_end", state, history)
+                journal.save(state, sums, now=epoch == epochs)
+                check(state, sums)
+            journal.save(state, sums, now=True)
+        state = journal.restore_best(state, sums) if restore_best else state
+        call("train_end", state, history)
     return state, history
 
 
-def _train_epoch(
-    step: Callable[..., Any], state: TrainState, train: Batches, epoch: int, progress: Progress
-) -> tuple[TrainState, dict[str, Any]]:
-    """Runs one epoch; the sums stay on the device, so that the host runs ahead of it."""
-    start = time.perf_counter()
-    sums: dict[str, jax.Array] = {}
-    for batch in train.epoch(epoch):
-        sums = sums or _zeros(step, state, batch)
-        state, sums = step(state, sums, batch)
-        progress.update(epoch + 1, int(batch["mask"].sum()), sums)
-    trained = means(sums)  # waits for the device
-    seconds = time.perf_counter() - start
-    if not np.isfinite(trained["loss"]):
-        raise UserError(
-            f"the training loss is {trained['loss']} in epoch {epoch + 1}: try a smaller learning rate"
-        )
-    rate = len(train.source) / seconds
-    record = {"epoch": epoch + 1, "step": int(state.step), "loss": trained.pop("loss"), **trained}
-    return state, record | {"seconds": round(seconds, 3), "examples_per_second": round(rate, 1)}
-
-
 def evaluate(
-    eval_step: Callable[..., Any], variables: Mapping[str, Any], batches: Batches
+    eval_step: Callable[..., Any],
+    variables: Mapping[str, Any],
+    batches: Batches | OnDevice,
+    check: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Returns the means of loss and measures over all examples of `batches`, each counted once."""
+    """Returns the means of loss and measures over all examples of `batches`, each counted once.
+
+    Args:
+        eval_step: a pure step, as `make_eval_step` returns it, jit-compiled.
+        variables: what to judge.
+        batches: by which examples.
+        check: called after every batch; it may raise to stop.
+    """
     sums: Any = None
-    for batch in batches.epoch():
+    for batch in on_device(batches).epoch():
         some = eval_step(variables, batch)
         sums = some if sums is None else jax.tree.map(jnp.add, sums, some)
+        check()
     return means(sums)
 
 
-def _accumulate(train_step, state, sums, batch):
-    """One step, its sums added to those of the epoch so far ({}: the first batch's own)."""
-    state, some = train_step(state, batch)
-    return state, jax.tree.map(jnp.add, sums, some) if sums else some
+def _stream(train: OnDevice, taken: int) -> Iterator[Any]:
+    """The batches of all epochs from step `taken` on: which they are depends on nothing else."""
+    epoch, start = divmod(taken, train.steps_per_epoch)
+    while True:
+        yield from train.epoch(epoch, start)
+        epoch, start = epoch + 1, 0
 
 
-def _zeros(step, state, batch):
+def _zeros(shapes: Any) -> Any:
     """Sums to start an epoch with, so that its first step is the same program as the others."""
-    _, sums = jax.eval_shape(step, state, {}, batch)
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), sums)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)

@@ -1,12 +1,14 @@
 """One progress bar for a run; where there is no terminal, a line an epoch."""
 
 import importlib.util
+import shutil
 import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+from jaxnets.train.distributed import is_writer
 from jaxnets.train.step import means
 
 SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
@@ -45,7 +47,16 @@ class Bar(Progress):
 
         super().__init__(epochs)
         self._looked = 0.0
-        self._bar = tqdm(total=epochs * size, initial=done * size, unit=" examples", unit_scale=True)
+        columns, lines = shutil.get_terminal_size()  # tqdm draws nothing on a terminal of unknown size
+        self._bar = tqdm(
+            total=epochs * size,
+            initial=done * size,
+            unit=" examples",
+            unit_scale=True,
+            ncols=columns,
+            nrows=lines,
+            bar_format="{desc} {bar} {rate_fmt}, {remaining} left{postfix}",
+        )
 
     def __exit__(self, *_: Any) -> None:
         self._bar.close()
@@ -64,6 +75,13 @@ class Bar(Progress):
         self._bar.set_postfix({name: f"{values[name]:.4f}" for name in SHOWN if name in values})
 
 
+class Silent(Progress):
+    """Nothing, in all processes of a run but one."""
+
+    def end_epoch(self, record: Mapping[str, Any]) -> None:
+        pass
+
+
 def make_progress(epochs: int, done: int, size: int) -> Progress:
     """Returns a bar on a terminal where tqdm is installed, else lines.
 
@@ -72,6 +90,8 @@ def make_progress(epochs: int, done: int, size: int) -> Progress:
         done: epochs done already.
         size: examples in an epoch.
     """
+    if not is_writer():
+        return Silent(epochs)
     if sys.stderr.isatty() and importlib.util.find_spec("tqdm"):
         return Bar(epochs, done, size)
     return Progress(epochs)

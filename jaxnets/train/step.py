@@ -13,6 +13,7 @@ from flax import linen
 from jax import lax
 
 from jaxnets import losses, metrics
+from jaxnets.data.device import gather
 from jaxnets.nn import batch_mask
 from jaxnets.train.state import TrainState
 
@@ -35,6 +36,7 @@ def make_train_step(
     loss: PerExample = losses.sparse_categorical_crossentropy,
     measures: Mapping[str, PerExample] = ACCURACY,
     penalty: Callable[[Any], jax.Array] | None = None,
+    augment: Callable[[jax.Array, jax.Array, Batch], Batch] | None = None,
     prepare: Callable[[jax.Array], jax.Array] = normalise,
     axis_name: str | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
@@ -46,13 +48,15 @@ def make_train_step(
         loss: (logits, y) to one value an example.
         measures: further values an example, by name.
         penalty: of the parameters, added to the mean loss (Keras's kernel_regularizer).
+        augment: (key, step, batch) -> batch, before `prepare`; see `jaxnets.data.augment`.
         prepare: what happens to x on the device first.
         axis_name: the mapped axis under pmap or shard_map; gradients, statistics and sums are added over it.
 
     Returns:
         (state, batch) -> (state, sums). A batch is {"x": (B, ...), "y": (B, ...), "mask": (B,)}, mask 0 on
-        rows that only fill up. `sums` holds, over the masked examples, the sum of the loss and of every
-        measure, and "count"; divide once (`means`), after adding up as many batches as wanted.
+        rows that only fill up, or refers to a resident data set (`jaxnets.data.device`). `sums` holds, over
+        the masked examples, the sum of the loss and of every measure, and "count"; divide once (`means`),
+        after adding up as many batches as wanted.
 
     Example:
         >>> import optax
@@ -71,6 +75,9 @@ def make_train_step(
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         key = jax.random.fold_in(state.key, state.step)
+        batch = gather(batch)
+        if augment is not None:  # with the same key on every device: examples are told apart by their index
+            batch = augment(state.key, state.step, batch)
         if axis_name is not None:
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
         mask = batch["mask"]
@@ -107,14 +114,18 @@ def make_eval_step(
     *,
     loss: PerExample = losses.sparse_categorical_crossentropy,
     measures: Mapping[str, PerExample] = ACCURACY,
+    penalty: Callable[[Any], jax.Array] | None = None,
     prepare: Callable[[jax.Array], jax.Array] = normalise,
     axis_name: str | None = None,
 ) -> Callable[[Mapping[str, Any], Batch], Sums]:
     """Returns (variables, batch) -> sums, as `make_train_step` measures, with `train=False`."""
 
     def eval_step(variables: Mapping[str, Any], batch: Batch) -> Sums:
+        batch = gather(batch)
         logits = model.apply(variables, prepare(batch["x"]), train=False)
         sums = _sums(logits, batch, loss, measures)
+        if penalty is not None:
+            sums["loss"] += penalty(variables["params"]) * sums["count"]
         return sums if axis_name is None else lax.psum(sums, axis_name)
 
     return eval_step

@@ -2,18 +2,23 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import UserError
+from jaxnets.train.distributed import is_writer
 
 MAY_CHANGE = ("epochs", "versions")  # what may differ when a run is continued
 CHECKPOINTS = "checkpoints"
+BEST = "best"
 
 
 def claim(workdir: Path, config: Mapping[str, Any]) -> None:
     """Makes the folder and notes down what was asked; a folder of an earlier run must be of the same run.
+
+    Of several processes one does it.
 
     Args:
         workdir: the run's folder.
@@ -22,6 +27,8 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
     Raises:
         UserError: the folder belongs to another run (nothing in it changes), or is not a folder of ours.
     """
+    if not is_writer():
+        return
     config = json.loads(json.dumps(config))
     if (workdir / "config.json").exists():
         held = read_config(workdir)
@@ -33,13 +40,31 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
                 )
     elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise UserError(f"{workdir} exists and is not the folder of a run: give another --workdir")
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
+    with locked(workdir):
         write_atomically(workdir / "config.json", json.dumps(config, indent=2) + "\n")
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {workdir}: {error.strerror}; give a --workdir that can be written"
-        ) from error
+
+
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Holds the folder for this process; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        UserError: another process is training there.
+    """
+    import fcntl  # not on Windows
+
+    path = workdir / "lock"
+    with _writing(path):
+        workdir.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a")
+    with lock as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(
+                f"another process is training in {workdir}: wait for it, stop it, or give another --workdir"
+            ) from error
+        yield
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
@@ -67,16 +92,18 @@ class MetricsLog:
     Args:
         path: the file; its lines of epochs after `epoch` are dropped, since they will be run again.
         epoch: how many epochs the state that training goes on from has done.
+        write: False in all processes of a run but one.
     """
 
-    def __init__(self, path: Path, epoch: int):
+    def __init__(self, path: Path, epoch: int, write: bool = True):
         self.path = path
         self.records = [record for record in read_metrics(path) if record["epoch"] <= epoch]
-        write_atomically(path, "".join(json.dumps(record) + "\n" for record in self.records))
+        if write:
+            write_atomically(path, "".join(json.dumps(record) + "\n" for record in self.records))
 
     def append(self, record: dict[str, Any]) -> None:
         """Adds one line and sees it to the disk."""
-        with self.path.open("a") as file:
+        with _writing(self.path), self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -91,8 +118,19 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def write_atomically(path: Path, text: str) -> None:
     """Writes a file that is either the old one or the new one, whenever the process ends."""
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    with beside.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    with _writing(path):
+        with beside.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path} ({error.strerror}): make room, or give a --workdir that can be written"
+        ) from error

@@ -74,7 +74,7 @@ def test_iris_has_no_pictures_and_says_what_to_try(tmp_path, capsys):
         model="perceptron", dataset="iris", epochs=40, learning_rate=0.05, workdir=tmp_path / "iris"
     )
     assert history[-1]["val_accuracy"] >= 0.9
-    assert f"python -m jaxnets evaluate {tmp_path / 'iris'}" in capsys.readouterr().out
+    assert f"-m jaxnets evaluate {tmp_path / 'iris'}" in capsys.readouterr().out
     assert (tmp_path / "iris" / "curves.png").exists()
 
 

@@ -1,0 +1,120 @@
+"""From the host to the device: whole data sets that stay there, or batches that arrive ahead of time."""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxnets.data.sampler import Batches
+from jaxnets.data.source import ArraySource, Source
+
+SHARE = 0.25  # of the device's memory that a resident data set may take
+AHEAD = 2  # batches on the device before their step: one is copied while another is computed on
+
+Batch = Mapping[str, Any]
+
+
+class OnDevice:
+    """The batches of `batches`, on the device.
+
+    Resident: the whole source lies in device memory as it is stored (images as bytes), every batch refers
+    to all of it, {"resident": {"x": (N, ...), "y": (N, ...)}, "index": (B,), "mask": (B,)}, and `gather`
+    picks its rows inside the compiled step. Streamed: {"x", "y", "index", "mask"}, read and copied ahead.
+    After `gather` both are the same, bit for bit.
+
+    Args:
+        batches: what to bring there; its shards, order and masks stay as they are.
+        resident: whether the whole source shall lie on the device; by default, if it takes less than a
+            quarter of its memory.
+        mesh: devices to spread every batch over, by the mesh's first axis; where they do not divide it,
+            rows of mask 0 fill it up. Of several processes, each reads its own shard.
+    """
+
+    def __init__(self, batches: Batches, resident: bool | None = None, mesh: Mesh | None = None):
+        if mesh is not None and jax.process_count() > 1 and batches.shard[1] == 1:
+            batches = batches.sharded(jax.process_index(), jax.process_count())
+        self.batches, self.source, self.steps_per_epoch = batches, batches.source, batches.steps_per_epoch
+        self.mesh = mesh
+        if resident is None:
+            resident = stored_bytes(batches.source) < SHARE * device_memory()
+        self.resident = replicate(read_all(batches.source).arrays, mesh) if resident else None
+
+    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[dict[str, Any]]:
+        """Yields the batches of an epoch from batch `start` on."""
+        if self.resident is not None:
+            plan = self.batches.plan(epoch)
+            for step in range(start, self.steps_per_epoch):
+                rows = {key: value[step] for key, value in plan.items()}
+                yield {"resident": self.resident, **self._spread(rows)}
+            return
+        arrived = deque[dict[str, Any]]()
+        for batch in self.batches.epoch(epoch, start):
+            arrived.append(self._spread(batch))
+            if len(arrived) > AHEAD:
+                yield arrived.popleft()
+        yield from arrived
+
+    def _spread(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Copies a batch to the device, or to those of the mesh, each its part of the rows."""
+        if self.mesh is None:
+            return jax.device_put(rows)
+        axis, size = self.mesh.axis_names[0], len(rows["mask"])
+        more = -size % (self.mesh.shape[axis] // jax.process_count())
+        filled = {key: np.concatenate([value, value[:1].repeat(more, 0)]) for key, value in rows.items()}
+        filled["mask"][size:] = 0
+        part = NamedSharding(self.mesh, PartitionSpec(axis))
+        return {key: jax.make_array_from_process_local_data(part, value) for key, value in filled.items()}
+
+
+def on_device(
+    batches: Batches | OnDevice, resident: bool | None = None, mesh: Mesh | None = None
+) -> OnDevice:
+    """Returns `OnDevice(batches, resident, mesh)`; what is there already stays as it is."""
+    return batches if isinstance(batches, OnDevice) else OnDevice(batches, resident, mesh)
+
+
+def replicate(tree: Any, mesh: Mesh | None) -> Any:
+    """Copies a pytree of arrays to the device, or whole to every device of the mesh."""
+    return jax.device_put(tree, None if mesh is None else NamedSharding(mesh, PartitionSpec()))
+
+
+def gather(batch: Batch) -> Batch:
+    """Picks a batch's rows out of a resident data set; any other batch is returned as it is. Pure."""
+    if "resident" not in batch:
+        return batch
+    rows = jax.tree.map(lambda values: values[batch["index"]], batch["resident"])
+    return {**rows, "index": batch["index"], "mask": batch["mask"]}
+
+
+def read_all(source: Source) -> ArraySource:
+    """Returns the whole source in host memory, read by threads in its own order."""
+    if isinstance(source, ArraySource):
+        return source
+    size = len(source)
+    arrays: dict[str, np.ndarray] = {}
+    for batch in Batches(source, 256).epoch():
+        rows = batch["index"][batch.pop("mask") > 0]
+        for key in batch.keys() - {"index"}:
+            held = arrays.setdefault(key, np.empty((size, *batch[key].shape[1:]), batch[key].dtype))
+            held[rows] = batch[key][: len(rows)]
+    return ArraySource(**arrays, classes=source.features.classes or None)
+
+
+def stored_bytes(source: Source) -> int:
+    """The memory that the inputs of a source take as they are stored."""
+    return len(source) * int(np.prod(source.features.shape)) * np.dtype(source.features.dtype).itemsize
+
+
+def device_memory() -> float:
+    """The memory of the first local device in bytes; of the machine, where the device uses that."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        return stats["bytes_limit"]
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):  # unknown: stream whatever is not small
+        return 4e9

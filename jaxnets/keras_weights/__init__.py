@@ -1,0 +1,171 @@
+"""Keras weights into Linen modules and back, exact to the bit.
+
+>>> variables = from_keras(keras.applications.ResNet50(), MODELS["resnet50"]())   # a live model ...
+>>> variables = from_keras("model.keras", MODELS["lenet5"]())                     # ... or any Keras file
+>>> logits = MODELS["lenet5"]().apply(variables, x)
+>>> to_keras(variables, module, keras_model)                                      # and back
+
+Files are read with h5py, without Keras and without TensorFlow. Layers are paired by name where the names
+agree, and otherwise by structure: the sequence of the layers of one kind, their shapes, and the graph where
+the source has it (a live functional or sequential model, ``.keras``, a legacy ``.h5`` of a whole model).
+
+What a source tells of its order, and what happens where it tells nothing:
+
+* functional and sequential models, live, ``.keras``, or legacy whole ``.h5``: everything; any order of the
+  module's calls that the graph allows is found.
+* legacy weights-only ``.h5``: the names and the order of `model.layers`; layers with automatic names are
+  taken in the order in which they were made, which is the order of the calls in the usual code.
+* ``.weights.h5``: the same for automatic names when Keras 3.9 or later wrote it; layers with names of your
+  own, and files of earlier versions, are ordered by the numbers in their paths. Where two layers of equal
+  shapes differ by more than numbers, the file does not tell which is which, and is refused.
+* subclassed models: as ``.weights.h5`` (live ones: the order in which layers became attributes).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jaxnets.errors import UserError
+from jaxnets.keras_weights.layers import Target, pair_weights, targets_of
+from jaxnets.keras_weights.matching import match
+from jaxnets.keras_weights.readers import read_file, read_model
+from jaxnets.keras_weights.tree import Leaf, Node, Weight, flatten
+from jaxnets.keras_weights.writer import write_like, write_new
+from jaxnets.summary import summarize
+
+Variables = dict[str, Any]
+Shape = tuple[int, ...]
+
+
+def from_keras(
+    model_or_path: Any, module: linen.Module, input_shape: Shape | None = None, dtype: Any = jnp.float32
+) -> Variables:
+    """The weights of a Keras model as variables for `module`.
+
+    Args:
+        model_or_path: a built Keras model, or the path of a ``.keras``, ``.weights.h5`` or legacy ``.h5``.
+        module: a Linen module of the same architecture.
+        input_shape: of one example, without the batch; needed where the source does not know it.
+        dtype: of the inputs.
+
+    Returns:
+        The collections of `module` ("params", and "batch_stats" if it has any), in the module's own types.
+
+    Raises:
+        UserError: the file cannot be read, or does not fit; all that is missing or misshapen is named.
+    """
+    variables = {}
+    for leaf, target in _pairs(*_read(model_or_path), module, input_shape, dtype):
+        for path, weight in _fit(leaf, target).items():
+            variables[path] = jnp.asarray(weight.value, target.variables[path].dtype)
+    return unflatten_dict(variables)
+
+
+def to_keras(
+    variables: Variables,
+    module: linen.Module,
+    keras_model: Any,
+    input_shape: Shape | None = None,
+    dtype: Any = jnp.float32,
+) -> None:
+    """Assigns the variables of `module` to a built Keras model of the same architecture; see `from_keras`."""
+    pairs = _pairs(*_read(keras_model), module, input_shape, dtype)
+    for weight, value in _back(pairs, variables):
+        weight.handle.assign(value)
+
+
+def save_keras_weights(
+    path: str | Path,
+    variables: Variables,
+    module: linen.Module,
+    input_shape: Shape | None = None,
+    dtype: Any = jnp.float32,
+    like: str | Path | None = None,
+) -> None:
+    """Writes a file that Keras loads (`model.load_weights`), without Keras.
+
+    Args:
+        path: to write; ``.weights.h5``, or with `like` the same format as that file.
+        variables: of `module`.
+        module: the network.
+        input_shape: of one example; may be left out where `like` knows it.
+        dtype: of the inputs.
+        like: any Keras file of the same architecture, whose layout is kept and whose weights are replaced.
+            Without it the layers of each class are numbered in call order: right for every model that is a
+            chain; Keras orders parallel branches by depth, so give `like` (or use `to_keras`) for those.
+    """
+    path = Path(path)
+    if like is None:
+        if input_shape is None:
+            raise UserError(
+                "the shape of one example is needed to list the layers: give input_shape= or like="
+            )
+        if not path.name.endswith(".weights.h5"):
+            raise UserError(
+                f"Keras loads such weights from names ending in .weights.h5: rename {str(path)!r}"
+            )
+        targets = targets_of(summarize(module, input_shape, dtype))
+        write_new(path, targets, _checked(variables, targets))
+        return
+    pairs = _pairs(*_read(like), module, input_shape, dtype)
+    write_like(path, Path(like), {weight.handle: value for weight, value in _back(pairs, variables)})
+
+
+def _read(model_or_path: Any) -> tuple[Node, str]:
+    if isinstance(model_or_path, (str, Path)):
+        return read_file(model_or_path), repr(str(model_or_path))
+    if not hasattr(model_or_path, "weights"):
+        raise UserError(f"{model_or_path!r} is neither a Keras model nor the path of a file")
+    return read_model(model_or_path), f"the Keras model {model_or_path.name!r}"
+
+
+def _pairs(
+    root: Node, source: str, module: linen.Module, input_shape: Shape | None, dtype: Any
+) -> list[tuple[Leaf, Target]]:
+    shape = input_shape or root.input_shape
+    if shape is None or None in shape:
+        raise UserError(
+            f"{source} does not tell the shape of its inputs: give input_shape=, without the batch"
+        )
+    shape = tuple(n for n in shape if n is not None)
+    targets = targets_of(summarize(module, shape, dtype))
+    return match(flatten(root), targets, source, type(module).__name__)
+
+
+def _fit(leaf: Leaf, target: Target) -> dict[tuple[str, ...], Weight]:
+    fitting = pair_weights(leaf, target)
+    assert fitting is not None, "match pairs only what fits"
+    return fitting
+
+
+def _back(pairs: list[tuple[Leaf, Target]], variables: Variables) -> list[tuple[Weight, np.ndarray]]:
+    """Which Keras weight gets which value; a gamma or beta that Keras lacks must have no effect."""
+    values = _checked(variables, [target for _, target in pairs])
+    result = []
+    for leaf, target in pairs:
+        for path, weight in _fit(leaf, target).items():
+            if weight.handle is not None:
+                result.append((weight, np.asarray(values[path]).astype(weight.value.dtype)))
+            elif not np.array_equal(values[path], weight.value):
+                raise UserError(
+                    f"{'/'.join(path[1:])} has values, but {leaf.name} has no such weight in Keras:"
+                    " build the BatchNormalization with scale=True and center=True"
+                )
+    return result
+
+
+def _checked(variables: Variables, targets: list[Target]) -> dict[tuple[str, ...], Any]:
+    """The variables by path, once they are known to be those of the module."""
+    values = flatten_dict(variables)
+    wanted = {path: array.shape for target in targets for path, array in target.variables.items()}
+    wrong = [path for path in wanted if path not in values or jax.numpy.shape(values[path]) != wanted[path]]
+    wrong += [path for path in values if path not in wanted]
+    if wrong:
+        names = ", ".join("/".join(path) for path in wrong)
+        raise UserError(f"the variables are not those of the module, they differ in: {names}")
+    return values

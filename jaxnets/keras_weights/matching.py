@@ -1,0 +1,166 @@
+"""Which Keras layer is which layer of a module: by name where names agree, by structure where they do not.
+
+Structure means the sequence of layers of one kind (convolution, dense, recurrent, normalisation), their
+shapes, and the graph where it is known. A match that would need a guess is refused, not guessed.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jaxnets.errors import UserError
+from jaxnets.keras_weights.layers import Path, Target, by_kind, kind, pair_weights
+from jaxnets.keras_weights.mismatch import SUGGESTION, describe
+from jaxnets.keras_weights.tree import Leaf
+
+
+def match(leaves: list[Leaf], targets: list[Target], source: str, module: str) -> list[tuple[Leaf, Target]]:
+    """Pairs every Keras layer with its layer of the module.
+
+    Raises:
+        UserError: naming in one message everything that is missing, left over or misshapen.
+    """
+    named = _by_name(leaves, targets)
+    rest = [leaf for leaf in leaves if all(leaf is not other for other, _ in named)]
+    open_targets = [target for target in targets if all(target is not other for _, other in named)]
+    pairs: list[tuple[Leaf, Target]] | None = None
+    if all(pair_weights(*pair) is not None for pair in named):
+        if not rest and not open_targets:
+            return named
+        if all(leaf.after is not None for leaf in leaves):
+            pairs = _by_graph(leaves, targets, named)
+        else:
+            ordered = _without_graph(rest, open_targets, source)
+            pairs = named + ordered if ordered is not None else None
+    if pairs is None:
+        raise UserError(describe(named, _creation_order(rest), open_targets, source, module))
+    return pairs
+
+
+def _by_name(leaves: list[Leaf], targets: list[Target]) -> list[tuple[Leaf, Target]]:
+    """Layers with the same name on both sides; names that Keras has made count only if all agree."""
+    variants: list[Callable[[Path], str]] = ["/".join, "_".join, lambda path: path[-1] if path else ""]
+    best: list[tuple[Leaf, Target]] = []
+    for variant in variants:
+        keras = Counter(variant(leaf.path) for leaf in leaves)
+        ours = Counter(variant(target.path) for target in targets)
+        common = {name for name in keras if keras[name] == ours[name] == 1}
+        all_agree = len(common) in (len(leaves), len(targets))
+        by_name = {variant(leaf.path): leaf for leaf in leaves if all_agree or leaf.automatic is None}
+        pairs = [
+            (by_name[name], target)
+            for target in targets
+            if (name := variant(target.path)) in common and name in by_name
+        ]
+        best = max(best, pairs, key=len)
+    return best
+
+
+def _creation_order(leaves: list[Leaf]) -> list[Leaf]:
+    """Layers whose names Keras has numbered change places so that the numbers of each class rise.
+
+    Functional models list their layers by depth, which mixes parallel branches; the numbers tell the order
+    in which the model's code made them.
+    """
+    result = list(leaves)
+    places: dict[str, list[int]] = defaultdict(list)
+    for i, leaf in enumerate(leaves):
+        if leaf.automatic:
+            places[leaf.automatic[0]].append(i)
+    for indices in places.values():
+        layers = sorted((leaves[i] for i in indices), key=lambda leaf: leaf.automatic or ("", 0))
+        for i, leaf in zip(indices, layers, strict=True):
+            result[i] = leaf
+    return result
+
+
+def _in_order(leaves: list[Leaf], targets: list[Target]) -> list[tuple[Leaf, Target]] | None:
+    """The first convolution with the first, and so on, kind by kind; None where a shape does not fit."""
+    pairs: list[tuple[Leaf, Target]] = []
+    # Files may list their layers class by class: of two classes neither then comes first.
+    by_class = all(leaf.class_name for leaf in leaves) and all(target.class_name for target in targets)
+    ours, theirs = by_kind(targets, by_class), by_kind(leaves, by_class)
+    for k in {**ours, **theirs}:
+        if len(ours.get(k, [])) != len(theirs.get(k, [])):
+            return None
+        pairs += zip(theirs[k], ours[k], strict=True)
+    return pairs if all(pair_weights(*pair) is not None for pair in pairs) else None
+
+
+def _without_graph(
+    leaves: list[Leaf], targets: list[Target], source: str
+) -> list[tuple[Leaf, Target]] | None:
+    """Pairs by the order in which layers were made or else by that of the source, but never by a guess."""
+    orders = [_in_order(_creation_order(leaves), targets)]
+    if not any(leaf.alphabetical for leaf in leaves):
+        orders.append(_in_order(leaves, targets))
+    fitting = [order for order in orders if order is not None]
+    if not fitting:
+        return None
+    doubtful = [(a, b) for (a, _), (b, _) in zip(fitting[0], fitting[-1], strict=True) if a is not b]
+    first: dict[str, Leaf] = {}
+    for leaf in leaves:
+        # In a file without an order only the numbers in their paths tell layers of equal shapes apart.
+        other = first.setdefault(str(leaf.shapes), leaf)
+        if leaf.origin != other.origin:
+            doubtful.append((other, leaf))
+    if doubtful:
+        a, b = (leaf.group or leaf.name for leaf in doubtful[0])
+        raise UserError(f"{source} does not say which comes first, {a} or {b}: {SUGGESTION}")
+    return fitting[0]
+
+
+def _by_graph(
+    leaves: list[Leaf], targets: list[Target], named: list[tuple[Leaf, Target]]
+) -> list[tuple[Leaf, Target]] | None:
+    """Pairs layers so that shapes agree and partners are fed by partners, directly or through others.
+
+    Branches that graph and shapes cannot tell apart are taken in the order in which they were made.
+    """
+    place = {target.name: i for i, target in enumerate(targets)}
+    feeds = [frozenset(place[name] for name in target.after if name in place) for target in targets]
+    ours = _signatures(targets, feeds)
+    theirs = _signatures(leaves, [leaf.after or frozenset() for leaf in leaves])
+    fixed = {target.name: leaf for leaf, target in named}
+    partner = {id(leaf): target.name for leaf, target in named}
+    options: dict[int, list[int]] = defaultdict(list)
+    index = {id(leaf): i for i, leaf in enumerate(leaves)}
+    for leaf in _creation_order(leaves):
+        options[theirs[index[id(leaf)]]].append(index[id(leaf)])
+    if Counter(ours) != Counter(theirs):
+        return None
+
+    chosen: list[int] = []  # by target, in call order
+
+    def extend() -> bool:
+        if len(chosen) == len(targets):
+            return True
+        target, feeding = targets[len(chosen)], feeds[len(chosen)]
+        for i in options[ours[len(chosen)]]:
+            if (
+                i not in chosen
+                and fixed.get(target.name, leaves[i]) is leaves[i]
+                and partner.get(id(leaves[i]), target.name) == target.name
+                and leaves[i].after == {chosen[j] for j in feeding}
+                and pair_weights(leaves[i], target) is not None
+            ):
+                chosen.append(i)
+                if extend():
+                    return True
+                chosen.pop()
+        return False
+
+    return [(leaves[i], target) for i, target in zip(chosen, targets, strict=True)] if extend() else None
+
+
+def _signatures(layers: Sequence[Any], feeds: Sequence[frozenset[int]]) -> list[int]:
+    """A number for every layer, made of its shapes and of what lies before and behind it in the graph."""
+    # One vector stands for all: BatchNorm may have two to four.
+    numbers = [hash(tuple(layer.shapes if kind(layer.shapes) else layer.shapes[:1])) for layer in layers]
+    for _ in range(2):
+        before = [sorted(numbers[j] for j in feeding) for feeding in feeds]
+        behind = [
+            sorted(numbers[j] for j, feeding in enumerate(feeds) if i in feeding) for i in range(len(feeds))
+        ]
+        numbers = [hash((n, *b, None, *f)) for n, b, f in zip(numbers, before, behind, strict=True)]
+    return numbers

@@ -1,0 +1,242 @@
+"""A Keras model as a tree of named layers with their weights, whatever it was read from, and its flat order.
+
+The readers make a `Node` of a live model or of a file; `flatten` lists the layers that own weights, together
+with what is known of their order: the graph of a functional or sequential model, where its configuration is
+there, and the numbers that Keras puts behind automatic names (``conv2d``, ``conv2d_1``, ...), which tell the
+order in which layers were made.
+"""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+# Keras's names of weights, in the order of `layer.weights`, and what the Linen layers call them.
+ROLES = {
+    "depthwise_kernel": "depthwise_kernel",
+    "pointwise_kernel": "pointwise_kernel",
+    "kernel": "kernel",
+    "recurrent_kernel": "recurrent_kernel",
+    "embeddings": "embedding",
+    "gamma": "scale",
+    "beta": "bias",
+    "bias": "bias",
+    "moving_mean": "mean",
+    "moving_variance": "var",
+}
+ROLE_ORDER = list(dict.fromkeys(ROLES.values()))
+
+# Keras's class in snake case for a Linen layer, as the layer's group in a .weights.h5 is called.
+KERAS_NAMES = {
+    "Conv": "conv{rank}d",
+    "ConvTranspose": "conv{rank}d_transpose",
+    "DepthwiseConv": "depthwise_conv{rank}d",
+    "SeparableConv": "separable_conv{rank}d",
+    "Dense": "dense",
+    "BatchNorm": "batch_normalization",
+    "LayerNorm": "layer_normalization",
+    "Embedding": "embedding",
+    "Embed": "embedding",
+    "SimpleRNN": "simple_rnn",
+    "LSTM": "lstm",
+    "GRU": "gru",
+}
+
+AUTOMATIC_NAME = re.compile(
+    r"((?:separable_|depthwise_)?conv[123]d(?:_transpose)?|dense|embedding|simple_rnn|lstm|gru"
+    r"|(?:batch|layer|group)_normalization)(?:_(\d+))?"
+)
+
+
+@dataclasses.dataclass
+class Weight:
+    """One array of a Keras layer."""
+
+    role: str | None
+    """The Linen name ("scale" for gamma, ...); None where the source gives no name that is known."""
+    value: np.ndarray
+    handle: Any = None
+    """Where it lives, for writing: the Keras variable, or the name of the dataset in the file."""
+
+
+@dataclasses.dataclass
+class Node:
+    """A layer or a model: its own weights, its parts, and if it is known which part feeds which."""
+
+    name: str
+    weights: list[Weight] = dataclasses.field(default_factory=list)
+    children: list["Node"] = dataclasses.field(default_factory=list)
+    graph: Mapping[str, list[str]] | None = None
+    """For every part by name the parts that feed it; None where the source does not say."""
+    outputs: list[str] = dataclasses.field(default_factory=list)
+    """The parts whose results leave a node with a graph."""
+    group: str | None = None
+    """The path in a file that lists layers in no order (a .weights.h5 without a configuration)."""
+    named: bool = True
+    """Whether `name` is the layer's own, not the name of its place in the file."""
+    input_shape: tuple[int | None, ...] | None = None
+
+
+@dataclasses.dataclass
+class Leaf:
+    """A layer that owns weights."""
+
+    path: tuple[str, ...]
+    weights: list[Weight]
+    after: frozenset[int] | None = None
+    """Places (in the flat list) of all layers whose results reach this one; None: not known."""
+    group: str | None = None
+    named: bool = True
+
+    @property
+    def name(self) -> str:
+        return "/".join(self.path)
+
+    @property
+    def automatic(self) -> tuple[str, int] | None:
+        """(class, number) of a name that Keras has made: ("conv2d", 3) of ``conv2d_3``."""
+        match = AUTOMATIC_NAME.fullmatch(self.path[-1]) if self.path and self.named else None
+        return (match[1], int(match[2] or 0)) if match else None
+
+    @property
+    def class_name(self) -> str | None:
+        """Keras's class in snake case, where a name tells."""
+        names = [(self.group or "").rsplit("/", 1)[-1], *self.path[-1:]]
+        return next((match[1] for name in names if (match := AUTOMATIC_NAME.fullmatch(name))), None)
+
+    @property
+    def alphabetical(self) -> bool:
+        """Whether the layer stands where it does for the name of the attribute that holds it."""
+        return self.group is not None and not re.fullmatch("(/layers/[^/]+)*", self.group)
+
+    @property
+    def origin(self) -> str:
+        """The same for layers whose order is known, by creation, by a list, or by numbers in their paths."""
+        return "" if self.automatic else re.sub(r"_?\d+", "", self.group or "")
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [weight.value.shape for weight in self.weights]
+
+
+def role_of(name: str) -> str | None:
+    """The Linen name for a Keras weight like ``conv2d/kernel:0`` or ``gamma``."""
+    return ROLES.get(name.rsplit("/", 1)[-1].split(":")[0])
+
+
+def ordered(weights: list[Weight]) -> list[Weight]:
+    """The weights of one layer in Keras's order; older files name a depthwise kernel by its full name."""
+    roles = [weight.role for weight in weights]
+    if "depthwise_kernel" in roles and "pointwise_kernel" not in roles:
+        weights[roles.index("depthwise_kernel")].role = "kernel"
+    if None in roles:
+        return weights
+    return sorted(weights, key=lambda weight: ROLE_ORDER.index(str(weight.role)))
+
+
+def layer_configs(config: Any) -> list[dict[str, Any]] | None:
+    """The layers in the configuration of a functional or sequential model; None for anything else."""
+    inner = config.get("config") if isinstance(config, dict) else None
+    if isinstance(inner, list):  # a sequential model before Keras 2.3
+        return inner
+    layers = inner.get("layers") if isinstance(inner, dict) else None
+    return layers if isinstance(layers, list) and all(isinstance(layer, dict) for layer in layers) else None
+
+
+def config_name(config: Mapping[str, Any]) -> str:
+    return config.get("name") or config.get("config", {}).get("name", "")
+
+
+def add_graph(node: Node, config: Any) -> None:
+    """Adds to a node what the configuration of its model says: the graph, and the shape of the inputs.
+
+    An edge is what feeds a layer's first call. Layers without inbound nodes form a chain.
+    """
+    layers = layer_configs(config)
+    if layers is None:
+        return
+    names = [config_name(layer) for layer in layers]
+    if any("inbound_nodes" in layer for layer in layers):
+        node.graph = {
+            name: _histories(layer.get("inbound_nodes", [])[:1])
+            for name, layer in zip(names, layers, strict=True)
+        }
+        node.outputs = _histories(config["config"].get("output_layers", [])) or names[-1:]
+    else:
+        node.graph = {name: names[max(i - 1, 0) : i] for i, name in enumerate(names)}
+        node.outputs = names[-1:]
+    node.input_shape = input_shape(layers)
+
+
+def _histories(value: Any) -> list[str]:
+    """The layers in all tensors' histories ``[layer, node, tensor]`` somewhere inside of `value`."""
+    if isinstance(value, dict):
+        return [name for inner in value.values() for name in _histories(inner)]
+    if not isinstance(value, (list, tuple)):
+        return []
+    if len(value) >= 3 and isinstance(value[0], str) and all(isinstance(i, int) for i in value[1:3]):
+        return [value[0]]
+    return [name for inner in value for name in _histories(inner)]
+
+
+def input_shape(layers: list[dict[str, Any]]) -> tuple[int | None, ...] | None:
+    """The shape of one example as the first layers of a configuration give it."""
+    for layer in layers:
+        config = layer.get("config", {})
+        inner = layer_configs(layer)
+        shape = (
+            config.get("batch_shape") or config.get("batch_input_shape") if isinstance(config, dict) else None
+        )
+        if shape or inner:
+            return tuple(shape[1:]) if shape else input_shape(inner or [])
+    return None
+
+
+def flatten(root: Node) -> list[Leaf]:
+    """All layers that own weights, in the order of the source, each with the layers that feed it."""
+    leaves: list[Leaf] = []
+    own: dict[int, frozenset[int]] = {}  # by node: its own place in `leaves`, or none
+    parts = {id(root): {child.name: child for child in root.children}}
+
+    def collect(node: Node, path: tuple[str, ...]) -> None:
+        own[id(node)] = frozenset([len(leaves)] if node.weights else [])
+        parts[id(node)] = {child.name: child for child in node.children}
+        if node.weights:
+            leaves.append(Leaf(path, ordered(node.weights), group=node.group, named=node.named))
+        for child in node.children:
+            collect(child, (*path, child.name))
+
+    def feeding(node: Node, name: str, seen: frozenset[str] = frozenset()) -> frozenset[int]:
+        """The leaves in `node` that reach the input of its part `name`."""
+        sources = set((node.graph or {}).get(name, [])) - seen  # a layer may feed itself in a later call
+        return frozenset[int]().union(*(leaving(node, source, seen | {name}) for source in sources))
+
+    def leaving(node: Node, name: str, seen: frozenset[str] = frozenset()) -> frozenset[int]:
+        """The leaves in `node` that reach the output of its part `name`, among them those of the part."""
+        key = (id(node), name)
+        if key not in known:
+            part = parts[id(node)].get(name)
+            known[key] = feeding(node, name, seen) | (through(part) if part else frozenset())
+        return known[key]
+
+    def through(node: Node) -> frozenset[int]:
+        """The leaves in `node` that reach its output."""
+        names = node.outputs if node.graph is not None else list(parts[id(node)])
+        return own[id(node)].union(*(leaving(node, name) for name in names))
+
+    def order(node: Node, before: frozenset[int] | None) -> None:
+        for index in own[id(node)]:
+            leaves[index].after = before
+        single = sum(bool(through(child)) for child in node.children) == 1
+        for child in node.children:
+            if node.graph is not None and before is not None:
+                order(child, before | feeding(node, child.name))
+            else:
+                order(child, before if single else None)
+
+    known: dict[tuple[int, str], frozenset[int]] = {}
+    collect(root, ())
+    order(root, frozenset())
+    return leaves

@@ -1,0 +1,127 @@
+"""What goes before, after or around an optimizer: clipping, penalties, decay, accumulation, averaged weights.
+
+All are Optax transformations, to be put together with `optax.chain`:
+
+    optax.chain(clip_by_global_norm(1.0), OPTIMIZERS["adam"](1e-3), average_weights(0.999))
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from optax import GradientTransformation
+
+from jaxnets.errors import UserError
+
+clip_by_value = optax.clip  # every element into [-limit, limit]; Keras's clipvalue
+clip_by_global_norm = optax.clip_by_global_norm  # the whole gradient to this length; Keras's global_clipnorm
+add_decayed_weights = optax.add_decayed_weights  # decoupled decay: stands before the learning rate
+
+
+def clip_by_norm(limit: float) -> GradientTransformation:
+    """Scales the gradient of each variable by itself to length `limit` at most; Keras's clipnorm."""
+
+    def clip(g):
+        return g * limit / jnp.maximum(jnp.linalg.norm(g.ravel()), limit)
+
+    return optax.stateless(lambda grads, params: jax.tree.map(clip, grads))
+
+
+def add_penalty(penalty: Callable[[Any], jax.Array]) -> GradientTransformation:
+    """Adds the gradient of penalty(params), as if it stood in the loss: for steps whose loss is fixed.
+
+    >>> from functools import partial
+    >>> from jaxnets import losses
+    >>> l2 = add_penalty(partial(losses.l1_l2_penalty, l2=0.01))  # adds 2 * 0.01 * w to kernels' gradients
+    >>> optimizer = optax.chain(l2, optax.sgd(0.1))
+    """
+
+    def add(grads, params):
+        if params is None:
+            raise UserError("add_penalty needs the parameters: call update(grads, state, params)")
+        return jax.tree.map(jnp.add, grads, jax.grad(penalty)(params))
+
+    return optax.stateless(add)
+
+
+class AccumulateState(NamedTuple):
+    """Micro-batches and weight gathered so far, their weighted gradient, and the wrapped state."""
+
+    gathered: jax.Array
+    weight: jax.Array
+    total: optax.Updates
+    inner: optax.OptState
+
+
+def accumulate(optimizer: GradientTransformation, every: int) -> optax.GradientTransformationExtraArgs:
+    """Steps once in `every` updates with the mean gradient: many micro-batches count as one large batch.
+
+    Between the steps the updates are zeros and the wrapped state does not move. Micro-batches that hold
+    different numbers of examples are given their `weight`: update(grads, state, params, weight=mask.sum()),
+    where grads is of the mean over that micro-batch.
+
+    Raises:
+        UserError: every is less than 1.
+    """
+    if every < 1:
+        raise UserError(f"accumulate over every={every} micro-batches: it must be 1 or more")
+    inner = optax.with_extra_args_support(optimizer)
+
+    def init(params):
+        zeros = optax.tree.zeros_like(params)
+        return AccumulateState(jnp.zeros([], jnp.int32), jnp.zeros([]), zeros, inner.init(params))
+
+    def update(grads, state, params=None, *, weight=1.0, **extra_args):
+        gathered, weights = state.gathered + 1, state.weight + jnp.asarray(weight, state.weight.dtype)
+        total = jax.tree.map(lambda sum_, g: sum_ + (weight * g).astype(sum_.dtype), state.total, grads)
+        zeros = optax.tree.zeros_like(total)
+
+        def step():
+            mean = jax.tree.map(lambda sum_: sum_ / jnp.where(weights > 0, weights, 1), total)
+            updates, moved = inner.update(mean, state.inner, params, **extra_args)
+            return updates, AccumulateState(jnp.zeros_like(gathered), jnp.zeros_like(weights), zeros, moved)
+
+        def wait():
+            return zeros, AccumulateState(gathered, weights, total, state.inner)
+
+        return jax.lax.cond(gathered == every, step, wait)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+class AverageState(NamedTuple):
+    """Steps taken () int32; the averaged weights, a tree like the parameters."""
+
+    steps: jax.Array
+    averaged: optax.Params
+
+
+def average_weights(decay: float = 0.99) -> GradientTransformation:
+    """Keeps an exponential moving average of the weights; stands last in a chain and changes nothing.
+
+    a <- decay a + (1 - decay) w after each step; the first step sets a = w, as Keras's use_ema does.
+    `averaged_weights` takes the average out of the optimizer's state.
+    """
+
+    def init(params):
+        return AverageState(jnp.zeros([], jnp.int32), jax.tree.map(jnp.array, params))
+
+    def update(updates, state, params=None):
+        if params is None:
+            raise UserError("average_weights needs the parameters: call update(grads, state, params)")
+        keep = jnp.where(state.steps > 0, decay, 0.0)
+
+        def blend(a, w):
+            return (keep * a + (1 - keep) * w).astype(a.dtype)
+
+        averaged = jax.tree.map(blend, state.averaged, optax.apply_updates(params, updates))
+        return updates, AverageState(state.steps + 1, averaged)
+
+    return GradientTransformation(init, update)
+
+
+def averaged_weights(optimizer_state: optax.OptState) -> optax.Params:
+    """The average that `average_weights` keeps somewhere in this state, a tree like the parameters."""
+    return optax.tree.get(optimizer_state, "averaged")

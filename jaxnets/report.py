@@ -1,0 +1,29 @@
+"""A documented figure and the measured one, side by side on the screen."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def beside(documented: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
+    """Prints a row for every documented figure, with the measured one of the same name.
+
+    >>> beside({"w after step 0": 2.6}, {"w after step 0": np.float32(2.6), "loss": 36.0})
+                    documented  measured
+    w after step 0  2.6         2.6
+    """
+    rows = [("", "documented", "measured")]
+    rows += [(name, _text(value), _text(measured[name])) for name, value in documented.items()]
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, left, right in rows:
+        print(f"{name:<{widths[0]}}  {left:<{widths[1]}}  {right}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    value = np.asarray(value)
+    if value.ndim == 0:
+        return str(value)
+    return " ".join(np.array2string(value, max_line_width=200).split())

@@ -1,0 +1,66 @@
+"""Learning rates that change: each function here returns a schedule, step -> rate, steps counted from 0."""
+
+import jax
+import jax.numpy as jnp
+from optax import Schedule
+
+from jaxnets.errors import UserError
+
+
+def _real(step) -> jax.Array:
+    """The step as the default float: int32 / int would stay float32 where float64 is turned on."""
+    return jnp.asarray(step, float)
+
+
+def exponential_decay(
+    initial: float, decay_rate: float, decay_steps: float = 1, staircase: bool = False
+) -> Schedule:
+    """initial * decay_rate^(step / decay_steps), the exponent rounded down with `staircase` (chapter 2).
+
+    >>> print(f"{exponential_decay(0.2, 0.99)(39):.6f}")
+    0.135146
+    """
+
+    def schedule(step):
+        exponent = _real(step) / decay_steps
+        return initial * decay_rate ** (jnp.floor(exponent) if staircase else exponent)
+
+    return schedule
+
+
+def time_decay(initial: float, decay: float) -> Schedule:
+    """initial / (1 + decay * step): the `decay` argument of Keras's older optimizers."""
+    return lambda step: initial / (1 + decay * _real(step))
+
+
+def piecewise_constant(boundaries: list[int], values: list[float]) -> Schedule:
+    """values[i] up to and including step boundaries[i], the last value afterwards (Keras's convention).
+
+    Raises:
+        UserError: there is not one value more than boundaries, or the boundaries do not rise.
+    """
+    if len(values) != len(boundaries) + 1 or sorted(set(boundaries)) != list(boundaries):
+        raise UserError(
+            f"piecewise_constant got boundaries {boundaries} and values {values}: "
+            "boundaries must rise and there must be one value more than boundaries"
+        )
+    return lambda step: jnp.asarray(values)[jnp.searchsorted(jnp.asarray(boundaries), step, side="left")]
+
+
+def warmup_cosine(
+    peak: float, decay_steps: int, warmup_steps: int = 0, start: float = 0.0, final_fraction: float = 0.0
+) -> Schedule:
+    """A straight rise from start to peak, then half a cosine down to final_fraction * peak.
+
+    peak * ((1 - final_fraction) * (1 + cos(pi * t / decay_steps)) / 2 + final_fraction), where t counts the
+    steps after the warm-up and stays at decay_steps: keras.optimizers.schedules.CosineDecay
+    (arXiv 1608.03983, warm-up 1706.02677).
+    """
+
+    def schedule(step):
+        rising = start + (peak - start) * _real(step) / max(warmup_steps, 1)
+        t = jnp.clip(_real(step) - warmup_steps, 0, decay_steps) / decay_steps
+        falling = peak * ((1 - final_fraction) * 0.5 * (1 + jnp.cos(jnp.pi * t)) + final_fraction)
+        return jnp.where(step < warmup_steps, rising, falling)
+
+    return schedule

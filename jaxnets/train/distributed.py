@@ -1,0 +1,56 @@
+"""Several devices and several processes: which take part, and who writes."""
+
+import atexit
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxnets.errors import UserError
+
+AXIS = "data"
+
+
+def make_mesh(devices: int | None = None) -> Mesh | None:
+    """Returns a mesh over the first so many devices of all processes, all when left out; None for just one.
+
+    Raises:
+        UserError: there are fewer devices.
+    """
+    found = jax.devices()
+    count = devices or len(found)
+    if not 1 <= count <= len(found):
+        raise UserError(f"{devices} devices: there are {len(found)} ({found[0].platform})")
+    return None if count == 1 else Mesh(np.array(found[:count]), (AXIS,))
+
+
+def join(how: str | None) -> None:
+    """Joins the other processes of a run; to be called before anything else touches a device.
+
+    Args:
+        how: None, a process of its own; "auto", where the cluster tells (Slurm, TPU pods, Open MPI,
+            Kubernetes); "HOST:PORT,COUNT,INDEX", the address of process 0, how many, and which this is.
+
+    Raises:
+        UserError: `how` is neither, or the others cannot be reached.
+    """
+    if how is None:
+        return
+    try:
+        if how == "auto":
+            jax.distributed.initialize()
+        else:
+            address, count, index = how.split(",")
+            jax.distributed.initialize(address, int(count), int(index))
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"cannot join the other processes by {how!r} ({reason}): give auto on a cluster that JAX knows, "
+            "or HOST:PORT,COUNT,INDEX with the address of process 0"
+        ) from error
+    atexit.register(jax.distributed.shutdown)
+
+
+def is_writer() -> bool:
+    """Whether this process writes what all would write alike: logs, pictures, lines on the screen."""
+    return jax.process_index() == 0

@@ -1,0 +1,59 @@
+"""Stopping a run from outside: finish the step, save, say how to continue."""
+
+import signal
+import threading
+from contextlib import AbstractContextManager
+from typing import Any
+
+import jax
+from jax.experimental.multihost_utils import reached_preemption_sync_point
+
+
+class Interrupts(AbstractContextManager):
+    """Inside the block Ctrl-C and SIGTERM only ask to stop; a second one stops at once.
+
+    `asked` is the first signal, None until it comes. Does nothing outside the main thread, where Python
+    allows no signal handlers.
+
+    Args:
+        active: False to leave the signals alone.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self, active: bool = True) -> None:
+        # Of several processes JAX itself catches SIGTERM, tells the others and agrees with them on a step.
+        alone = jax.process_count() == 1
+        self._active = active and alone and threading.current_thread() is threading.main_thread()
+        self.asked: signal.Signals | None = None
+        self._step = -1
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Interrupts":
+        """Takes over the handlers."""
+        if self._active:
+            self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        """Gives the handlers back."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, _: Any) -> None:
+        self.asked = signal.Signals(number)
+        for again in self.SIGNALS:  # the system's own, which needs no turn of the interpreter
+            signal.signal(again, signal.SIG_DFL)
+
+    def due(self, step: int) -> bool:
+        """Whether to stop after this step: at the same one in all processes, whichever got the signal."""
+        if jax.process_count() > 1 and step != self._step:  # once a step, as the protocol wants it
+            self._step = step
+            if reached_preemption_sync_point(step):
+                self.asked = signal.SIGTERM
+        return self.asked is not None
+
+    @property
+    def exit_code(self) -> int:
+        """Of the process: 0 when it was told to end (SIGTERM), 130 after Ctrl-C."""
+        return 0 if self.asked == signal.SIGTERM else 130

@@ -1,0 +1,104 @@
+"""What a run leaves on the disk so that it can go on: a lock, metrics.jsonl and checkpoints."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxnets.train.checkpoint import Checkpoints
+from jaxnets.train.distributed import is_writer
+from jaxnets.train.monitor import improvements
+from jaxnets.train.state import TrainState
+from jaxnets.train.workdir import BEST, CHECKPOINTS, MetricsLog, locked, read_config
+
+SAVE_SECONDS = 1.0  # epochs shorter than this share a checkpoint; a killed run loses no more than this
+
+
+class Journal(AbstractContextManager):
+    """Restores, records and saves a run; without a workdir it only remembers.
+
+    Args:
+        workdir: the run's folder; None to leave nothing on the disk.
+        keep: how many of the newest checkpoints stay.
+        monitor: keep the best state by this measure as well, in `workdir/best`; None not to.
+    """
+
+    def __init__(self, workdir: Path | None, keep: int = 2, monitor: str | None = None):
+        self.workdir, self.monitor = workdir, monitor
+        self.history: list[dict[str, Any]] = []
+        self.best: TrainState | None = None  # kept on the device where there is no folder
+        self._stack = ExitStack()
+        self._keep, self._saved = keep, time.monotonic()
+        self._log: MetricsLog | None = None
+        self._checkpoints: Checkpoints | None = None
+        self._bests: Checkpoints | None = None
+
+    def __enter__(self) -> "Journal":
+        """Locks the folder, against a second run in it."""
+        if self.workdir is not None:
+            with ExitStack() as stack:
+                if is_writer():
+                    stack.enter_context(locked(self.workdir))
+                self._checkpoints = stack.enter_context(Checkpoints(self.workdir / CHECKPOINTS, self._keep))
+                if self.monitor is not None:
+                    self._bests = stack.enter_context(Checkpoints(self.workdir / BEST, keep=1))
+                self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Waits for the last save."""
+        self._stack.__exit__(*error)
+
+    def restore(self, state: TrainState, sums: Any) -> tuple[TrainState, Any]:
+        """Returns the newest saved state and the sums of its running epoch, or those given."""
+        if self._checkpoints is None or self.workdir is None:
+            return state, sums
+        found = self._checkpoints.restore({"state": state, "sums": sums})
+        done = 0
+        if found is not None:
+            state, sums, done = found[0]["state"], found[0]["sums"], found[1]["epochs"]
+        self._log = MetricsLog(self.workdir / "metrics.jsonl", done, write=is_writer())
+        self.history = self._log.records
+        return state, sums
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Adds an epoch's record, on the disk before any checkpoint that counts it."""
+        self.history.append(record)
+        if self._log is not None and is_writer():
+            self._log.append(record)
+
+    def save(self, state: TrainState, sums: Any, *, now: bool = False) -> None:
+        """Saves, unless the last save is younger than `SAVE_SECONDS`; `now`: in any case."""
+        if self._checkpoints is not None and (now or time.monotonic() - self._saved >= SAVE_SECONDS):
+            if self._bests is not None:
+                self._bests.wait()  # what counts an epoch must not be on the disk before that epoch's best
+            self._checkpoints.save(int(state.step), {"state": state, "sums": sums}, self._meta())
+            self._saved = time.monotonic()
+
+    def save_if_best(self, state: TrainState, sums: Any) -> None:
+        """Keeps the state when the last record is the best so far."""
+        if self.monitor is None or self.monitor not in self.history[-1]:
+            return
+        if improvements(self.history, self.monitor)[-1] == len(self.history) - 1:
+            if self._bests is not None:
+                self._bests.save(int(state.step), {"state": state, "sums": sums}, self._meta())
+            else:
+                self.best = jax.tree.map(jax.numpy.copy, state)  # the next step takes the buffers over
+
+    def restore_best(self, state: TrainState, sums: Any) -> TrainState:
+        """Returns `state` with the best variables seen."""
+        best = self.best
+        if self._bests is not None and (found := self._bests.restore({"state": state, "sums": sums})):
+            best = found[0]["state"]
+        if best is None:
+            return state
+        return dataclasses.replace(state, params=best.params, model_state=best.model_state)
+
+    def _meta(self) -> Mapping[str, Any]:
+        assert self.workdir is not None
+        config = read_config(self.workdir) if (self.workdir / "config.json").exists() else {}
+        return {"epochs": len(self.history), "config": config}

@@ -1,0 +1,317 @@
+"""Data sets made of what is on disk: real TFDS data sets, whole or not there at all, without TensorFlow."""
+
+import io
+import json
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxnets import data
+from jaxnets.data.prepare import download, prepare
+from jaxnets.data.prepared import convert, list_prepared, read_tfrecord
+from jaxnets.errors import UserError
+
+RANDOM = np.random.RandomState(0)
+
+
+def save(folder, name, pixels, **options):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    """Ten small colour images in two classes, the pixels of each telling its number."""
+    for number in range(10):
+        name = f"flowers/{'rose' if number % 2 else 'daisy'}/{number}.png"
+        save(tmp_path, name, np.full((6, 5, 3), number, np.uint8))
+    return tmp_path / "flowers"
+
+
+def all_of(source):
+    return source[np.arange(len(source))]
+
+
+def test_a_folder_becomes_a_data_set_of_tfds(flowers, tmp_path):
+    import tensorflow_datasets as tfds
+
+    _, left_out = prepare(flowers, "flowers", data_dir=tmp_path / "root")
+    assert left_out == []
+    builder = tfds.builder("flowers", data_dir=str(tmp_path / "root"))
+    assert builder.info.splits["train"].num_examples == 10
+    assert builder.info.supervised_keys == ("image", "label")
+    records = list(builder.as_data_source("train"))
+    assert sorted(int(record["image"][0, 0, 0]) for record in records) == list(range(10))
+    assert all(record["label"] == record["image"][0, 0, 0] % 2 for record in records)
+    assert "tensorflow" not in sys.modules
+    held = data.load("flowers", data_dir=tmp_path / "root")
+    assert held.features == data.Features((6, 5, 3), "uint8", ("daisy", "rose"))
+    assert (len(held.train), len(held.test)) == (8, 2)
+    numbers = np.concatenate([all_of(part)["x"][:, 0, 0, 0] for part in (held.train, held.test)])
+    assert sorted(numbers) == list(range(10))
+    one = held.train[3]
+    np.testing.assert_array_equal(one["x"], all_of(held.train)["x"][3])
+    assert one["y"] == one["x"][0, 0, 0] % 2
+
+
+def test_splits_versions_and_wrong_names(flowers, tmp_path):
+    root = tmp_path / "root"
+    prepare(flowers, "flowers", data_dir=root)
+    held = data.load("flowers:1.0.0", data_dir=root, train="train[10%:50%]", test="train[50%:]")
+    assert (len(held.train), len(held.test)) == (4, 5)
+    with pytest.raises(UserError, match="flowers has no split 'tset', but train"):
+        data.load("flowers", data_dir=root, test="tset")
+    with pytest.raises(UserError, match="flowers has no bounding box 'box', but image, label"):
+        data.load("flowers", data_dir=root, boxes="box")
+    with pytest.raises(UserError, match=r"did you mean flowers\?"):
+        data.load("flower", data_dir=root)
+    with pytest.raises(UserError, match="flowers is prepared already in"):
+        prepare(flowers, "flowers", data_dir=root)
+    for name in ("Flowers", "1a", "a-b", ""):
+        with pytest.raises(UserError, match="it must be of small letters"):
+            prepare(flowers, name, data_dir=root)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_of_a_prepared_set(flowers, tmp_path, workers):
+    prepare(flowers, "flowers", data_dir=tmp_path)
+    train = data.load("flowers", data_dir=tmp_path).train
+    whole = all_of(train)
+    for batch in data.Batches(train, 3, seed=0, workers=workers).epoch(1):
+        np.testing.assert_array_equal(batch["x"], whole["x"][batch["index"]])
+        np.testing.assert_array_equal(batch["y"], whole["y"][batch["index"]])
+
+
+def test_large_images_keep_their_bytes(tmp_path):
+    y, x = np.mgrid[:80, :70]
+    pixels = np.stack([3 * y, 2 * x, x + y], axis=-1).astype(np.uint8)
+    plain = save(tmp_path, "photos/a/plain.jpg", pixels, quality=90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees
+    save(tmp_path, "photos/a/turned.jpg", np.rot90(pixels), quality=90, exif=exif)
+    save(tmp_path, "photos/a/clear.png", np.dstack([pixels, np.full((80, 70), 255, np.uint8)]))
+    builder, _ = prepare(tmp_path / "photos", "photos", data_dir=tmp_path / "root")
+    raw = list(builder.as_data_source("train").data_source)
+    assert sum(plain.read_bytes() in record for record in raw) == 1
+    held = data.load("photos", data_dir=tmp_path / "root", train="train", test="train")
+    images = all_of(held.train)["x"]
+    assert images.shape == (3, 80, 70, 3)
+    expected = np.asarray(Image.open(plain))
+    assert sorted(np.abs(image.astype(int) - expected).mean() < 6 for image in images) == [True] * 3
+    assert sum(np.array_equal(image, expected) for image in images) == 1
+    assert sum(np.array_equal(image, pixels) for image in images) == 1  # the PNG, its alpha left out
+
+
+def test_sizes_are_refused_scaled_or_kept_as_asked(tmp_path):
+    save(tmp_path, "p/a/1.png", RANDOM.randint(0, 256, (20, 30, 3), np.uint8))
+    save(tmp_path, "p/a/2.png", RANDOM.randint(0, 256, (30, 20, 3), np.uint8))
+    with pytest.raises(
+        UserError, match=r"2\.png is 30 x 20 and the first image 20 x 30: choose a size for all"
+    ):
+        prepare(tmp_path / "p", "p", data_dir=tmp_path / "root")
+    assert list_prepared(tmp_path / "root") == []
+    _, left_out = prepare(tmp_path / "p", "skipped", data_dir=tmp_path / "root", skip_errors=True)
+    assert len(left_out) == 1
+    prepare(tmp_path / "p", "scaled", data_dir=tmp_path / "root", size=(10, 12))
+    assert data.load("scaled", data_dir=tmp_path / "root").features.shape == (10, 12, 3)
+    prepare(tmp_path / "p", "kept", data_dir=tmp_path / "root", keep_sizes=True)
+    with pytest.raises(UserError, match="'kept' differ in size, and a network needs one"):
+        data.load("kept", data_dir=tmp_path / "root")
+    held = data.load("kept", data_dir=tmp_path / "root", size=(10, 12), test="train")
+    examples = all_of(held.train)
+    assert examples["x"].shape == (2, 10, 12, 3)
+    assert sorted(map(tuple, examples["size"].tolist())) == [(20, 30), (30, 20)]
+    with pytest.raises(UserError, match="does not go with keeping all sizes"):
+        prepare(tmp_path / "p", "x", data_dir=tmp_path / "root", size=(10, 12), keep_sizes=True)
+
+
+def test_colours_are_refused_or_converted_as_asked(tmp_path):
+    save(tmp_path, "p/a/1.png", RANDOM.randint(0, 256, (4, 4), np.uint8))
+    save(tmp_path, "p/a/2.png", RANDOM.randint(0, 256, (4, 4, 3), np.uint8))
+    with pytest.raises(
+        UserError, match=r"2\.png is in colour and the first image grey: choose 1 or 3 channels"
+    ):
+        prepare(tmp_path / "p", "p", data_dir=tmp_path)
+    for channels in (1, 3):
+        prepare(tmp_path / "p", f"p{channels}", data_dir=tmp_path, channels=channels)
+        assert data.load(f"p{channels}", data_dir=tmp_path, test="train").features.shape == (4, 4, channels)
+    with pytest.raises(UserError, match="2 channels: it must be 1"):
+        prepare(tmp_path / "p", "x", data_dir=tmp_path, channels=2)
+
+
+def test_images_that_cannot_be_read(flowers, tmp_path):
+    (flowers / "rose" / "1.png").write_bytes((flowers / "rose" / "3.png").read_bytes()[:-30])
+    (flowers / "daisy" / "0.png").write_text("not an image")
+    with pytest.raises(UserError, match=r"0\.png: not an image that can be read"):
+        prepare(flowers, "flowers", data_dir=tmp_path)
+    assert not list(tmp_path.glob("flowers/*/dataset_info.json"))
+    builder, left_out = prepare(flowers, "some", data_dir=tmp_path, skip_errors=True)
+    assert builder.info.splits["train"].num_examples == 8
+    assert sorted(message.split(":")[0].rsplit("/", 1)[1] for message in left_out) == ["0.png", "1.png"]
+
+
+def test_an_interrupted_preparation_leaves_nothing_that_looks_finished(tmp_path):
+    batch = {b"data": RANDOM.randint(0, 256, (4000, 3072), np.uint8), b"labels": [0, 1] * 2000}
+    (tmp_path / "cifar").mkdir()
+    (tmp_path / "cifar" / "data_batch_1").write_bytes(pickle.dumps(batch))
+    code = f"""
+import sys
+from pathlib import Path
+import jaxnets.data.form as form
+slow = form.Form.stored
+def stored(self, *arguments):
+    print("at work", flush=True, file=sys.__stdout__)
+    return slow(self, *arguments)
+form.Form.stored = stored
+from jaxnets.data.prepare import prepare
+prepare(Path({str(tmp_path / "cifar")!r}), "cifar", data_dir=Path({str(tmp_path)!r}))
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdout.readline() == b"at work\n"
+    time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert list_prepared(tmp_path) == []
+    prepare(tmp_path / "cifar", "cifar", data_dir=tmp_path)
+    assert [(item.name, item.splits) for item in list_prepared(tmp_path)] == [("cifar", {"train": 4000})]
+
+
+def tfrecord(records):
+    """Length, its checksum (see the test below), bytes, theirs (left out)."""
+    from jaxnets.data.prepared import masked_crc32c
+
+    file = io.BytesIO()
+    for record in records:
+        length = struct.pack("<Q", len(record))
+        file.write(length + struct.pack("<I", masked_crc32c(length)) + record + bytes(4))
+    return file.getvalue()
+
+
+def test_tfrecord_files_as_tensorflow_writes_them(tmp_path):
+    # tf.io.TFRecordWriter, TensorFlow 2.21: the one record b"jaxnets"
+    (tmp_path / "x").write_bytes(bytes.fromhex("0700000000000000bbd79f116a61786e6574731d2c401b"))
+    assert list(read_tfrecord(tmp_path / "x")) == [b"jaxnets"]
+
+
+def test_a_tfrecord_set_is_refused_with_the_command_that_converts_it(flowers, tmp_path):
+    builder, _ = prepare(flowers, "flowers", data_dir=tmp_path)
+    expected = all_of(data.load("flowers", data_dir=tmp_path, test="train").train)
+    folder = tmp_path / "flowers" / "1.0.0"
+    (file,) = folder.glob("*.array_record*")
+    records = tfrecord(list(builder.as_data_source("train").data_source))
+    old = file.with_name(file.name.replace("array_record", "tfrecord"))
+    file.unlink()
+    info = json.loads((folder / "dataset_info.json").read_text())
+    (folder / "dataset_info.json").write_text(json.dumps({**info, "fileFormat": "tfrecord"}))
+    with pytest.raises(UserError, match="python -m jaxnets data convert flowers --data-dir"):
+        data.load("flowers", data_dir=tmp_path)
+    for broken, message in ((records[:-3], "is cut off"), (b"\1" + records[1:], "is damaged before byte 12")):
+        old.write_bytes(broken)
+        with pytest.raises(UserError, match=message):
+            convert(tmp_path, "flowers")
+    old.write_bytes(tfrecord(list(read_tfrecord_bytes(records))[:-1]))
+    with pytest.raises(UserError, match="holds 9 examples, not the 10"):
+        convert(tmp_path, "flowers")
+    old.write_bytes(records)
+    assert convert(tmp_path, "flowers") == folder
+    found = all_of(data.load("flowers", data_dir=tmp_path, test="train").train)
+    np.testing.assert_array_equal(found["x"], expected["x"])
+    np.testing.assert_array_equal(found["y"], expected["y"])
+    with pytest.raises(UserError, match="no data set roses is prepared in"):
+        convert(tmp_path, "roses")
+
+
+def read_tfrecord_bytes(content):
+    at = 0
+    while at < len(content):
+        (size,) = struct.unpack_from("<Q", content, at)
+        yield content[at + 12 : at + 12 + size]
+        at += 16 + size
+
+
+def test_what_tfds_would_have_to_download_is_refused_at_once(tmp_path, monkeypatch):
+    start = time.monotonic()
+    with pytest.raises(UserError, match=r"'mnist' is not prepared yet.*needs TensorFlow once: pip install"):
+        data.load("mnist", data_dir=tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    for proxy in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    monkeypatch.setattr("jaxnets.data.prepare.TFDS_HOST", ("localhost", 9))
+
+    class Builder:
+        data_dir = "there"
+        info = type("Info", (), {"name": "mnist"})
+
+    with pytest.raises(UserError, match="no network to download it: connect and run again, or put its"):
+        download(Builder())
+    assert time.monotonic() - start < 30
+
+
+def test_sets_of_other_features(tmp_path):
+    """A set that TFDS made: images, two kinds of numbers, and a box."""
+    import tensorflow_datasets as tfds
+
+    images = RANDOM.randint(0, 256, (4, 5, 6, 1), np.uint8)
+
+    class Made(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        name = "made"
+        VERSION = tfds.core.Version("2.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(5, 6, 1)),
+                "numbers": tfds.features.Tensor(shape=(3,), dtype=np.float32),
+                "slow": tfds.features.Tensor(shape=(2,), dtype=np.float64),
+                "box": tfds.features.BBoxFeature(),
+                "label": tfds.features.ClassLabel(names=["a", "b"]),
+            }
+            keys = (PART, "label")
+            return tfds.core.DatasetInfo(
+                builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=keys
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for number in range(4):
+                file = io.BytesIO()
+                Image.fromarray(images[number, ..., 0]).save(file, "PNG")
+                box = tfds.features.BBox(ymin=0.0, xmin=0.25, ymax=number / 4, xmax=1.0)
+                yield (
+                    number,
+                    {
+                        "image": file.getvalue(),
+                        "numbers": np.full(3, number + 0.5, np.float32),
+                        "slow": np.full(2, number / 3),
+                        "box": box,
+                        "label": number % 2,
+                    },
+                )
+
+    tfds.display_progress_bar(False)
+    for PART in ("image", "numbers", "slow"):
+        root = tmp_path / PART
+        Made(data_dir=str(root), file_format="array_record").download_and_prepare()
+        source = data.load("made", data_dir=root, test="train", boxes="box").train
+        found = all_of(source)
+        number = np.round(4 * found["boxes"][:, 2]).astype(int)
+        assert sorted(number) == [0, 1, 2, 3]
+        np.testing.assert_array_equal(found["boxes"][:, [0, 1, 3]], [[0, 0.25, 1]] * 4)
+        assert found["y"].tolist() == (number % 2).tolist()
+        expected = {"image": images[number], "numbers": (number + 0.5)[:, None] * np.ones(3, np.float32)}
+        expected["slow"] = (number / 3)[:, None] * np.ones(2)
+        np.testing.assert_allclose(found["x"], expected[PART], rtol=1e-6)
+        assert source.features.dtype == ("uint8" if PART == "image" else "float32")

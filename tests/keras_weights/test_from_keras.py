@@ -1,0 +1,80 @@
+"""Every kind of Keras model, from every kind of file, computes the same in JAX."""
+
+import h5py
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from keras.src.legacy.saving import legacy_h5_format
+from keras_pairs import PAIRS, randomize
+
+from jaxnets.errors import UserError
+from jaxnets.keras_weights import from_keras
+
+# Keras itself copies its variables in a way that NumPy 2 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+FORMATS = [".keras", ".weights.h5", "whole.h5", "weights-only.h5"]
+# What a format cannot tell, because it has no order of layers (see jaxnets/keras_weights/__init__.py).
+UNTOLD = {
+    ("nested", ".weights.h5"): "does not say which comes first",
+    ("partial_norms", ".weights.h5"): "misshapen: batch_normalization",  # gamma or beta?
+    ("branches", ".weights.h5"): "does not say which comes first",
+    ("branches", "weights-only.h5"): "does not say which comes first",
+    ("sequential", ".weights.h5"): "does not say which comes first",
+    ("sequential", "weights-only.h5"): "does not say which comes first",
+}
+
+
+def write(model, path):
+    if path.name.endswith("weights-only.h5"):  # as Keras 2's save_weights and keras.applications write
+        with h5py.File(path, "w") as file:
+            legacy_h5_format.save_weights_to_hdf5_group(file, model)
+    elif path.name.endswith(".weights.h5"):
+        model.save_weights(path)
+    else:
+        model.save(path)
+    return path
+
+
+def inputs_for(name):
+    shape = (3, *PAIRS[name].input_shape)
+    rng = np.random.default_rng(1)
+    return rng.integers(0, 11, shape) if name == "recurrent" else rng.normal(size=shape).astype("float32")
+
+
+@pytest.fixture(scope="module", params=PAIRS)
+def example(request):
+    pair = PAIRS[request.param]
+    with jax.numpy_rank_promotion("allow"):  # Keras relies on it
+        model = randomize(pair.keras_model())
+    x = inputs_for(request.param)
+    with jax.numpy_rank_promotion("allow"):
+        return request.param, pair, model, x, np.asarray(model(x, training=False))
+
+
+def same(a, b):
+    return jax.tree.structure(a) == jax.tree.structure(b) and jax.tree.all(
+        jax.tree.map(lambda u, v: np.array_equal(u, v), a, b)
+    )
+
+
+def test_live_model_predicts_the_same(example):
+    name, pair, model, x, expected = example
+    shape = pair.input_shape if name == "subclassed" else None
+    variables = from_keras(model, pair.module, input_shape=shape)
+    assert all(array.dtype == jnp.float32 for array in jax.tree.leaves(variables))
+    np.testing.assert_allclose(jax.jit(pair.module.apply)(variables, x), expected, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.filterwarnings("ignore:.*HDF5 file.*")
+@pytest.mark.parametrize("ending", FORMATS)
+def test_files_give_the_same_bits_as_the_live_model(example, ending, tmp_path):
+    name, pair, model, _, _ = example
+    expected = from_keras(model, pair.module, input_shape=pair.input_shape)
+    path = write(model, tmp_path / ("model" + ending))
+    if (name, ending) in UNTOLD:
+        with pytest.raises(UserError, match=UNTOLD[name, ending]):
+            from_keras(path, pair.module, input_shape=pair.input_shape)
+        return
+    assert same(from_keras(path, pair.module, input_shape=pair.input_shape), expected)

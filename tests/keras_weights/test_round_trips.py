@@ -1,0 +1,127 @@
+"""What comes from Keras goes back to the bit, by live model and by file, and Keras loads what we write."""
+
+import h5py
+import jax
+import keras
+import ml_dtypes
+import numpy as np
+import pytest
+from flax import linen
+from keras_pairs import PAIRS, Pair, randomize
+
+from jaxnets.errors import UserError
+from jaxnets.keras_weights import from_keras, save_keras_weights, to_keras
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*HDF5 file.*"),
+]
+
+
+def build(pair: Pair, seed: int):
+    with jax.numpy_rank_promotion("allow"):
+        return randomize(pair.keras_model(), seed)
+
+
+def equal(one: list, other: list) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("name", [name for name in PAIRS if name != "partial_norms"])
+def test_live_round_trip(name):
+    pair = PAIRS[name]
+    source, sink = build(pair, 0), build(pair, 1)
+    variables = from_keras(source, pair.module, input_shape=pair.input_shape)
+    assert not equal(source.get_weights(), sink.get_weights())
+    to_keras(variables, pair.module, sink, input_shape=pair.input_shape)
+    assert equal(source.get_weights(), sink.get_weights())
+
+
+def test_norms_without_gamma_go_back_only_when_gamma_says_nothing():
+    pair = PAIRS["partial_norms"]
+    source, sink = build(pair, 0), build(pair, 1)
+    variables = from_keras(source, pair.module)
+    to_keras(variables, pair.module, sink)
+    assert equal(source.get_weights(), sink.get_weights())
+    variables["params"]["BatchNorm_0"]["scale"] = variables["params"]["BatchNorm_0"]["scale"] + 1
+    with pytest.raises(UserError, match="BatchNorm_0/scale has values, but batch_normalization"):
+        to_keras(variables, pair.module, sink)
+
+
+@pytest.mark.parametrize("name", ["sequential", "recurrent"])
+def test_keras_loads_a_file_written_without_keras(name, tmp_path):
+    pair = PAIRS[name]
+    source, sink = build(pair, 0), build(pair, 1)
+    variables = from_keras(source, pair.module)
+    save_keras_weights(tmp_path / "ours.weights.h5", variables, pair.module, pair.input_shape)
+    sink.load_weights(tmp_path / "ours.weights.h5")
+    assert equal(source.get_weights(), sink.get_weights())
+
+
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
+def test_a_file_like_another_keeps_its_layout(ending, tmp_path):
+    pair = PAIRS["inception"]
+    source, sink = build(pair, 0), build(pair, 1)
+    variables = from_keras(source, pair.module)
+    like, ours = tmp_path / ("like" + ending), tmp_path / ("ours" + ending)
+    (sink.save_weights if ending == ".weights.h5" else sink.save)(like)
+    save_keras_weights(ours, variables, pair.module, pair.input_shape, like=like)
+    if ending == ".weights.h5":
+        sink.load_weights(ours)
+    else:
+        sink = keras.models.load_model(ours)
+    assert equal(source.get_weights(), sink.get_weights())
+
+
+def test_bfloat16_files(tmp_path):
+    dense = keras.layers.Dense(3, dtype=keras.DTypePolicy("bfloat16"))
+    model = randomize(keras.Sequential([keras.Input((4,)), dense]))
+    model.save_weights(tmp_path / "half.weights.h5")
+    module = linen.Dense(3)
+    variables = from_keras(tmp_path / "half.weights.h5", module, (4,))
+    assert variables["params"]["kernel"].dtype == np.float32
+    kernel = np.asarray(dense.kernel.value)
+    assert kernel.dtype == ml_dtypes.bfloat16
+    np.testing.assert_array_equal(variables["params"]["kernel"], kernel.astype(np.float32))
+    doubled = jax.tree.map(lambda a: 2 * a, variables)
+    like = tmp_path / "half.weights.h5"
+    save_keras_weights(tmp_path / "twice.weights.h5", doubled, module, (4,), like=like)
+    model.load_weights(tmp_path / "twice.weights.h5")
+    np.testing.assert_array_equal(np.asarray(dense.kernel.value), 2 * kernel)
+
+
+def test_writing_refuses_what_keras_could_not_load(tmp_path):
+    pair = PAIRS["sequential"]
+    variables = from_keras(build(pair, 0), pair.module)
+    with pytest.raises(UserError, match=r"ending in \.weights\.h5"):
+        save_keras_weights(tmp_path / "ours.h5", variables, pair.module, pair.input_shape)
+    with pytest.raises(UserError, match="give input_shape= or like="):
+        save_keras_weights(tmp_path / "ours.weights.h5", variables, pair.module)
+    del variables["params"]["Conv_0"]["bias"]
+    with pytest.raises(UserError, match="differ in: params/Conv_0/bias"):
+        save_keras_weights(tmp_path / "ours.weights.h5", variables, pair.module, pair.input_shape)
+    cell = linen.RNN(linen.SimpleCell(3))
+    x = np.zeros((1, 4, 2), np.float32)
+    with pytest.raises(UserError, match="no Keras layer is known for RNN"):
+        save_keras_weights(tmp_path / "ours.weights.h5", cell.init(jax.random.key(0), x), cell, (4, 2))
+    assert not list(tmp_path.iterdir())
+
+
+def test_layout_of_the_written_file(tmp_path):
+    pair = PAIRS["recurrent"]
+    variables = from_keras(build(pair, 0), pair.module)
+    save_keras_weights(tmp_path / "ours.weights.h5", variables, pair.module, pair.input_shape)
+    with h5py.File(tmp_path / "ours.weights.h5") as file:
+        assert sorted(file["layers"]) == [
+            "dense",
+            "embedding",
+            "gru",
+            "gru_1",
+            "lstm",
+            "simple_rnn",
+            "simple_rnn_1",
+        ]
+        assert file["layers/gru_1/cell/vars/2"].shape == (12,)
+        np.testing.assert_array_equal(
+            file["layers/lstm/cell/vars/1"], variables["params"]["LSTM_0"]["recurrent_kernel"]
+        )

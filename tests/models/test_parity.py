@@ -21,7 +21,8 @@ from keras.src.backend.common import dtypes
 
 from jaxnets import losses
 from jaxnets.models import INPUT_SHAPES, MODELS
-from tests.keras_models import KERAS_MODELS, random_weights
+from tests.keras_models import KERAS_MODELS
+from tests.keras_random import random_weights
 
 
 @dataclass(frozen=True)

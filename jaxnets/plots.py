@@ -58,21 +58,21 @@ def curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draws accuracy and loss over the epochs, training and held out, side by side.
 
     Args:
-        history: the records of `fit`, or the lines of metrics.jsonl.
+        history: the records of `fit` or `fit_whole`, or the lines of metrics.jsonl; epochs that were not
+            judged are passed over.
         path: of the PNG.
     """
     from matplotlib.ticker import MaxNLocator
 
-    epochs = [record["epoch"] for record in history]
     with figure(path, 1, 2) as axes:
         for axis, name in zip(axes[0], ("accuracy", "loss"), strict=True):
             for key, label in ((name, "training"), (f"val_{name}", "held out")):
-                if history and key in history[0]:
-                    values = [record[key] for record in history]
-                    axis.plot(epochs, values, label=label, marker="o" if len(epochs) < 3 else None)
+                known = [(record["epoch"], record[key]) for record in history if key in record]
+                if known:
+                    axis.plot(*zip(*known, strict=True), label=label, marker="o" if len(known) < 3 else None)
             axis.set_xlabel("epoch")
             axis.set_ylabel(name)
-            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axis.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
             axis.legend()
 
 

@@ -5,7 +5,7 @@ left out: it is random, and the identity when it does not draw.
 """
 
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from unittest import mock
 
@@ -34,19 +34,17 @@ def random_weights(seed: int):
     def kernel(shape):
         return rng.normal(0, (2 / (np.prod(shape[:-1]) + shape[-1])) ** 0.5, shape)
 
-    draws = {"Zeros": centred, "Ones": positive, "GlorotUniform": kernel, "RandomUniform": kernel}
-    with mock.patch.multiple(initializers.OrthogonalInitializer, __call__=draw(kernel)):
-        patches = [
-            mock.patch.object(getattr(initializers, name), "__call__", draw(values))
-            for name, values in draws.items()
-        ]
-        for patch in patches:
-            patch.start()
-        try:
-            yield
-        finally:
-            for patch in patches:
-                patch.stop()
+    draws = {
+        initializers.Zeros: centred,
+        initializers.Ones: positive,
+        initializers.GlorotUniform: kernel,
+        initializers.Orthogonal: kernel,
+        initializers.RandomUniform: kernel,
+    }
+    with ExitStack() as stack:
+        for initializer, values in draws.items():
+            stack.enter_context(mock.patch.object(initializer, "__call__", draw(values)))
+        yield
 
 
 def dense_net(shape, *, widths, classes):
@@ -262,6 +260,11 @@ def xception(shape, head: Callable):
     return keras.Model(base.input, head(layers.GlobalAveragePooling2D()(base.output)))
 
 
+def one_head(x):
+    """F5."""
+    return layers.Dense(5, name="head")(x)
+
+
 def two_heads(x):
     """F6."""
     return {"class": layers.Dense(5, name="class_head")(x), "box": layers.Dense(4, name="box_head")(x)}
@@ -296,7 +299,7 @@ KERAS_MODELS: dict[str, Callable[..., keras.Model]] = {
     "resnet34": partial(basic_resnet, blocks=(3, 4, 6, 3), stem="imagenet", classes=1000),
     "resnet50": partial(application, name="ResNet50"),
     "xception": partial(application, name="Xception"),
-    "xception_classifier": partial(xception, head=layers.Dense(5, name="head")),
+    "xception_classifier": partial(xception, head=one_head),
     "xception_localizer": partial(xception, head=two_heads),
     "vgg16": partial(application, name="VGG16"),
     "vgg19": partial(application, name="VGG19"),

@@ -42,4 +42,28 @@ def letters(
     ids = np.array([alphabet.index(letter) for letter in text])
     places = (np.arange(count)[:, None] + np.arange(window + 1)) % len(text)
     x, y = ids[places[:, :-1]], ids[places[:, -1]]
-    return ArraySource(np.eye(len(alphabet), dtype=np.float32)[x] if one_hot else x, y, list(alphabet))
+    return ArraySource(_as_input(x, alphabet, one_hot), y, list(alphabet))
+
+
+def encode(text: str, window: int, *, alphabet: str, one_hot: bool = True) -> np.ndarray:
+    """Returns the letters to predict from as `letters` gives them: (window, letters) or (window,).
+
+    Raises:
+        UserError: a letter is not in the alphabet, or there are not `window` of them.
+
+    Example:
+        >>> encode("cab", 3, alphabet="abcde", one_hot=False).tolist()
+        [2, 0, 1]
+    """
+    for letter in text:
+        if letter not in alphabet:
+            raise UserError(f"{text!r}: the letter {letter!r} is not one of {alphabet}")
+    if len(text) != window:
+        what = "letter" if window == 1 else "letters"
+        raise UserError(f"{text!r}: the network takes {window} {what}, not {len(text)}")
+    ids = np.array([alphabet.index(letter) for letter in text])
+    return _as_input(ids, alphabet, one_hot)
+
+
+def _as_input(ids: np.ndarray, alphabet: str, one_hot: bool) -> np.ndarray:
+    return np.eye(len(alphabet), dtype=np.float32)[ids] if one_hot else ids.astype(np.int32)

@@ -77,8 +77,9 @@ class Batches:
         return -(-len(self.source) // self.batch_size)
 
     def count(self, step: int) -> int:
-        """Returns how many examples batch `step` of an epoch holds, over all shards."""
-        return min(self.batch_size, len(self.source) - step * self.batch_size)
+        """Returns how many examples the batch of a step (from 0, in any epoch) holds, over all shards."""
+        position = step % self.steps_per_epoch
+        return min(self.batch_size, len(self.source) - position * self.batch_size)
 
     def sharded(self, which: int, of: int) -> "Batches":
         """Returns the part of the same batches that process `which` of so many feeds."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import jax
 from jax.nn import initializers as jax_init
 
-from jaxnets.errors import UserError
+from jaxnets.errors import lookup
 
 Initializer = Callable[..., jax.Array]
 
@@ -36,8 +36,4 @@ def get_initializer(init: str | Initializer) -> Initializer:
     Raises:
       UserError: the name is not in the table.
     """
-    if not isinstance(init, str):
-        return init
-    if init not in INITIALIZERS:
-        raise UserError(f"initializer {init!r} is unknown: choose one of {', '.join(INITIALIZERS)}")
-    return INITIALIZERS[init]
+    return lookup(INITIALIZERS, init, "initializer") if isinstance(init, str) else init

@@ -29,16 +29,23 @@ def batch_statistics(
       mean (channels,) and variance (channels,).
     """
     axes = tuple(range(x.ndim - 1))
+
+    def over_devices(reduce: Callable, value: jax.Array) -> jax.Array:
+        return value if axis_name is None else reduce(value, axis_name)
+
     if mask is None:
-        average = lambda v: jnp.mean(v, axes)  # noqa: E731
-        if axis_name is not None:
-            average = lambda v: lax.pmean(jnp.mean(v, axes), axis_name)  # noqa: E731
+
+        def average(values: jax.Array) -> jax.Array:
+            return over_devices(lax.pmean, jnp.mean(values, axes))
     else:
-        weight = mask.astype(x.dtype).reshape(-1, *(1,) * (x.ndim - 1))
-        count = jnp.sum(weight) * math.prod(x.shape[1:-1])
-        add = (lambda v: v) if axis_name is None else (lambda v: lax.psum(v, axis_name))
-        count = jnp.maximum(add(count), 1)  # a batch of padding alone must not divide by zero
-        average = lambda v: add(jnp.sum(v * weight, axes)) / count  # noqa: E731
+        kept = mask.reshape(-1, *(1,) * (x.ndim - 1)) > 0
+        count = over_devices(lax.psum, jnp.sum(kept) * math.prod(x.shape[1:-1]))
+        count = jnp.maximum(count, 1).astype(x.dtype)  # a batch of padding alone must not divide by zero
+
+        def average(values: jax.Array) -> jax.Array:
+            # where, not times: an example that only fills up may hold anything, nan included
+            return over_devices(lax.psum, jnp.sum(jnp.where(kept, values, 0), axes)) / count
+
     mean = average(x)
     return mean, average(jnp.square(x - mean.reshape((1,) * (x.ndim - 1) + (-1,))))
 

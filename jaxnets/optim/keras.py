@@ -75,9 +75,8 @@ def scale_by_keras_adam(beta_1: float, beta_2: float, epsilon: float) -> Gradien
     """
 
     def init(params):
-        return AdamState(
-            jnp.zeros([], jnp.int32), optax.tree.zeros_like(params), optax.tree.zeros_like(params)
-        )
+        zeros = optax.tree.zeros_like(params)
+        return AdamState(jnp.zeros([], jnp.int32), zeros, zeros)
 
     def update(grads, state, params=None):
         del params

@@ -6,6 +6,7 @@ from jaxnets.train.fit import evaluate, fit
 from jaxnets.train.monitor import early_stopping, improvements, reduce_on_plateau
 from jaxnets.train.state import TrainState, check_input, make_state
 from jaxnets.train.step import make_eval_step, make_train_step, means, normalise
+from jaxnets.train.whole import fit_whole
 from jaxnets.train.workdir import claim, read_config, read_metrics
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "early_stopping",
     "evaluate",
     "fit",
+    "fit_whole",
     "improvements",
     "is_writer",
     "join",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from jaxnets.train.nonfinite import guarded, report
 from jaxnets.train.progress import make_progress
 from jaxnets.train.state import TrainState
 from jaxnets.train.step import means
+from jaxnets.train.together import at_once, several
 
 Moment = Literal["train_begin", "epoch_begin", "step_end", "epoch_end", "train_end"]
 Callbacks = Mapping[Moment, Callable[[TrainState, Any], TrainState | None]]
@@ -44,6 +46,8 @@ def fit(
     on_nonfinite: Literal["stop", "skip"] = "stop",
     callbacks: Sequence[Callbacks] = (),
     mesh: Mesh | None = None,
+    steps_at_once: int | None = None,
+    learning_rate: float | Callable[[int], Any] | None = None,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """Trains up to `epochs` epochs in all, from the workdir's last checkpoint when there is one.
 
@@ -68,6 +72,9 @@ def fit(
             (on the device), else the history; one at "epoch_end" may return another state to go on with.
         mesh: devices to spread every batch over, by the mesh's first axis, those of other processes
             included; the state lies whole on each of them, and the results are those of one device.
+        steps_at_once: steps compiled into one program, between which nothing is looked at ("step_end"
+            comes after all of them); chosen by device when left out.
+        learning_rate: a number or a schedule, to be noted in every record.
 
     Returns:
         The state after the last epoch, and a record an epoch: epoch (from 1), step, loss, accuracy,
@@ -95,7 +102,10 @@ def fit(
     validation = on_device(validation, mesh=mesh) if validation is not None else None
     state = replicate(state, mesh)
     steps = steps_per_epoch or train.steps_per_epoch
-    step = jax.jit(partial(guarded, train_step, on_nonfinite == "skip"), donate_argnums=(0, 1))
+    together = steps_at_once or at_once(steps)
+    one = partial(guarded, train_step, on_nonfinite == "skip")
+    unrolled = jax.default_backend() == "cpu"
+    step = jax.jit(partial(several, one, unrolled=unrolled), donate_argnums=(0, 1))
     measure = jax.jit(eval_step) if eval_step is not None else None
 
     def call(moment: Moment, state: TrainState, seen: Any) -> TrainState:
@@ -106,7 +116,7 @@ def fit(
         return state
 
     with Interrupts(active=workdir is not None) as interrupts, Journal(workdir, keep, best) as journal:
-        _, shapes = jax.eval_shape(step, state, {}, next(train.epoch()))
+        _, shapes = jax.eval_shape(step, state, {}, [next(train.epoch())])
         state, sums = journal.restore(state, replicate(_zeros(shapes), mesh))
         history, taken = journal.history, int(state.step)
 
@@ -125,16 +135,20 @@ def fit(
                 call("epoch_begin", state, history)
                 seen = 0
                 while taken < epoch * steps:
-                    count = train.batches.count(taken % train.steps_per_epoch)
-                    state, sums = step(state, sums, next(stream))
-                    taken += 1
-                    seen += count
-                    progress.update(epoch, count, sums)
+                    batches = list(islice(stream, min(together, epoch * steps - taken)))
+                    state, sums = step(state, sums, batches)
+                    examples = sum(train.batches.count(taken + number) for number in range(len(batches)))
+                    taken += len(batches)
+                    seen += examples
+                    progress.update(epoch, examples, sums)
                     call("step_end", state, sums)
                     check(state, sums)
                 report(sums, state, train, workdir)  # waits for the device
                 trained, seconds = means(sums), time.perf_counter() - start
                 record = {"epoch": epoch, "step": taken, "loss": trained.pop("loss"), **trained}
+                if learning_rate is not None:
+                    rate = learning_rate(taken) if callable(learning_rate) else learning_rate
+                    record["learning_rate"] = float(rate)
                 due = epoch % validate_every == 0 or epoch == epochs
                 if measure is not None and validation is not None and due:
                     watch = partial(check, state, sums)

@@ -114,6 +114,7 @@ def make_eval_step(
     *,
     loss: PerExample = losses.sparse_categorical_crossentropy,
     measures: Mapping[str, PerExample] = ACCURACY,
+    penalty: Callable[[Any], jax.Array] | None = None,
     prepare: Callable[[jax.Array], jax.Array] = normalise,
     axis_name: str | None = None,
 ) -> Callable[[Mapping[str, Any], Batch], Sums]:
@@ -123,6 +124,8 @@ def make_eval_step(
         batch = gather(batch)
         logits = model.apply(variables, prepare(batch["x"]), train=False)
         sums = _sums(logits, batch, loss, measures)
+        if penalty is not None:
+            sums["loss"] += penalty(variables["params"]) * sums["count"]
         return sums if axis_name is None else lax.psum(sums, axis_name)
 
     return eval_step

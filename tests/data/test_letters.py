@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxnets.data.letters import letters
+from jaxnets.data.letters import encode, letters
 from jaxnets.errors import UserError
 
 ONE_HOT = dict(zip("abcde", np.eye(5).tolist(), strict=True))
@@ -51,3 +51,24 @@ def test_an_alphabet_decides_the_numbers():
 def test_wrong_texts(arguments, message):
     with pytest.raises(UserError, match=message):
         letters(**arguments)
+
+
+def test_a_text_is_encoded_as_the_examples_are():
+    assert encode("deab", 4, alphabet="abcde", one_hot=False).tolist() == [3, 4, 0, 1]
+    np.testing.assert_array_equal(encode("cdea", 4, alphabet="abcde"), letters("abcde", 4).x[2])
+
+
+@pytest.mark.parametrize(
+    "text, window, message",
+    [
+        ("abcf", 4, "'abcf': the letter 'f' is not one of abcde"),
+        ("ABCD", 4, "'ABCD': the letter 'A' is not one of abcde"),
+        ("a b", 4, "'a b': the letter ' ' is not one of abcde"),
+        ("abc", 4, "'abc': the network takes 4 letters, not 3"),
+        ("", 4, "'': the network takes 4 letters, not 0"),
+        ("ab", 1, "'ab': the network takes 1 letter, not 2"),
+    ],
+)
+def test_what_is_no_such_text_is_one_sentence(text, window, message):
+    with pytest.raises(UserError, match=f"^{message}$"):
+        encode(text, window, alphabet="abcde")

@@ -1,0 +1,137 @@
+"""The next letter by a simple recurrent network: one letter in or four, one-hot or embedded (D2 to D5).
+
+    python experiments/letters.py --model letters_4to1 --text abcd      # abcd->e
+    python experiments/letters.py --model letters_4to1_embedding --ask  # asks as the document does
+
+Adam 0.01, batches of 32, 100 epochs; the weights of the epoch with the least training loss give the answers.
+Parameters, loss and accuracy of the last epoch, and how many of the seeds 0 to 9 end with accuracy 1.0:
+
+                                documented          measured (seed 0)
+    D2  letters_1to1             -       -    1.0    47  0.2871  1.0   10
+    D3  letters_4to1            47  0.2572    1.0    47  0.2345  1.0   10
+    D4  letters_1to1_embedding  48  0.6305    1.0    48  0.4829  1.0    9
+    D5  letters_4to1_embedding 468  0.1948    1.0   468  0.2171  1.0   10
+
+On two cores of a Xeon the 100 epochs take 0.01 s and the whole command 4.4 s of CPU time, which go into
+starting and compiling.
+"""
+
+import string
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets import commandline, data, models, optim, plots, report, train
+from jaxnets.data.letters import encode, letters
+from jaxnets.errors import UserError, lookup
+from jaxnets.summary import summarize
+
+
+class Task(NamedTuple):
+    """What a network learns: the letters in their order, and whether the first follows the last."""
+
+    alphabet: str
+    cyclic: bool
+    documented: dict[str, float]
+
+
+TASKS = {
+    "letters_1to1": Task("abcde", True, {"accuracy": 1.0}),
+    "letters_4to1": Task("abcde", True, {"parameters": 47, "loss": 0.2572, "accuracy": 1.0}),
+    "letters_1to1_embedding": Task("abcde", True, {"parameters": 48, "loss": 0.6305, "accuracy": 1.0}),
+    "letters_4to1_embedding": Task(
+        string.ascii_lowercase, False, {"parameters": 468, "loss": 0.1948, "accuracy": 1.0}
+    ),
+}
+
+
+def main(
+    *,
+    model: str = "letters_4to1",
+    text: str | None = None,
+    ask: bool = False,
+    epochs: int = 100,
+    batch_size: int = 32,
+    learning_rate: float = 0.01,
+    seed: int = 0,
+    workdir: Path | None = None,
+) -> dict[str, Any]:
+    """Train on every run of letters there is, then say what follows those that are asked for.
+
+    Args:
+        model: letters_1to1, letters_4to1, letters_1to1_embedding or letters_4to1_embedding.
+        text: letters to continue, as many as the network takes.
+        ask: ask for such letters, as often as wanted.
+        epochs: passes over the runs of letters.
+        batch_size: runs in a step.
+        learning_rate: of Adam.
+        seed: of the first weights and the order of the runs.
+        workdir: where curves.png goes; runs/MODEL when left out.
+    """
+    # 1. data
+    alphabet, cyclic, documented = lookup(TASKS, model, "model")
+    window, *one_hot = shape = models.INPUT_SHAPES[model]
+    known = letters(alphabet, window, one_hot=bool(one_hot), cyclic=cyclic)
+    as_input = partial(encode, window=window, alphabet=alphabet, one_hot=bool(one_hot))
+    if text is not None:
+        as_input(text)  # what is wrong with it is said before the training
+    # 2. network
+    network = models.MODELS[model]()
+    # 3. optimizer and loss
+    optimizer = optim.OPTIMIZERS["adam"](learning_rate)
+    # 4. fit
+    state, history = train.fit_whole(
+        train.make_state(network, optimizer, shape, seed),
+        train.make_train_step(network, optimizer),
+        data.Batches(known, batch_size, seed),
+        epochs=epochs,
+        best="loss",
+    )
+    # 5. summary
+    summary = summarize(network, shape)
+    print(summary.to_text())
+    measured: dict[str, Any] = {"parameters": summary.parameters, **history[-1]}
+    report.beside(documented, {name: round(measured[name], 4) for name in documented})
+    # 6. picture and application
+    plots.curves(history, (workdir or Path("runs") / model) / "curves.png")
+
+    @jax.jit
+    def guess(x: jax.Array) -> jax.Array:
+        logits: Any = network.apply(state.variables, x)
+        return jnp.argmax(logits, axis=-1)
+
+    def after(text: str) -> str:
+        return alphabet[int(guess(as_input(text)[None])[0])]
+
+    if text is not None:
+        measured["answer"] = after(text)
+        print(f"{text}->{measured['answer']}")
+    if ask:
+        converse(after)
+    answers = np.asarray(guess(known.x))
+    return measured | {"history": history, "accuracy of the best": np.mean(answers == known.y)}
+
+
+def converse(after: Callable[[str], str]) -> None:
+    """The document's prompts: how many, then text after text; what is wrong with one is said in a line."""
+    with suppress(EOFError):
+        number = input("input the number of test alphabet:")
+        if not number.strip().isdecimal():
+            raise UserError(f"the number of test alphabet is {number!r}: it must be a whole number")
+        for _ in range(int(number)):
+            text = input("input test alphabet:")
+            try:
+                print(f"{text}->{after(text)}")
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    commandline.run(main)

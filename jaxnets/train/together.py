@@ -1,0 +1,45 @@
+"""Several steps as one compiled program: the host is asked once instead of once a step."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+MOST = 64  # steps in one program: a signal to stop waits for all of them
+
+
+def at_once(steps: int) -> int:
+    """Returns how many steps pay to be one program: so many that they divide an epoch's, 1 on the CPU."""
+    if jax.default_backend() == "cpu":
+        return 1
+    return max(count for count in range(1, MOST + 1) if steps % count == 0)
+
+
+def several(
+    step: Callable[..., Any], state: Any, sums: Any, batches: Sequence[Any], *, unrolled: bool
+) -> tuple[Any, Any]:
+    """Applies `step` to the batches one after the other; pure.
+
+    Args:
+        step: (state, sums, batch) -> (state, sums).
+        state: before the first.
+        sums: before the first.
+        batches: of the same shapes; a resident data set in them is one and the same.
+        unrolled: one copy of the step for each batch, as the CPU needs it, whose convolutions are slow
+            inside a loop; otherwise a scan.
+    """
+    if unrolled or len(batches) == 1:
+        for batch in batches:
+            state, sums = step(state, sums, batch)
+        return state, sums
+    shared = {key: batches[0][key] for key in ("resident",) if key in batches[0]}
+    rows = [{key: value for key, value in batch.items() if key not in shared} for batch in batches]
+    stacked = jax.tree.map(lambda *values: jnp.stack(values), *rows)
+
+    def body(carry, row):
+        return step(*carry, {**row, **shared}), None
+
+    (state, sums), _ = lax.scan(body, (state, sums), stacked)
+    return state, sums

@@ -1,0 +1,140 @@
+"""`fit` as one compiled program, for what is so small that the host would take longer than the training.
+
+`jaxnets.train.scan` does the same for bare functions of parameters, with neither a state nor a shuffle.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxnets.data.device import read_all
+from jaxnets.data.sampler import Batches
+from jaxnets.errors import UserError, lookup
+from jaxnets.train.monitor import mode_of
+from jaxnets.train.state import TrainState
+from jaxnets.train.step import means
+
+
+def fit_whole(
+    state: TrainState,
+    train_step: Callable[..., Any],
+    train: Batches,
+    *,
+    epochs: int,
+    eval_step: Callable[..., Any] | None = None,
+    validation: Batches | None = None,
+    validate_every: int = 1,
+    best: str | None = None,
+) -> tuple[TrainState, list[dict[str, Any]]]:
+    """Trains as `fit` does, the same batches in the same order, all epochs in one scan.
+
+    The data lies on the device whole, and there is nothing to see before the end: no progress, no
+    checkpoint, no seconds. (On CPUs XLA runs convolutions inside a scan slowly: leave those to `fit`.)
+
+    Args:
+        state: where to start; it stays valid.
+        train_step: a pure step, as `make_train_step` returns it; a second call with the same one does not
+            compile again.
+        train: the batches to learn from.
+        epochs: how many epochs the run has in all, those that `state` has done included.
+        eval_step: a pure step, as `make_eval_step` returns it.
+        validation: the batches to judge by.
+        validate_every: epochs from one validation to the next; the last epoch is always validated.
+        best: a measure ("loss", "val_loss"); return the state that was best by it, as Keras's
+            `ModelCheckpoint(save_best_only=True)` keeps it, not the last one. Its `step` tells which it is.
+
+    Returns:
+        The state, and a record an epoch: epoch (from 1), step, loss, accuracy, and where the epoch was
+        validated val_loss, val_accuracy.
+
+    Raises:
+        UserError: there is no epoch left to do, `validate_every` is not positive, `best` is not measured, or
+            a loss is not finite.
+
+    Example:
+        >>> import optax
+        >>> from jaxnets import data, models, train
+        >>> model, optimizer, iris = models.MODELS["perceptron"](), optax.sgd(0.1), data.load("iris")
+        >>> state = train.make_state(model, optimizer, iris.features.shape)
+        >>> step = train.make_train_step(model, optimizer)
+        >>> state, history = train.fit_whole(state, step, data.Batches(iris.train, 32, seed=0), epochs=50)
+        >>> history[-1]["step"], history[-1]["loss"] < history[0]["loss"]
+        (200, True)
+    """
+    steps = train.steps_per_epoch
+    done = int(state.step) // steps
+    if epochs <= done:
+        raise UserError(f"{epochs} epochs: it must be more than the {done} that the state has done")
+    if validate_every < 1:
+        raise UserError(f"validation every {validate_every} epochs: it must be at least 1")
+    numbers = np.arange(done, epochs) + 1
+    due = (numbers % validate_every == 0) | (numbers == epochs)
+    plans = jax.tree.map(lambda *rows: np.stack(rows), *(train.plan(epoch) for epoch in range(done, epochs)))
+    judge = None
+    if eval_step is not None and validation is not None:
+        judge = {"resident": read_all(validation.source).arrays, "plan": validation.plan()}
+    resident = read_all(train.source).arrays
+    state, sums, val_sums = _run(
+        state, resident, (plans, due), judge, train_step=train_step, eval_step=eval_step, best=best
+    )
+    sums, val_sums = jax.device_get((sums, val_sums))
+    history = []
+    for row, epoch in enumerate(numbers.tolist()):
+        record = {"epoch": epoch, "step": epoch * steps, **_means(sums, row)}
+        if not np.isfinite(record["loss"]):
+            raise UserError(
+                f"the training loss is {record['loss']} in epoch {epoch}: try a smaller learning rate"
+            )
+        if judge is not None and due[row]:
+            record |= {f"val_{name}": value for name, value in _means(val_sums, row).items()}
+        history.append(record)
+    return state, history
+
+
+@partial(jax.jit, static_argnames=("train_step", "eval_step", "best"))
+def _run(state, resident, epochs, judge, *, train_step, eval_step, best):
+    """Returns the last or the best state, and the sums of every epoch, nan where none were due."""
+
+    def evaluate(variables):
+        def step(_, rows):
+            return None, eval_step(variables, {"resident": judge["resident"], **rows})
+
+        return _total(lax.scan(step, None, judge["plan"])[1])
+
+    def rest(variables):
+        shapes = jax.eval_shape(evaluate, variables)
+        return jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), shapes)
+
+    def epoch(carry, now):
+        (state, kept, least), (plan, due) = carry, now
+        state, sums = lax.scan(lambda s, rows: train_step(s, {"resident": resident, **rows}), state, plan)
+        sums, val_sums = _total(sums), {}
+        if judge is not None:
+            val_sums = lax.cond(due, evaluate, rest, state.variables)
+        if best is None:
+            return (state, state, least), (sums, val_sums)
+        value = lookup(_divide("", sums) | _divide("val_", val_sums), best, "measure")
+        value = value if mode_of(best) == "min" else -value
+        kept = jax.tree.map(partial(jnp.where, value < least), state, kept)
+        return (state, kept, jnp.fmin(value, least)), (sums, val_sums)
+
+    (_, kept, _), (sums, val_sums) = lax.scan(epoch, (state, state, jnp.float32(jnp.inf)), epochs)
+    return kept, sums, val_sums
+
+
+def _total(sums):
+    """The sums of all batches (steps,) added up."""
+    return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), sums)
+
+
+def _divide(prefix, sums):
+    return {prefix + name: value / sums["count"] for name, value in sums.items() if name != "count"}
+
+
+def _means(sums, row):
+    return means({name: values[row] for name, values in sums.items()})

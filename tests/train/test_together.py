@@ -1,0 +1,48 @@
+"""Several steps as one program give what they give one by one, unrolled and as a scan."""
+
+import sys
+from functools import partial
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from jaxnets.data import ArraySource, Batches
+from jaxnets.data.device import on_device
+from jaxnets.train import fit, make_state, make_train_step
+from jaxnets.train.together import at_once, several
+from tests.train.test_step import BatchNormNet
+
+
+@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize("unrolled", [True, False])
+def test_together_and_one_by_one(resident, unrolled, monkeypatch):
+    rng = np.random.default_rng(0)
+    source = ArraySource(rng.normal(size=(37, 4)), rng.integers(0, 3, 37))
+    model, descent = BatchNormNet(), optax.adam(1e-2)
+
+    def train(count):
+        return fit(
+            make_state(model, descent, (4,)),
+            make_train_step(model, descent),
+            on_device(Batches(source, 8, seed=3), resident),
+            epochs=3,
+            steps_at_once=count,
+        )
+
+    one, history = train(1)
+    if not unrolled:
+        monkeypatch.setattr(
+            sys.modules["jaxnets.train.fit"], "several", lambda *args, **_: several(*args, unrolled=False)
+        )
+    other, records = train(3)  # an epoch's five steps: three and two
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), other, one)
+    assert [record["loss"] for record in records] == pytest.approx([record["loss"] for record in history])
+    assert [record["step"] for record in records] == [5, 10, 15]
+
+
+def test_how_many(monkeypatch):
+    assert at_once(1875) == 1
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert [at_once(steps) for steps in (1875, 782, 60, 7, 1)] == [25, 46, 60, 7, 1]

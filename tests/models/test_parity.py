@@ -93,9 +93,9 @@ def each(rows: list[Row], *marks: pytest.MarkDecorator) -> list[Any]:
     return [pytest.param(row, id=row.label, marks=marks) for row in rows]
 
 
-def build(row: Row, **more: Any):
+def build(row: Row):
     """Our network, without dropout: that is random, and tested on its own."""
-    module = MODELS[row.name](**row.options, **more)
+    module = MODELS[row.name](**row.options)
     return module.clone(dropout=0.0) if hasattr(module, "dropout") else module
 
 

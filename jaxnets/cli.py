@@ -1,13 +1,13 @@
-"""The command line: python -m jaxnets models | summary | predict | evaluate."""
+"""The command line: python -m jaxnets models | summary | predict | evaluate | data."""
 
 import importlib.util
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from jaxnets import commandline
+from jaxnets.data.commands import COMMANDS as DATA_COMMANDS
 from jaxnets.errors import UserError, lookup
 
 if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
@@ -134,11 +134,12 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
+COMMANDS: dict[str, Any] = {
     "models": models,
     "summary": summary,
     "predict": predict,
     "evaluate": evaluate,
+    "data": DATA_COMMANDS,
 }
 
 

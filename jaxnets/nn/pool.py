@@ -16,7 +16,8 @@ def max_pool(
     """The largest value under each window: (batch, height, width, c) -> (batch, height', width', c)."""
     strides = pair(window if strides is None else strides)
     check_window(x, pair(window), padding)
-    return linen.max_pool(x, pair(window), strides, padding_of(padding))
+    # By keyword: the ONNX converter replaces this function by one that takes nothing else.
+    return linen.max_pool(x, window_shape=pair(window), strides=strides, padding=padding_of(padding))
 
 
 def avg_pool(
@@ -28,7 +29,9 @@ def avg_pool(
     """The mean under each window; at the border the padding is left out of the mean (Keras, TensorFlow)."""
     strides = pair(window if strides is None else strides)
     check_window(x, pair(window), padding)
-    return linen.avg_pool(x, pair(window), strides, padding_of(padding), count_include_pad=False)
+    return linen.avg_pool(
+        x, window_shape=pair(window), strides=strides, padding=padding_of(padding), count_include_pad=False
+    )
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:

@@ -9,7 +9,7 @@ import functools
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,20 @@ _HERE = Path(sys.executable).is_relative_to(Path.cwd())
 PYTHON = os.path.relpath(sys.executable) if _HERE else "python"  # how to call this Python again, from here
 
 
-def run(command: Callable[..., Any] | dict[str, Callable[..., Any]], prog: str | None = None) -> Any:
+Command = Callable[..., Any] | dict[str, Any]  # a function, or commands by name
+
+
+def run(command: Command, prog: str | None = None, arguments: Sequence[str] | None = None) -> Any:
     """Calls `command`, or the one of several that the first argument names, with the rest of the line.
 
     Args:
-        command: a function whose parameters become the options, or such functions by name.
+        command: a function whose parameters become the options, or such, or groups of them, by name.
         prog: the program's name in the help; the script's when left out.
+        arguments: of the command line; the process's own when left out.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(command, dict) and arguments and isinstance(command.get(arguments[0]), dict):
+        return run(command[arguments[0]], f"{prog} {arguments[0]}", arguments[1:])
     try:
         import tyro
     except ImportError:
@@ -35,10 +42,10 @@ def run(command: Callable[..., Any] | dict[str, Callable[..., Any]], prog: str |
     try:
         with contextlib.redirect_stderr(said):  # tyro draws boxes around what is wrong; one line is enough
             if callable(command):
-                call = tyro.cli(_later(command), prog=prog, config=config)
+                call = tyro.cli(_later(command), prog=prog, args=arguments, config=config)
             else:
-                later = {name: _later(function) for name, function in command.items()}
-                call = tyro.extras.subcommand_cli_from_dict(later, prog=prog, config=config)
+                later = {name: _later(one) for name, one in command.items()}
+                call = tyro.extras.subcommand_cli_from_dict(later, prog=prog, args=arguments, config=config)
     except SystemExit as stop:
         if stop.code:
             _stop(_one_line(said.getvalue()))
@@ -52,8 +59,16 @@ def run(command: Callable[..., Any] | dict[str, Callable[..., Any]], prog: str |
         sys.exit(stop.exit_code)
 
 
-def _later(function: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
+def _later(function: Command) -> Callable[..., Callable[[], Any]]:
     """The same signature, but the call only binds the arguments: parsing and running stay apart."""
+    if isinstance(function, dict):
+        names = ", ".join(function)
+
+        def group() -> Callable[[], Any]:
+            return lambda: _stop(f"say which of its commands: {names}")
+
+        group.__doc__ = f"Several commands: {names}."
+        return group
 
     @functools.wraps(function)
     def bind(*args: Any, **kwargs: Any) -> Callable[[], Any]:

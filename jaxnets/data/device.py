@@ -45,14 +45,16 @@ class OnDevice:
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[dict[str, Any]]:
         """Yields the batches of an epoch from batch `start` on."""
+        return self.steps(epoch * self.steps_per_epoch + start, (epoch + 1) * self.steps_per_epoch)
+
+    def steps(self, first: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
+        """Yields the batches of steps `first` to `stop` (without end if None), counted over all epochs."""
         if self.resident is not None:
-            plan = self.batches.plan(epoch)
-            for step in range(start, self.steps_per_epoch):
-                rows = {key: value[step] for key, value in plan.items()}
-                yield {"resident": self.resident, **self._spread(rows)}
+            for plan in self.batches.plans(first, stop):
+                yield {"resident": self.resident, **self._spread(plan)}
             return
         arrived = deque[dict[str, Any]]()
-        for batch in self.batches.epoch(epoch, start):
+        for batch in self.batches.steps(first, stop):
             arrived.append(self._spread(batch))
             if len(arrived) > AHEAD:
                 yield arrived.popleft()

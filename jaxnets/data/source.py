@@ -28,14 +28,15 @@ class Source(Protocol):
     """Random access to examples.
 
     `source[i]` is {"x": array of features.shape, "y": int32 label or float32 target} and whatever else an
-    example carries ("boxes"); `source[rows]`, with an array of indices, is the same, stacked. Every source
-    can be given to `grain.MapDataset.source` as it is.
+    example carries ("boxes"); `source[rows]`, with an array of indices, is the same, stacked;
+    `source.labels()` is all of "y". Every source can be given to `grain.MapDataset.source` as it is.
     """
 
     @property
     def features(self) -> Features: ...
     def __len__(self) -> int: ...
     def __getitem__(self, index: Any) -> dict[str, Any]: ...
+    def labels(self) -> np.ndarray: ...
 
 
 class ArraySource:
@@ -82,6 +83,10 @@ class ArraySource:
         """Returns one example, or a batch for an array of indices."""
         return {key: value[index] for key, value in self.arrays.items()}
 
+    def labels(self) -> np.ndarray:
+        """Returns the labels or targets of all examples, without their inputs."""
+        return self.y
+
 
 def _as_stored(key: str, value: Any) -> np.ndarray:
     """Keeps bytes; whole numbers become int32 and all others float32."""
@@ -110,6 +115,10 @@ class Subset:
     def __getitem__(self, index: Any) -> dict[str, Any]:
         """Returns one example, or a batch for an array of indices."""
         return self.source[self.rows[index]]
+
+    def labels(self) -> np.ndarray:
+        """Returns the labels or targets of all examples, without their inputs."""
+        return self.source.labels()[self.rows]
 
 
 @dataclass(frozen=True)

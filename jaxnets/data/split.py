@@ -55,17 +55,9 @@ def _stratified(source: Source, order: np.ndarray) -> np.ndarray:
     """Reorders so that any cut of the rows takes the same fraction of every class, to one example."""
     if not source.features.classes:
         raise UserError("stratifying needs classes, and the targets here are numbers: leave stratify out")
-    labels = all_labels(source)[order]
+    labels = source.labels()[order]
     place = np.zeros(len(order))
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
         place[rows] = (np.arange(len(rows)) + 0.5) / len(rows)
     return order[np.argsort(place, kind="stable")]
-
-
-def all_labels(source: Source, chunk: int = 4096) -> np.ndarray:
-    """Returns the targets of all examples: (N,) int32 or float32."""
-    if isinstance(source, ArraySource):
-        return source.y
-    starts = range(0, len(source), chunk)
-    return np.concatenate([source[np.arange(s, min(s + chunk, len(source)))]["y"] for s in starts])

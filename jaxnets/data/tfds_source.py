@@ -28,7 +28,7 @@ class TFDSSource:
     def __init__(self, records: Any, parts: Mapping[str, str], features: Features):
         self.records, self.parts, self.features = records, dict(parts), features
         self._held = {key: records.dataset_info.features[part] for key, part in parts.items()}
-        self._mixed_sizes = None in self._held["x"].shape
+        self._mixed_sizes = "x" in parts and None in self._held["x"].shape
         self._kinds = {key: _kind(feature) for key, feature in self._held.items()}
 
     def __len__(self) -> int:
@@ -47,6 +47,12 @@ class TFDSSource:
         ]
         return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
 
+    def labels(self) -> np.ndarray:
+        """Returns the labels of all examples, without decoding their inputs."""
+        only = TFDSSource(self.records, {"y": self.parts["y"]}, self.features)
+        chunks = np.array_split(np.arange(len(self)), -(-len(self) // 1024))
+        return np.concatenate([only[rows]["y"] for rows in chunks])
+
     def _example(self, raw: bytes) -> dict[str, Any]:
         """Decodes a record; straight from the proto where possible, six times faster than TFDS does."""
         from tensorflow_datasets.proto import tf_example_pb2
@@ -57,11 +63,11 @@ class TFDSSource:
         else:
             values = tf_example_pb2.Example.FromString(raw).features.feature
             example = {key: self._value(key, values[part]) for key, part in self.parts.items()}
-        x = example["x"]
+        x: Any = example.get("x")
         if self._mixed_sizes:
             height, width = x.shape[:2] if isinstance(x, np.ndarray) else x.size[::-1]
             example["size"] = np.array([height, width], np.int32)
-        if len(self.features.shape) == 3:
+        if "x" in example and len(self.features.shape) == 3:
             height, width, channels = self.features.shape
             example["x"] = scale(x, channels, (height, width))
         return {**example, "y": np.int32(example["y"])}
@@ -182,7 +188,7 @@ def _roles(
     parts = {"x": keys[0], "y": keys[1]}
     if boxes is not None:
         if boxes not in info.features or info.features[boxes].shape != (4,):
-            raise UserError(f"{name} has no bounding box {boxes!r}, but {', '.join(info.features)}")
+            raise UserError(f"{name} has no bounding box {boxes!r}, but {', '.join(sorted(info.features))}")
         parts["boxes"] = boxes
     dtype = np.dtype(image.np_dtype)
     return parts, Features(shape, "uint8" if dtype == np.uint8 else "float32", tuple(label.names))

@@ -1,7 +1,7 @@
 """The training loop: the only one, and the only place where state, data, metrics and checkpoints meet."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -126,7 +126,7 @@ def fit(
                 journal.save(state, sums, now=True)
                 raise Interrupted(f"stopped after step {taken}, all saved in {workdir}", interrupts.exit_code)
 
-        stream = _stream(train, taken)
+        stream = train.steps(taken)  # the batches of all epochs: which they are depends on nothing else
         size = len(train.source) * steps // train.steps_per_epoch
         with make_progress(epochs, len(history), size) as progress:
             call("train_begin", state, history)
@@ -188,14 +188,6 @@ def evaluate(
         sums = some if sums is None else jax.tree.map(jnp.add, sums, some)
         check()
     return means(sums)
-
-
-def _stream(train: OnDevice, taken: int) -> Iterator[Any]:
-    """The batches of all epochs from step `taken` on: which they are depends on nothing else."""
-    epoch, start = divmod(taken, train.steps_per_epoch)
-    while True:
-        yield from train.epoch(epoch, start)
-        epoch, start = epoch + 1, 0
 
 
 def _zeros(shapes: Any) -> Any:

@@ -25,8 +25,8 @@ ACCURACY: Mapping[str, PerExample] = {"accuracy": metrics.accuracy}
 
 
 def normalise(x: jax.Array) -> jax.Array:
-    """uint8 images become float32 in 0 ... 1; numbers stay as they are."""
-    return x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x.astype(jnp.float32)
+    """uint8 images become float32 in 0 ... 1; other numbers stay as they are."""
+    return x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
 
 
 def make_train_step(

@@ -97,6 +97,17 @@ def test_resuming_at_any_step_gives_the_same_next_batches(in_memory, shards, wor
                 same(batch, unbroken[step + ahead])
 
 
+@pytest.mark.parametrize("task", [1, 7, 512])
+def test_steps_run_through_all_epochs_however_many_are_read_at_once(in_memory, monkeypatch, task):
+    monkeypatch.setattr("jaxnets.data.sampler.TASK_EXAMPLES", task)
+    unbroken = [batch for epoch in range(4) for batch in Batches(in_memory, 6, seed=1).epoch(epoch)]
+    for first in range(9):
+        endless = Batches(Slow(), 6, seed=1).steps(first)
+        for batch, expected in zip(endless, unbroken[first:], strict=False):
+            same(batch, expected)
+        assert len(list(Batches(Slow(), 6, seed=1).steps(first, 10))) == 10 - first
+
+
 @pytest.mark.parametrize("shards", [1, 2, 4, 5])
 def test_shards_are_disjoint_and_cover_the_batch(in_memory, shards):
     whole = list(Batches(in_memory, 6, seed=0).epoch(3))
@@ -110,13 +121,14 @@ def test_shards_are_disjoint_and_cover_the_batch(in_memory, shards):
             np.testing.assert_array_equal(joined[key][real], batch[key][batch["mask"] > 0])
 
 
-def test_stopping_early_and_errors_in_a_source():
+def test_stopping_early_and_errors_in_a_source(monkeypatch):
     class Broken(Slow):
         def __getitem__(self, index):
             if 7 in np.asarray(index):
                 raise UserError("example 7 is broken")
             return super().__getitem__(index)
 
+    monkeypatch.setattr("jaxnets.data.sampler.TASK_EXAMPLES", 5)
     batches = Batches(Broken(), 5)
     reader = batches.epoch()
     assert next(reader)["index"].tolist() == [0, 1, 2, 3, 4]

@@ -11,7 +11,8 @@ from flax import linen
 
 from jaxnets import nn
 from jaxnets.models import INPUT_SHAPES, MODELS, Classifier, LeNet5, Localizer, RecurrentNet
-from tests.keras_models import KERAS_MODELS, random_weights
+from tests.keras_models import KERAS_MODELS
+from tests.keras_random import random_weights
 
 NAMES = sorted(MODELS)
 

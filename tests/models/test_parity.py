@@ -20,8 +20,10 @@ from jax.tree_util import tree_map_with_path
 from keras.src.backend.common import dtypes
 
 from jaxnets import losses
+from jaxnets.keras_weights import from_keras
 from jaxnets.models import INPUT_SHAPES, MODELS
-from tests.keras_models import KERAS_MODELS, random_weights
+from tests.keras_models import KERAS_MODELS
+from tests.keras_random import random_weights
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ def each(rows: list[Row], *marks: pytest.MarkDecorator) -> list[Any]:
     return [pytest.param(row, id=row.label, marks=marks) for row in rows]
 
 
-def build(row: Row, **more: Any):
+def build(row: Row):
     """Our network, without dropout: that is random, and tested on its own."""
-    module = MODELS[row.name](**row.options, **more)
+    module = MODELS[row.name](**row.options)
     return module.clone(dropout=0.0) if hasattr(module, "dropout") else module
 
 
@@ -237,6 +239,18 @@ def assert_same_inference(pair: Pair, tolerance: float) -> None:
 def test_inference(row):
     shape, batch = (row.odd_shape, 1) if row.odd_shape else (row.input_shape, 3)
     assert_same_inference(Pair(row, shape, batch), row.tolerance)
+
+
+@pytest.mark.parametrize("row", each(ROWS))
+def test_weights_travel_by_structure_alone(row):
+    """With no name left to go by, each weight still arrives where the names of this test put it."""
+    pair = Pair(row, row.odd_shape or row.input_shape, batch=1)
+    for number, layer in enumerate(pair.keras.layers):
+        layer.name = f"layer_{number}"
+    variables = from_keras(pair.keras, pair.module)
+    assert jax.tree.structure(variables) == jax.tree.structure(pair.variables)
+    for ours, theirs in zip(jax.tree.leaves(variables), jax.tree.leaves(pair.variables), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 ODD_SHAPES = {

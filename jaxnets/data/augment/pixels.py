@@ -46,11 +46,9 @@ def adjust_hue(image: jax.Array, turns: jax.Array) -> jax.Array:
     value, low = jnp.max(image, axis=-1), jnp.min(image, axis=-1)
     chroma = value - low
     span = jnp.where(chroma > 0, chroma, 1)
-    sixths = jnp.where(
-        value == red,
-        (green - blue) / span,
-        jnp.where(value == green, 2 + (blue - red) / span, 4 + (red - green) / span),
-    )
+    # Compared with each other, not with their maximum: a compiler may round that one differently.
+    in_green = jnp.where(green >= blue, 2 + (blue - red) / span, 4 + (red - green) / span)
+    sixths = jnp.where((red >= green) & (red >= blue), (green - blue) / span, in_green)
     k = (jnp.array([[[5.0, 3.0, 1.0]]]) + (sixths + 6 * turns)[..., None]) % 6
     return value[..., None] - chroma[..., None] * jnp.clip(jnp.minimum(k, 4 - k), 0, 1)
 

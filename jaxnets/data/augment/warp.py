@@ -24,7 +24,7 @@ def then(first: jax.Array, second: jax.Array) -> jax.Array:
 
 
 def rotate(degrees: jax.Array) -> jax.Array:
-    """Returns the rotation of Keras's `apply_affine_transform(theta=degrees)`: the image turns counterclockwise."""
+    """Returns the rotation of Keras's `apply_affine_transform(theta=degrees)`, counterclockwise."""
     angle = jnp.deg2rad(degrees)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     return matrix((cos, sin, 0.0), (-sin, cos, 0.0))

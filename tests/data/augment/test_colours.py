@@ -64,6 +64,28 @@ def test_hue_is_that_of_the_standard_library(turns):
         np.testing.assert_allclose(pixel, expected, atol=0.01)
 
 
+def test_a_jitter_turns_the_hue_of_every_pixel_alike():
+    """Compiled with the rest, a pixel's largest channel was not equal to itself: blue specks on green."""
+    images = np.stack([PHOTO[:32, n : n + 32] for n in range(0, 48, 8)])
+    plain, turned = (
+        np.asarray(
+            jax.jit(compose(*parse(["rotation=20", f"colour_jitter=0.3:0.3:0.3:{hue}", "cutout=8"])))(
+                KEY, 0, batch(images)
+            )["x"]
+        )
+        for hue in (0, 0.05)
+    )
+    for one, other in zip(plain, turned, strict=True):
+        colourful = np.ptp(one, axis=-1) > 60
+        hues = [
+            [colorsys.rgb_to_hsv(*pixel)[0] for pixel in image[colourful][::11].astype(float)]
+            for image in (one, other)
+        ]
+        turns = (np.diff(hues, axis=0)[0] + 0.5) % 1 - 0.5
+        assert np.ptp(turns) < 0.02  # bytes of a chroma of 60 say the hue to about one in 360
+        assert np.abs(turns).max() < 0.06
+
+
 def test_grey_images_have_no_hue_and_no_saturation():
     grey = IMAGE[..., :1]
     np.testing.assert_array_equal(colours.adjust_hue(grey, 0.3), grey)

@@ -9,7 +9,7 @@ from sklearn.datasets import load_sample_image
 
 from jaxnets import train
 from jaxnets.data import ArraySource, Batches
-from jaxnets.data.augment import OPS, compose, parse
+from jaxnets.data.augment import compose, parse
 from jaxnets.data.device import on_device
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
@@ -153,24 +153,15 @@ def test_training_with_augmentation_is_the_same_resident_streamed_and_resumed(tm
     source = ArraySource(IMAGES, BATCH["y"] % 2, ["a", "b"])
     model, optimizer = MODELS["mlp"](num_classes=2, widths=(4,)), optax.sgd(0.01)
     step = train.make_train_step(model, optimizer, augment=compose(*parse(["rotation=20", "zoom=0.2"])))
-    plain = train.make_train_step(model, optimizer)
-    ends = {}
-    for name, epochs, resident, taken in (
-        ("resident", [4], True, step),
-        ("streamed", [4], False, step),
-        ("resumed", [1, 2, 4], True, step),
-        ("plain", [4], True, plain),
-    ):
+    ends = []
+    for number, (epochs, resident) in enumerate((([3], True), ([3], False), ([1, 3], True))):
         for until in epochs:
             state = train.make_state(model, optimizer, (24, 32, 3))
             feed = on_device(Batches(source, 3, seed=0), resident)
-            state, _ = train.fit(state, taken, feed, epochs=until, workdir=tmp_path / name)
-        ends[name] = jax.device_get(state.params)
-    jax.tree.map(np.testing.assert_array_equal, ends["resident"], ends["resumed"])
-    jax.tree.map(np.testing.assert_array_equal, ends["resident"], ends["streamed"])
-    assert any(
-        (a != b).any() for a, b in zip(*map(jax.tree.leaves, (ends["resident"], ends["plain"])), strict=True)
-    )
+            state, _ = train.fit(state, step, feed, epochs=until, workdir=tmp_path / str(number))
+        ends.append(jax.device_get(state.params))
+    jax.tree.map(np.testing.assert_array_equal, ends[0], ends[1])
+    jax.tree.map(np.testing.assert_array_equal, ends[0], ends[2])
 
 
 @pytest.mark.parametrize(

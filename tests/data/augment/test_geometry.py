@@ -57,7 +57,7 @@ MODES = {"nearest": "nearest", "constant": "grid-constant", "reflect": "grid-mir
 def test_a_warp_is_scipys(photo, name, fill):
     found = WARP(photo, TRANSFORMS[name], photo.shape[:2], fill, 40.0)
     expected = by_scipy(photo, TRANSFORMS[name], MODES[fill], 40.0)
-    # float32 places a sample to 2^-17 of a pixel at column 131, and a pixel differs from the next by 255 at most
+    # float32 places a sample to 2^-17 of a pixel at column 131, where the next differs by 255 at most
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 

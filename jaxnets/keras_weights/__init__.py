@@ -9,16 +9,21 @@ Files are read with h5py, without Keras and without TensorFlow. Layers are paire
 agree, and otherwise by structure: the sequence of the layers of one kind, their shapes, and the graph where
 the source has it (a live functional or sequential model, ``.keras``, a legacy ``.h5`` of a whole model).
 
-What a source tells of its order, and what happens where it tells nothing:
+What a source tells, and what happens where it tells nothing:
 
-* functional and sequential models, live, ``.keras``, or legacy whole ``.h5``: everything; any order of the
-  module's calls that the graph allows is found.
-* legacy weights-only ``.h5``: the names and the order of `model.layers`; layers with automatic names are
-  taken in the order in which they were made, which is the order of the calls in the usual code.
-* ``.weights.h5``: the same for automatic names when Keras 3.9 or later wrote it; layers with names of your
-  own, and files of earlier versions, are ordered by the numbers in their paths. Where two layers of equal
-  shapes differ by more than numbers, the file does not tell which is which, and is refused.
+* functional and sequential models, live, ``.keras``, or a legacy ``.h5`` of the whole model: the graph. The
+  module may call its layers in any order; parallel branches that neither graph nor shapes tell apart (a
+  gate's two convolutions) are taken in the order in which they were made.
+* weights alone (legacy ``.h5``; ``.weights.h5`` by Keras 3.6 or later): names. Layers with automatic names
+  are taken in the order in which they were made, which is right where the module calls its branches in the
+  order of the Keras code; where the order of listing rules that out, the file is refused.
+* ``.weights.h5`` by earlier versions, and layers with names of your own in later ones: the numbers in the
+  paths. Where two layers of equal shapes differ by more than numbers, the file is refused.
 * subclassed models: as ``.weights.h5`` (live ones: the order in which layers became attributes).
+* a BatchNorm without gamma or beta in a ``.weights.h5``: not which of the two, so the file is refused.
+* a nested model in a legacy ``.h5`` by Keras 3.0: not where its layers begin, so the file is refused.
+
+In every case layers that have the same names on both sides belong together, whatever their order.
 """
 
 from pathlib import Path

@@ -8,7 +8,7 @@ What each format says about the order of layers:
   ``.weights.h5``.
 * ``.weights.h5`` of Keras 3: no order. Layers of functional and sequential models lie under names made of
   their class and a number that counts in the order of `model.layers`, other layers under the attribute that
-  holds them. Keras 3.9 and later add every layer's own name.
+  holds them. Keras 3.6 and later add every layer's own name.
 """
 
 import io

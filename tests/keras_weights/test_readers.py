@@ -47,7 +47,7 @@ def make(name, seed=0):
 
 
 def strip_names(path):
-    """A .weights.h5 as Keras before 3.9 wrote it."""
+    """A .weights.h5 as Keras before 3.6 wrote it."""
     with h5py.File(path, "r+") as file:
         file.visititems(lambda name, item: item.attrs.pop("name", None) and None)
 

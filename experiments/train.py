@@ -8,7 +8,7 @@ The defaults train LeNet-5 on the 1,797 digits of scikit-learn, a fixed fifth of
 from pathlib import Path
 from typing import Any
 
-from jaxnets import commandline, data, losses, metrics, optim, plots, runs, train
+from jaxnets import commandline, data, imports, losses, metrics, optim, plots, runs, train
 from jaxnets.data.augment import Fill, compose_for, parse
 from jaxnets.errors import UserError, lookup
 from jaxnets.summary import summarize
@@ -27,6 +27,7 @@ def main(
     fill: Fill = "nearest",
     workdir: Path | None = None,
     data_dir: Path | None = None,
+    start: Path | None = None,
     devices: int | None = None,
     distributed: str | None = None,
 ) -> list[dict[str, Any]]:
@@ -45,6 +46,8 @@ def main(
         fill: what lies outside an image that is turned or shifted.
         workdir: the run's folder; runs/MODEL-DATASET when left out.
         data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        start: the parameters to start from: the folder of another run of this model, or a Keras file; drawn
+            from the seed when left out.
         devices: how many devices share every batch; all when left out.
         distributed: to train in several processes, "auto" on Slurm or a TPU pod, elsewhere
             HOST:PORT,COUNT,INDEX with the address of process 0.
@@ -74,11 +77,16 @@ def main(
     }
     if changes:
         settings |= {"augment": augment, "fill": fill}
-    train.claim(workdir, runs.describe(model, examples, data_dir) | settings | {"epochs": epochs})
+    described = runs.describe(model, examples, data_dir) | settings | {"start": str(start) if start else None}
+    train.claim(workdir, described | {"epochs": epochs})
     say(f"{len(examples.train):,} examples of {dataset}, {len(examples.test):,} held out; {workdir}")
     say(summarize(network, examples.features.shape).to_text())
+    state = train.make_state(network, descent, examples.features.shape, seed)
+    if start is not None:
+        found = imports.start_from(start, model, network, examples.features, state.variables)
+        state = train.make_state(network, descent, examples.features.shape, seed, found)
     state, history = train.fit(
-        train.make_state(network, descent, examples.features.shape, seed),
+        state,
         train.make_train_step(
             network,
             descent,

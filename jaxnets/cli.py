@@ -1,4 +1,4 @@
-"""The command line: python -m jaxnets models | summary | predict | evaluate | data."""
+"""The command line: python -m jaxnets COMMAND; see `COMMANDS`."""
 
 import importlib.util
 import json
@@ -13,13 +13,24 @@ from jaxnets.errors import UserError, lookup
 if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
     Name: TypeAlias = str
     Workdir: TypeAlias = Path
+    File: TypeAlias = Path
     Files: TypeAlias = list[Path]
 else:
     from tyro.conf import Positional, arg
 
     Name = Annotated[Positional[str], arg(metavar="NAME")]
     Workdir = Annotated[Positional[Path], arg(metavar="WORKDIR")]
+    File = Annotated[Positional[Path], arg(metavar="FILE")]
     Files = Annotated[Positional[list[Path]], arg(metavar="FILE ...")]
+
+
+EXPORTED = {  # the file names that the formats' readers expect
+    "safetensors": "weights.safetensors",
+    "stablehlo": "model.stablehlo",
+    "onnx": "model.onnx",
+    "text": "weights.txt",
+    "keras": "model.weights.h5",
+}
 
 
 def models() -> None:
@@ -120,14 +131,72 @@ def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) 
     from jaxnets.runs import load_run
 
     run = load_run(workdir)
+    if run.config["dataset"] is None:
+        raise UserError(f"{workdir} was imported without a data set: import it with --dataset to evaluate it")
     held_out = data.load(run.config["dataset"], data_dir=run.config.get("data_dir")).test
-    step = jax.jit(train.make_eval_step(run.model))
+    step = jax.jit(train.make_eval_step(run.model, prepare=run.prepare))
     found = train.evaluate(step, run.variables, data.Batches(held_out, batch_size))
     if json:
         print(_json({**found, "examples": len(held_out)}))
     else:
         loss, accuracy = found["loss"], found["accuracy"]
         print(f"loss {loss:.4f}, accuracy {accuracy:.4f} on {len(held_out):,} held-out examples")
+
+
+def export(
+    workdir: Workdir,
+    /,
+    *,
+    format: Literal["safetensors", "stablehlo", "onnx", "text", "keras"] = "safetensors",
+    out: Path | None = None,
+) -> None:
+    """Write a trained network to a file that other programs read.
+
+    Args:
+        workdir: the run's folder.
+        format: safetensors (arrays by name), stablehlo (the computation, for any process with jax), onnx
+            (needs the extra of that name), text (name, shape and all values), keras (.weights.h5).
+        out: the file to write; in the run's folder when left out.
+    """
+    from jaxnets.export import FORMATS
+    from jaxnets.keras_weights import save_keras_weights
+    from jaxnets.runs import load_run
+
+    run = load_run(workdir)
+    out = out or workdir / EXPORTED[format]
+    if format == "keras":
+        save_keras_weights(out, run.variables, run.model, run.features.shape)
+    else:
+        FORMATS[format](out, run.model, run.variables, run.features.shape)
+    print(f"{out}: {out.stat().st_size:,} bytes")
+
+
+def import_keras(
+    file: File,
+    /,
+    *,
+    model: str,
+    workdir: Path,
+    dataset: str | None = None,
+    classes: int | None = None,
+    inputs: Literal["unit", "caffe", "tf", "bytes"] | None = None,
+) -> None:
+    """Make a run's folder of a Keras file, which predict, evaluate, export and --start accept.
+
+    Args:
+        file: .keras, .weights.h5 or legacy .h5.
+        model: the network that has this architecture.
+        workdir: the folder to make.
+        dataset: what it was trained on: tells shape and classes, and what evaluate measures.
+        classes: how many classes, where no data set tells; the documented number when left out.
+        inputs: what the network takes: 0 to 1 (unit), as the official ResNet and VGG (caffe) or Xception
+            (tf), or 0 to 255 (bytes); by default as official files of that name, else unit.
+    """
+    from jaxnets import imports
+
+    count = imports.import_keras(file, model, workdir, dataset=dataset, classes=classes, inputs=inputs)
+    print(f"{count:,} parameters of {file} are now in {workdir}; try")
+    print(f"  {commandline.PYTHON} -m jaxnets predict {workdir} FILE")
 
 
 def _json(value: object) -> str:
@@ -139,6 +208,8 @@ COMMANDS: dict[str, Any] = {
     "summary": summary,
     "predict": predict,
     "evaluate": evaluate,
+    "export": export,
+    "import-keras": import_keras,
     "data": DATA_COMMANDS,
 }
 

@@ -8,8 +8,7 @@ layer multiplies and which layers feed it, whoever wrote the layer.
 import dataclasses
 import math
 import re
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 
@@ -70,31 +69,33 @@ def _convolution(equation: Any) -> int:
     return kernel.size * places
 
 
-def predecessors(jaxpr: Any) -> dict[int, frozenset[int]]:
-    """For every row the rows of all layers whose results reach its first call, directly or through others."""
-    found: dict[int, set[int]] = defaultdict(set)
+def feeding(jaxpr: Any, layers: Collection[int]) -> dict[int, frozenset[int]]:
+    """For every one of `layers` (rows) those of them that feed its first call, with none of them between."""
+    found: dict[int, set[int]] = {row: set() for row in layers}
 
     def walk(jaxpr: Any, inputs: list[frozenset[int]], around: Call) -> list[frozenset[int]]:
-        reached = dict(zip(jaxpr.invars, inputs, strict=True))
+        origins = dict(zip(jaxpr.invars, inputs, strict=True))
 
-        def of(variable: Any) -> frozenset[int]:
-            return frozenset() if hasattr(variable, "val") else reached.get(variable, frozenset())
+        def origin(variable: Any) -> frozenset[int]:
+            return frozenset() if hasattr(variable, "val") else origins.get(variable, frozenset())
 
         for equation in jaxpr.eqns:
             call = call_of(equation, around)
-            sources = [of(variable) for variable in equation.invars]
+            sources = [origin(variable) for variable in equation.invars]
             everything = frozenset[int]().union(*sources)
-            if call.number == 0:
-                found[call.row] |= everything - {call.row}
-            outputs = [everything | {call.row}] * len(equation.outvars)
+            outputs = [everything] * len(equation.outvars)
             for program in programs_in(equation):
                 inner = getattr(program, "jaxpr", program)
                 same = len(inner.invars) == len(sources)
                 results = walk(inner, sources if same else [everything] * len(inner.invars), call)
                 if len(results) == len(outputs):
-                    outputs = [result | {call.row} for result in results]
-            reached.update(zip(equation.outvars, outputs, strict=True))
-        return [of(variable) for variable in jaxpr.outvars]
+                    outputs = results
+            if call.row in found:
+                if call.number == 0:
+                    found[call.row] |= everything - {call.row}
+                outputs = [frozenset([call.row])] * len(outputs)
+            origins.update(zip(equation.outvars, outputs, strict=True))
+        return [origin(variable) for variable in jaxpr.outvars]
 
     walk(jaxpr, [frozenset()] * len(jaxpr.invars), Call(0, 0))
     return {row: frozenset(rows) for row, rows in found.items()}

@@ -1,11 +1,13 @@
 """A trained network from its workdir alone: for predicting, evaluating and exporting."""
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen
 
@@ -15,8 +17,24 @@ from jaxnets.data import Dataset, Features, Source
 from jaxnets.data.images import ink_of
 from jaxnets.errors import UserError, lookup
 from jaxnets.models import INPUT_SHAPES, MODELS
+from jaxnets.pretrained import caffe_inputs, tf_inputs
 from jaxnets.train import Checkpoints, check_input, normalise, read_config
 from jaxnets.train.workdir import BEST, CHECKPOINTS
+
+Prepare = Callable[[jax.Array], jax.Array]
+
+# How images of bytes become numbers: 0 to 1; as the official ResNet and VGG, or Xception, have them; as is.
+INPUTS: dict[str, Prepare] = {
+    "unit": normalise,
+    "caffe": caffe_inputs,
+    "tf": tf_inputs,
+    "bytes": lambda x: x.astype(jnp.float32),
+}
+
+
+def inputs_of(prepare: Prepare | None) -> str:
+    """Returns the name of a kind of inputs; "unit" for None."""
+    return next((name for name, function in INPUTS.items() if function is prepare), "unit")
 
 
 def make_model(name: str, features: Features) -> linen.Module:
@@ -38,13 +56,18 @@ def make_model(name: str, features: Features) -> linen.Module:
 
 def describe(model: str, dataset: Dataset, data_dir: Path | None = None) -> dict[str, Any]:
     """Returns the part of config.json from which `load_run` can rebuild the network and find the data."""
-    features = dataset.features
+    ours = {"dataset": dataset.name, "data_dir": str(data_dir) if data_dir else None}
+    return describe_features(model, dataset.features, _ink(dataset)) | ours
+
+
+def describe_features(model: str, features: Features, ink: str | None) -> dict[str, Any]:
+    """Returns `describe` for a network whose data set is not known."""
     versions = {"jaxnets": jaxnets.__version__, "jax": jax.__version__, "python": platform.python_version()}
     return {
         "model": model,
-        "dataset": dataset.name,
-        "data_dir": str(data_dir) if data_dir else None,
-        "input": {"shape": features.shape, "dtype": features.dtype, "ink": _ink(dataset)},
+        "dataset": None,
+        "data_dir": None,
+        "input": {"shape": features.shape, "dtype": features.dtype, "ink": ink, "prepare": "unit"},
         "classes": features.classes,
         "versions": versions,
     }
@@ -101,14 +124,21 @@ class Run:
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Returns `probabilities` of this network."""
-        return probabilities(self.model, self.variables, x)
+        return probabilities(self.model, self.variables, x, self.prepare)
+
+    @property
+    def prepare(self) -> Prepare:
+        """How its images become inputs, on the device."""
+        return lookup(INPUTS, self.config["input"].get("prepare", "unit"), "kind of inputs")
 
 
-def probabilities(model: linen.Module, variables: Any, x: np.ndarray) -> np.ndarray:
+def probabilities(
+    model: linen.Module, variables: Any, x: np.ndarray, prepare: Prepare = normalise
+) -> np.ndarray:
     """Returns float32 (N, classes) for inputs (N, ...) as they are stored (uint8 images)."""
 
     def forward(variables: Any, x: jax.Array) -> jax.Array:
-        logits: Any = model.apply(variables, normalise(x))
+        logits: Any = model.apply(variables, prepare(x))
         return jax.nn.softmax(logits)
 
     return np.asarray(jax.jit(forward)(variables, x))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
-from jaxnets.program import Call, multiply_adds, predecessors
+from jaxnets.program import Call, feeding, multiply_adds
 
 Path = tuple[str, ...]
 Shape = tuple[int | None, ...]
@@ -30,8 +30,8 @@ class LayerRow:
     """What the layer owns, by full path, e.g. ("params", "conv1", "kernel")."""
     multiply_adds: int = 0
     """For one example, all calls of the layer together; elementwise work and pooling count nothing."""
-    after: frozenset[str] = frozenset()
-    """Names of all layers whose results reach this one at its first call."""
+    fed_by: frozenset[str] = frozenset()
+    """Names of the layers with variables that feed its first call, with no other such layer between."""
     calls: int = 0
 
     @property
@@ -154,10 +154,11 @@ def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.
         program = jax.make_jaxpr(module.apply)(variables, x)
     for call, count in multiply_adds(program.jaxpr):
         trace.rows[call.row].multiply_adds += count
-    for row, feeding in predecessors(program.jaxpr).items():
-        trace.rows[row].after = frozenset(trace.rows[i].name for i in feeding)
     for path, array in flatten_dict(variables).items():
         trace.owner(path[1:-1]).variables[path] = array
+    weighted = [i for i, row in enumerate(trace.rows) if row.variables]
+    for row, sources in feeding(program.jaxpr, weighted).items():
+        trace.rows[row].fed_by = frozenset(trace.rows[i].name for i in sources)
     rows = [
         row for i, row in enumerate(trace.rows) if i in trace.leaves or row.variables or row.multiply_adds
     ]

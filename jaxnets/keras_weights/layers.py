@@ -15,14 +15,14 @@ Path = tuple[str, ...]
 Shapes = list[tuple[int, ...]]
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Target:
     """A layer of the module that owns variables, these in the order in which Keras keeps its weights."""
 
     path: Path
     type: str
     variables: dict[Path, jax.ShapeDtypeStruct]
-    after: frozenset[str]
+    fed_by: frozenset[str]
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ def targets_of(summary: Summary) -> list[Target]:
             tuple(row.name.split("/")) if row.name else (),
             row.type,
             {path: row.variables[path] for path in sorted(row.variables, key=rank)},
-            row.after,
+            row.fed_by,
         )
         for row in summary.layers
         if row.variables

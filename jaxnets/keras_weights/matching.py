@@ -27,7 +27,7 @@ def match(leaves: list[Leaf], targets: list[Target], source: str, module: str) -
     if all(pair_weights(*pair) is not None for pair in named):
         if not rest and not open_targets:
             return named
-        if all(leaf.after is not None for leaf in leaves):
+        if all(leaf.fed_by is not None for leaf in leaves):
             pairs = _by_graph(leaves, targets, named)
         else:
             ordered = _without_graph(rest, open_targets, source)
@@ -113,14 +113,14 @@ def _without_graph(
 def _by_graph(
     leaves: list[Leaf], targets: list[Target], named: list[tuple[Leaf, Target]]
 ) -> list[tuple[Leaf, Target]] | None:
-    """Pairs layers so that shapes agree and partners are fed by partners, directly or through others.
+    """Pairs layers so that shapes agree and partners are fed by partners.
 
     Branches that graph and shapes cannot tell apart are taken in the order in which they were made.
     """
     place = {target.name: i for i, target in enumerate(targets)}
-    feeds = [frozenset(place[name] for name in target.after if name in place) for target in targets]
+    feeds = [frozenset(place[name] for name in target.fed_by if name in place) for target in targets]
     ours = _signatures(targets, feeds)
-    theirs = _signatures(leaves, [leaf.after or frozenset() for leaf in leaves])
+    theirs = _signatures(leaves, [leaf.fed_by or frozenset() for leaf in leaves])
     fixed = {target.name: leaf for leaf, target in named}
     partner = {id(leaf): target.name for leaf, target in named}
     options: dict[int, list[int]] = defaultdict(list)
@@ -141,7 +141,7 @@ def _by_graph(
                 i not in chosen
                 and fixed.get(target.name, leaves[i]) is leaves[i]
                 and partner.get(id(leaves[i]), target.name) == target.name
-                and leaves[i].after == {chosen[j] for j in feeding}
+                and leaves[i].fed_by == {chosen[j] for j in feeding}
                 and pair_weights(leaves[i], target) is not None
             ):
                 chosen.append(i)

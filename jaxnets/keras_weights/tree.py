@@ -50,7 +50,7 @@ AUTOMATIC_NAME = re.compile(
 )
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Weight:
     """One array of a Keras layer."""
 
@@ -61,7 +61,7 @@ class Weight:
     """Where it lives, for writing: the Keras variable, or the name of the dataset in the file."""
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Node:
     """A layer or a model: its own weights, its parts, and if it is known which part feeds which."""
 
@@ -79,14 +79,14 @@ class Node:
     input_shape: tuple[int | None, ...] | None = None
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Leaf:
     """A layer that owns weights."""
 
     path: tuple[str, ...]
     weights: list[Weight]
-    after: frozenset[int] | None = None
-    """Places (in the flat list) of all layers whose results reach this one; None: not known."""
+    fed_by: frozenset[int] | None = None
+    """Places (in the flat list) of the layers that feed this one, with none between; None: not known."""
     group: str | None = None
     named: bool = True
 
@@ -197,46 +197,52 @@ def input_shape(layers: list[dict[str, Any]]) -> tuple[int | None, ...] | None:
 def flatten(root: Node) -> list[Leaf]:
     """All layers that own weights, in the order of the source, each with the layers that feed it."""
     leaves: list[Leaf] = []
-    own: dict[int, frozenset[int]] = {}  # by node: its own place in `leaves`, or none
-    parts = {id(root): {child.name: child for child in root.children}}
+    inside: dict[int, frozenset[int]] = {}  # by node: the places of all leaves in it
 
-    def collect(node: Node, path: tuple[str, ...]) -> None:
-        own[id(node)] = frozenset([len(leaves)] if node.weights else [])
-        parts[id(node)] = {child.name: child for child in node.children}
+    def collect(node: Node, path: tuple[str, ...]) -> frozenset[int]:
+        mine = frozenset([len(leaves)] if node.weights else [])
         if node.weights:
             leaves.append(Leaf(path, ordered(node.weights), group=node.group, named=node.named))
         for child in node.children:
-            collect(child, (*path, child.name))
+            mine |= collect(child, (*path, child.name))
+        inside[id(node)] = mine
+        return mine
 
-    def feeding(node: Node, name: str, seen: frozenset[str] = frozenset()) -> frozenset[int]:
-        """The leaves in `node` that reach the input of its part `name`."""
-        sources = set((node.graph or {}).get(name, [])) - seen  # a layer may feed itself in a later call
-        return frozenset[int]().union(*(leaving(node, source, seen | {name}) for source in sources))
+    def connect(node: Node, arriving: frozenset[int] | None) -> frozenset[int] | None:
+        """Notes what feeds the leaves in `node`, given what feeds the node, and returns what leaves it."""
+        if node.weights:
+            place = min(inside[id(node)])  # the node's own, since it is collected before its children
+            leaves[place].fed_by = arriving
+            arriving = frozenset([place])
+        if node.graph is None:
+            unknown = sum(bool(inside[id(child)]) for child in node.children) > 1
+            for child in node.children:
+                result = connect(child, None if unknown else arriving)
+                if inside[id(child)]:
+                    arriving = result
+            return None if unknown else arriving
+        parts = {child.name: child for child in node.children}
+        results: dict[str, frozenset[int] | None] = {}
 
-    def leaving(node: Node, name: str, seen: frozenset[str] = frozenset()) -> frozenset[int]:
-        """The leaves in `node` that reach the output of its part `name`, among them those of the part."""
-        key = (id(node), name)
-        if key not in known:
-            part = parts[id(node)].get(name)
-            known[key] = feeding(node, name, seen) | (through(part) if part else frozenset())
-        return known[key]
+        def result_of(name: str) -> frozenset[int] | None:
+            if name not in results:
+                results[name] = frozenset()  # against a file whose graph is a circle
+                sources = (node.graph or {}).get(name, [])
+                arrives = _union([result_of(source) for source in sources]) if sources else arriving
+                part = parts.get(name)
+                results[name] = connect(part, arrives) if part and inside[id(part)] else arrives
+            return results[name]
 
-    def through(node: Node) -> frozenset[int]:
-        """The leaves in `node` that reach its output."""
-        names = node.outputs if node.graph is not None else list(parts[id(node)])
-        return own[id(node)].union(*(leaving(node, name) for name in names))
-
-    def order(node: Node, before: frozenset[int] | None) -> None:
-        for index in own[id(node)]:
-            leaves[index].after = before
-        single = sum(bool(through(child)) for child in node.children) == 1
         for child in node.children:
-            if node.graph is not None and before is not None:
-                order(child, before | feeding(node, child.name))
-            else:
-                order(child, before if single else None)
+            result_of(child.name)
+        return _union([result_of(name) for name in node.outputs])
 
-    known: dict[tuple[int, str], frozenset[int]] = {}
     collect(root, ())
-    order(root, frozenset())
+    connect(root, frozenset())
     return leaves
+
+
+def _union(parts: list[frozenset[int] | None]) -> frozenset[int] | None:
+    """All of them together; not known if one is not."""
+    known = [part for part in parts if part is not None]
+    return frozenset[int]().union(*known) if len(known) == len(parts) else None

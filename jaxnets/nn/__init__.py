@@ -1,6 +1,6 @@
 """Layers and plain functions with Keras semantics: same defaults, same layouts, same numbers."""
 
-from jaxnets.nn.conv import Conv, DepthwiseConv, Padding, SeparableConv, correlate, depthwise_correlate
+from jaxnets.nn.conv import Conv, DepthwiseConv, SeparableConv, correlate, depthwise_correlate
 from jaxnets.nn.conv_transpose import (
     ConvTranspose,
     conv_transpose,
@@ -22,6 +22,7 @@ from jaxnets.nn.recurrent import (
     simple_rnn_cell,
 )
 from jaxnets.nn.simple_conv import SimpleConv
+from jaxnets.nn.window import Padding
 
 __all__ = [
     "GRU",

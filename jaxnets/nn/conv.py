@@ -1,6 +1,5 @@
 """Convolutions as Keras computes them: cross-correlations over NHWC images with HWIO kernels."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,31 +8,15 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
-from jaxnets.errors import UserError
 from jaxnets.nn.bias import add_bias, optional_bias
 from jaxnets.nn.initializers import Initializer, get_initializer
-
-Padding = str | Sequence[tuple[int, int]]
-
-
-def pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    """One number stands for both height and width."""
-    return (size, size) if isinstance(size, int) else size
-
-
-def padding_of(padding: Padding) -> Padding:
-    """Keras's "valid" or "same", or explicit ((top, bottom), (left, right)), in the form XLA takes."""
-    if not isinstance(padding, str):
-        return padding
-    if padding.lower() not in ("valid", "same"):
-        raise UserError(f'padding {padding!r} is unknown: give "valid", "same" or explicit pairs of numbers')
-    return padding.upper()
+from jaxnets.nn.window import Padding, Size, check_window, padding_of, pair
 
 
 def correlate(
     x: jax.Array,
     kernel: jax.Array,
-    strides: int | tuple[int, int] = 1,
+    strides: Size = 1,
     padding: Padding = "valid",
     groups: int = 1,
 ) -> jax.Array:
@@ -49,7 +32,11 @@ def correlate(
 
     Returns:
       (batch, new height, new width, out).
+
+    Raises:
+      UserError: x is no batch of images, or too small for the kernel.
     """
+    check_window(x, (kernel.shape[0], kernel.shape[1]), padding)
     return lax.conv_general_dilated(
         x,
         kernel,
@@ -68,8 +55,8 @@ class Conv(linen.Module):
     """
 
     features: int
-    kernel_size: int | tuple[int, int]
-    strides: int | tuple[int, int] = 1
+    kernel_size: Size
+    strides: Size = 1
     padding: Padding = "valid"
     groups: int = 1
     use_bias: bool = True
@@ -88,7 +75,7 @@ class Conv(linen.Module):
 
 
 def depthwise_correlate(
-    x: jax.Array, kernel: jax.Array, strides: int | tuple[int, int] = 1, padding: Padding = "valid"
+    x: jax.Array, kernel: jax.Array, strides: Size = 1, padding: Padding = "valid"
 ) -> jax.Array:
     """Correlate every channel on its own, with M kernels each.
 
@@ -109,8 +96,8 @@ def depthwise_correlate(
 class DepthwiseConv(linen.Module):
     """`depthwise_correlate` with a trainable kernel (H, W, C, multiplier) and bias (C*multiplier,)."""
 
-    kernel_size: int | tuple[int, int]
-    strides: int | tuple[int, int] = 1
+    kernel_size: Size
+    strides: Size = 1
     padding: Padding = "valid"
     multiplier: int = 1
     use_bias: bool = True
@@ -136,8 +123,8 @@ class SeparableConv(linen.Module):
     """
 
     features: int
-    kernel_size: int | tuple[int, int]
-    strides: int | tuple[int, int] = 1
+    kernel_size: Size
+    strides: Size = 1
     padding: Padding = "valid"
     multiplier: int = 1
     use_bias: bool = True

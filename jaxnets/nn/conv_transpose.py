@@ -12,13 +12,12 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from jaxnets.nn.bias import add_bias, optional_bias
-from jaxnets.nn.conv import correlate, padding_of, pair
+from jaxnets.nn.conv import correlate
 from jaxnets.nn.initializers import Initializer, get_initializer
+from jaxnets.nn.window import Size, padding_of, pair
 
 
-def conv_transpose(
-    x: jax.Array, kernel: jax.Array, strides: int | tuple[int, int] = 1, padding: str = "valid"
-) -> jax.Array:
+def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Size = 1, padding: str = "valid") -> jax.Array:
     """Transposed convolution as the library does it.
 
     Args:
@@ -36,9 +35,7 @@ def conv_transpose(
     )
 
 
-def upsample_with_zeros(
-    x: jax.Array, strides: int | tuple[int, int], kernel_size: int | tuple[int, int]
-) -> jax.Array:
+def upsample_with_zeros(x: jax.Array, strides: Size, kernel_size: Size) -> jax.Array:
     """Put ``stride - 1`` zeros between the pixels and a border of zeros around, for `correlate` to run over.
 
     Args:
@@ -57,9 +54,7 @@ def upsample_with_zeros(
     return lax.pad(x, jnp.zeros((), x.dtype), [*config, (0, 0, 0)])
 
 
-def conv_transpose_by_upsampling(
-    x: jax.Array, kernel: jax.Array, strides: int | tuple[int, int] = 1
-) -> jax.Array:
+def conv_transpose_by_upsampling(x: jax.Array, kernel: jax.Array, strides: Size = 1) -> jax.Array:
     """The same numbers as `conv_transpose` ("valid") from the definition.
 
     Zeros between the pixels, then correlation with the kernel flipped in both directions, its in and out
@@ -73,8 +68,8 @@ class ConvTranspose(linen.Module):
     """`conv_transpose` with a trainable kernel (H, W, features, in) and bias (features,)."""
 
     features: int
-    kernel_size: int | tuple[int, int]
-    strides: int | tuple[int, int] = 1
+    kernel_size: Size
+    strides: Size = 1
     padding: str = "valid"
     use_bias: bool = True
     kernel_init: str | Initializer = "glorot_uniform"

@@ -4,29 +4,34 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
-from jaxnets.nn.conv import Padding, padding_of, pair
+from jaxnets.nn.window import Padding, Size, check_window, padding_of, pair
 
 
 def max_pool(
     x: jax.Array,
-    window: int | tuple[int, int],
-    strides: int | tuple[int, int] | None = None,
+    window: Size,
+    strides: Size | None = None,
     padding: Padding = "valid",
 ) -> jax.Array:
     """The largest value under each window: (batch, height, width, c) -> (batch, height', width', c)."""
     strides = pair(window if strides is None else strides)
-    return linen.max_pool(x, pair(window), strides, padding_of(padding))
+    check_window(x, pair(window), padding)
+    # By keyword: the ONNX converter replaces this function by one that takes nothing else.
+    return linen.max_pool(x, window_shape=pair(window), strides=strides, padding=padding_of(padding))
 
 
 def avg_pool(
     x: jax.Array,
-    window: int | tuple[int, int],
-    strides: int | tuple[int, int] | None = None,
+    window: Size,
+    strides: Size | None = None,
     padding: Padding = "valid",
 ) -> jax.Array:
     """The mean under each window; at the border the padding is left out of the mean (Keras, TensorFlow)."""
     strides = pair(window if strides is None else strides)
-    return linen.avg_pool(x, pair(window), strides, padding_of(padding), count_include_pad=False)
+    check_window(x, pair(window), padding)
+    return linen.avg_pool(
+        x, window_shape=pair(window), strides=strides, padding=padding_of(padding), count_include_pad=False
+    )
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:

@@ -15,6 +15,7 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
+from jaxnets.errors import UserError
 from jaxnets.nn.bias import add_bias
 from jaxnets.nn.initializers import Initializer, get_initializer
 
@@ -106,7 +107,9 @@ class Recurrent(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Run over the time axis of x (batch, time, in)."""
+        """Run over the time axis of x (batch, time, in); a UserError where x has another rank."""
+        if x.ndim != 3:
+            raise UserError(f"sequences must come as (batch, time, channels), these are {x.shape}")
         width = self.gates * self.units
         kernel = self.param("kernel", get_initializer(self.kernel_init), (x.shape[-1], width), jnp.float32)
         recurrent_kernel = self.param(

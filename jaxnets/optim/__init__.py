@@ -28,7 +28,7 @@ Every entry takes the learning rate, a number or a schedule (`jaxnets.schedules`
 >>> optimizer = optax.chain(optim.clip_by_global_norm(1.0), optim.OPTIMIZERS["adam"](1e-3))
 >>> state = optimizer.init(jnp.zeros(2))
 >>> updates, state = optimizer.update(jnp.array([3.0, -4.0]), state)
->>> print(updates)
+>>> print(updates.round(4))
 [-0.001  0.001]
 """
 

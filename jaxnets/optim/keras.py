@@ -70,13 +70,13 @@ class AdamState(NamedTuple):
 def scale_by_keras_adam(beta_1: float, beta_2: float, epsilon: float) -> GradientTransformation:
     """g -> m sqrt(1 - beta_2^t) / (1 - beta_1^t) / (sqrt(v) + epsilon).
 
-    Epsilon stands beside the root of the uncorrected v; in `optax.adam` it stands beside the corrected one,
-    which makes it up to 30 times smaller in the first steps.
+    Epsilon stands beside the root of the uncorrected v, so that in the first steps it weighs up to 30 times
+    as much as in `optax.adam`, where it stands beside the corrected one.
     """
 
     def init(params):
-        zeros = optax.tree.zeros_like(params)
-        return AdamState(jnp.zeros([], jnp.int32), zeros, zeros)
+        mu, nu = (optax.tree.zeros_like(params) for _ in range(2))
+        return AdamState(jnp.zeros([], jnp.int32), mu, nu)
 
     def update(grads, state, params=None):
         del params
@@ -131,8 +131,8 @@ def scale_by_keras_nadam(beta_1: float, beta_2: float, epsilon: float) -> Gradie
     """
 
     def init(params):
-        zeros = optax.tree.zeros_like(params)
-        return NadamState(jnp.zeros([], jnp.int32), jnp.ones([]), zeros, zeros)
+        mu, nu = (optax.tree.zeros_like(params) for _ in range(2))
+        return NadamState(jnp.zeros([], jnp.int32), jnp.ones([]), mu, nu)
 
     def update(grads, state, params=None):
         del params

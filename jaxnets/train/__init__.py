@@ -2,7 +2,7 @@
 
 from jaxnets.train.checkpoint import Checkpoints
 from jaxnets.train.distributed import is_writer, join, make_mesh
-from jaxnets.train.fit import evaluate, fit
+from jaxnets.train.fit import Callbacks, evaluate, fit
 from jaxnets.train.monitor import early_stopping, improvements, reduce_on_plateau
 from jaxnets.train.state import TrainState, check_input, make_state
 from jaxnets.train.step import make_eval_step, make_train_step, means, normalise
@@ -10,6 +10,7 @@ from jaxnets.train.whole import fit_whole
 from jaxnets.train.workdir import claim, read_config, read_metrics
 
 __all__ = [
+    "Callbacks",
     "Checkpoints",
     "TrainState",
     "check_input",

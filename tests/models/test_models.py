@@ -11,7 +11,8 @@ from flax import linen
 
 from jaxnets import nn
 from jaxnets.models import INPUT_SHAPES, MODELS, Classifier, LeNet5, Localizer, RecurrentNet
-from tests.keras_models import KERAS_MODELS, random_weights
+from tests.keras_models import KERAS_MODELS
+from tests.keras_random import random_weights
 
 NAMES = sorted(MODELS)
 
@@ -120,7 +121,7 @@ def test_documented_hyper_parameters_are_the_defaults():
         "cnn": {"dropout": 0.0},
         "fashion_cnn": {"dropout": 0.5},
         "stock_lstm": {"dropout": 0.2, "units": (80, 100)},
-        "inception10": {"fixed_affine": False},
+        "inception10": {"fixed_affine": True},
         "resnet18": {"epsilon": 1e-3},
         "resnet50": {"epsilon": 1.001e-5, "conv_bias": True},
     }

@@ -11,7 +11,7 @@ import pytest
 
 from jaxnets import nn
 from jaxnets.errors import UserError
-from tests.keras_models import random_weights
+from tests.keras_random import random_weights
 
 SIZES = [(1, 1), (3, 3), (3, 2)]
 STRIDES = [(1, 1), (2, 2), (1, 3)]
@@ -133,9 +133,15 @@ def test_simple_conv_equals_the_library_layer():
     ) == {"kernel"}
 
 
-def test_unknown_padding_is_the_users_error():
+def test_what_does_not_fit_is_the_users_error():
+    image, kernel = jnp.ones((1, 3, 4, 1)), jnp.ones((4, 4, 1, 1))
     with pytest.raises(UserError, match="padding 'full' is unknown"):
-        nn.correlate(jnp.ones((1, 3, 3, 1)), jnp.ones((2, 2, 1, 1)), padding="full")
+        nn.correlate(image, kernel[:2], padding="full")
+    with pytest.raises(UserError, match="4x4 does not fit into maps of 3x4: the images are too small"):
+        nn.correlate(image, kernel)
+    with pytest.raises(UserError, match=r"\(batch, height, width, channels\), these are \(3, 4, 1\)"):
+        nn.max_pool(image[0], 2)
+    assert nn.correlate(image, kernel, padding="same").shape == image.shape
 
 
 @pytest.mark.parametrize(

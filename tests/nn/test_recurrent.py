@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxnets import nn
-from tests.keras_models import random_weights
+from jaxnets.errors import UserError
+from tests.keras_random import random_weights
 
 LAYERS = {
     "simple_rnn": (keras.layers.SimpleRNN, nn.SimpleRNN, {}),
@@ -136,3 +137,8 @@ def test_bfloat16(layer, gates):
     assert full.dtype == jnp.float32
     # Three steps, each with products and sums of values around one, of eight bits.
     np.testing.assert_allclose(half.astype(jnp.float32), full, atol=8 * 2**-8)
+
+
+def test_input_that_is_no_sequence_is_the_users_error():
+    with pytest.raises(UserError, match=r"\(batch, time, channels\), these are \(2, 3\)"):
+        nn.LSTM(5).init(jax.random.key(0), jnp.ones((2, 3)))

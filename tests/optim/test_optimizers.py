@@ -194,3 +194,17 @@ def test_textbook_stands_still_where_there_is_no_gradient(name):
     optimizer, w = optim.TEXTBOOK[name](0.1), jnp.zeros(3)
     updates, _ = optimizer.update(jnp.zeros(3), optimizer.init(w), w)
     np.testing.assert_array_equal(updates, 0)
+
+
+EVERY = {f"keras {name}": make for name, make in optim.OPTIMIZERS.items()}
+EVERY |= {f"textbook {name}": make for name, make in optim.TEXTBOOK.items()}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_state_can_be_donated(name):
+    """A train step gives its state's memory away: no two leaves may share theirs."""
+    params = {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)}
+    optimizer = optim.accumulate(optax.chain(EVERY[name](0.1), optim.average_weights()), every=2)
+    state = optimizer.init(params)
+    step = jax.jit(lambda state, params: optimizer.update(params, state, params)[1], donate_argnums=0)
+    assert jax.tree.structure(step(state, params)) == jax.tree.structure(state)

@@ -1,0 +1,147 @@
+"""A network for other programs: its arrays (safetensors, text) or its whole computation (StableHLO, ONNX).
+
+Every function of `FORMATS` takes (path, module, variables, input_shape) and writes one file, complete or not
+at all. StableHLO and ONNX files take batches of any size, of prepared inputs, and give what the module gives.
+"""
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jaxnets.errors import UserError
+from jaxnets.summary import summarize
+
+Variables = dict[str, Any]
+Shape = tuple[int, ...]
+
+
+def export_safetensors(
+    path: str | Path, module: linen.Module, variables: Variables, input_shape: Shape, dtype: Any = jnp.float32
+) -> None:
+    """All arrays by path ("params/conv1/kernel") in the safetensors format; see `load_safetensors`."""
+    with _needed("safetensors"):
+        from safetensors.numpy import save
+
+    arrays = {"/".join(key): np.asarray(value) for key, value in flatten_dict(variables).items()}
+    with _complete(path) as part:
+        part.write_bytes(save(arrays, metadata={"model": type(module).__name__}))
+
+
+def load_safetensors(path: str | Path) -> Variables:
+    """The variables that `export_safetensors` has written, bit for bit.
+
+    Raises:
+        UserError: there is no such file, or it is damaged.
+    """
+    with _needed("safetensors"):
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {str(path)!r} to read weights from") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{str(path)!r} is no complete safetensors file ({error}): export it again"
+        ) from error
+    return unflatten_dict({tuple(name.split("/")): jnp.asarray(array) for name, array in arrays.items()})
+
+
+def export_stablehlo(
+    path: str | Path, module: linen.Module, variables: Variables, input_shape: Shape, dtype: Any = jnp.float32
+) -> None:
+    """The computation with its weights inside, for CPU, CUDA and TPU; any process with jax alone runs it.
+
+    Example:
+        >>> from jax import export
+        >>> run = export.deserialize(bytearray(open("lenet5.stablehlo", "rb").read())).call
+        >>> logits = run(x)  # x (any batch, 28, 28, 1) float32
+    """
+    with _needed("flatbuffers"):
+        import flatbuffers  # noqa: F401 (jax.export writes with it and does not require it)
+        from jax import export
+
+    (batch,) = export.symbolic_shape("batch")
+    x = jax.ShapeDtypeStruct((batch, *input_shape), dtype)
+    program = jax.jit(lambda x: module.apply(variables, x))
+    exported = export.export(program, platforms=("cpu", "cuda", "tpu"))(x)
+    with _complete(path) as part:
+        part.write_bytes(exported.serialize())
+
+
+def export_onnx(
+    path: str | Path, module: linen.Module, variables: Variables, input_shape: Shape, dtype: Any = jnp.float32
+) -> None:
+    """The computation with its weights inside, for ONNX runtimes; needs the extra `jaxnets[onnx]`.
+
+    The input is called "x", the first output "y"; the batch is the symbolic dimension "B".
+    """
+    with _needed("'jaxnets[onnx]'"):
+        import onnx
+        from jax2onnx import to_onnx
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of names that it leaves out
+    x = jax.ShapeDtypeStruct(("B", *input_shape), dtype)
+    model = to_onnx(lambda x: module.apply(variables, x), [x], input_names=["x"], return_mode="proto")
+    with _complete(path) as part:
+        onnx.save(model, part)
+
+
+def export_text(
+    path: str | Path, module: linen.Module, variables: Variables, input_shape: Shape, dtype: Any = jnp.float32
+) -> None:
+    """Name, shape and all values of every trainable array, layer by layer in call order, as text (B7)."""
+    rows = [row.variables for row in summarize(module, input_shape, dtype).layers]
+    keys = [key for row in rows for key in sorted(row, key=_kernel_first) if key[0] == "params"]
+    values = flatten_dict(variables)
+    text = io.StringIO()
+    # All values, with as many digits as it takes to read the same float back.
+    with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
+        for key in keys:
+            text.write(f"{'/'.join(key[1:])}\n{values[key].shape}\n{np.asarray(values[key])}\n")
+    with _complete(path) as part:
+        part.write_text(text.getvalue())
+
+
+FORMATS: dict[str, Callable[..., None]] = {
+    "safetensors": export_safetensors,
+    "stablehlo": export_stablehlo,
+    "onnx": export_onnx,
+    "text": export_text,
+}
+
+
+def _kernel_first(key: tuple[str, ...]) -> tuple[bool, str]:
+    return key[-1] == "bias", key[-1]
+
+
+@contextmanager
+def _needed(package: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(f"this format needs a package that is missing: pip install {package}") from error
+
+
+@contextmanager
+def _complete(path: str | Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place once it is written; folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,112 @@
+"""Freezing: parameters chosen by path stay as they are, and cost nothing.
+
+>>> variables = transplant(model.init(key, x), load_pretrained("xception"))
+>>> frozen, head_only = freeze(model, OPTIMIZERS["sgd"](0.2), variables["params"], ["backbone"])
+>>> state = make_state(frozen, head_only, (224, 224, 3), variables=variables)
+>>> step = make_train_step(frozen, head_only)            # the head learns ...
+>>> free, everything = freeze(model, OPTIMIZERS["sgd"](0.2), variables["params"], [])
+>>> state = state.replace(opt_state=carry_over(state.opt_state, everything.init(state.params)))
+>>> step = make_train_step(free, everything)             # ... and then the rest with it
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from typing import Any
+
+import jax
+import optax
+from flax import linen
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jaxnets.errors import UserError
+from jaxnets.nn import frozen_batch_norm
+
+Path = tuple[str, ...]
+
+
+def select(params: Any, patterns: Sequence[str]) -> frozenset[Path]:
+    """The parameters that any of the patterns chooses.
+
+    A pattern is the path of a layer or a parameter ("backbone/block1_conv1", "head/kernel"), and stands for
+    all that lies below it; *, ? and [] match as in file names ("backbone/block[12]_*", "*/bias").
+
+    Raises:
+        UserError: a pattern chooses nothing.
+    """
+    paths = list(flatten_dict(params))
+    starts = {path[:n] for path in paths for n in range(1, len(path) + 1)}
+    chosen: set[Path] = set()
+    for pattern in patterns:
+        matches = {start for start in starts if fnmatchcase("/".join(start), pattern.strip("/"))}
+        if not matches:
+            close = get_close_matches(pattern, ["/".join(start) for start in starts], n=1)
+            hint = f": did you mean {close[0]!r}?" if close else ": see the layers' names in the summary"
+            raise UserError(f"no parameter matches {pattern!r}{hint}")
+        chosen |= {path for path in paths if any(path[:n] in matches for n in range(1, len(path) + 1))}
+    return frozenset(chosen)
+
+
+def freeze(
+    model: linen.Module, optimizer: optax.GradientTransformation, params: Any, patterns: Sequence[str]
+) -> tuple["FrozenModel", optax.GradientTransformationExtraArgs]:
+    """The same model and optimizer with some parameters held still; use both where the originals stood.
+
+    The frozen parameters get no gradient (none is computed), no update, and no memory in the optimizer.
+    A BatchNorm all of whose parameters are frozen works with its running statistics and leaves them as they
+    are, while training too; dropout goes on.
+
+    Args:
+        model: the network.
+        optimizer: for what still learns; decay and clipping inside of it see nothing else.
+        params: the model's parameters, or their shapes.
+        patterns: what to freeze (see `select`); [] freezes nothing, with a state that fits `carry_over`.
+    """
+    frozen = select(params, patterns)
+
+    def label(tree: Any) -> Any:
+        return unflatten_dict({path: "frozen" if path in frozen else "free" for path in flatten_dict(tree)})
+
+    parts = {"free": optimizer, "frozen": optax.set_to_zero()}
+    return FrozenModel(model, frozen), optax.partition(parts, label)
+
+
+def carry_over(old: optax.OptState, new: optax.OptState) -> optax.OptState:
+    """`new` with all that `old` remembers too: the state for another choice of frozen parameters.
+
+    What has been frozen starts with the optimizer's fresh memory; step counts go on. (Adam's correction of
+    its early steps counts from the run's start, so that the first steps of a thawed parameter are up to three
+    times the rate: warm up, or take a smaller one, as is usual anyway.)
+
+    Args:
+        old: the state of an optimizer made by `freeze`.
+        new: the first state (`init`) of the same optimizer with other parameters frozen.
+    """
+    remembered = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(old)}
+    return jax.tree.map_with_path(lambda path, leaf: remembered.get(jax.tree_util.keystr(path), leaf), new)
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenModel:
+    """A model whose `apply` takes no gradient of the frozen parameters and leaves frozen statistics alone."""
+
+    model: linen.Module
+    frozen: frozenset[Path]
+
+    @property
+    def init(self) -> Any:
+        return self.model.init
+
+    def apply(self, variables: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """As the model's own."""
+        params = flatten_dict(variables["params"])
+        for path in self.frozen:
+            params[path] = jax.lax.stop_gradient(params[path])
+
+        def is_still(layer: Path) -> bool:
+            own = [path in self.frozen for path in params if path[: len(layer)] == layer]
+            return bool(own) and all(own)
+
+        with frozen_batch_norm(is_still):
+            return self.model.apply({**variables, "params": unflatten_dict(params)}, *args, **kwargs)

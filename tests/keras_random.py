@@ -1,0 +1,42 @@
+"""Keras layers with random weights, quickly."""
+
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from unittest import mock
+
+import keras
+import numpy as np
+from keras import initializers
+
+
+@contextmanager
+def random_weights(seed: int):
+    """Inside this context every weight of a new Keras layer is random: biases, scales and statistics too.
+
+    Drawn by NumPy because Keras's own draws compile a program per shape, which takes longer than the tests.
+    """
+    rng = np.random.default_rng(seed)
+
+    def draw(values: Callable[[tuple[int, ...]], np.ndarray]):
+        return lambda self, shape, dtype=None: keras.ops.convert_to_tensor(values(shape), dtype)
+
+    def centred(shape):
+        return rng.normal(0, 0.1, shape)  # biases, running means
+
+    def positive(shape):
+        return rng.uniform(0.5, 1.5, shape)  # scales, running variances
+
+    def kernel(shape):
+        return rng.normal(0, (2 / (np.prod(shape[:-1]) + shape[-1])) ** 0.5, shape)
+
+    draws = {
+        initializers.Zeros: centred,
+        initializers.Ones: positive,
+        initializers.GlorotUniform: kernel,
+        initializers.Orthogonal: kernel,
+        initializers.RandomUniform: kernel,
+    }
+    with ExitStack() as stack:
+        for initializer, values in draws.items():
+            stack.enter_context(mock.patch.object(initializer, "__call__", draw(values)))
+        yield

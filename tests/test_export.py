@@ -1,0 +1,148 @@
+"""Exported networks give the same numbers elsewhere: in a process without jaxnets, and in ONNX Runtime."""
+
+import re
+import subprocess
+import sys
+import textwrap
+
+import jax
+import numpy as np
+import pytest
+from flax import linen
+from safetensors.numpy import load_file
+
+from jaxnets import nn
+from jaxnets.errors import UserError
+from jaxnets.export import (
+    FORMATS,
+    export_onnx,
+    export_safetensors,
+    export_stablehlo,
+    export_text,
+    load_safetensors,
+)
+from jaxnets.models import INPUT_SHAPES, MODELS
+
+
+class Tiny(linen.Module):
+    """One of each: convolution, normalisation, both pools, dropout, dense."""
+
+    @linen.compact
+    def __call__(self, x, train=False):
+        x = nn.Conv(3, 3, padding="same", name="second_by_alphabet")(x)
+        x = linen.relu(nn.BatchNorm(name="norm")(x, train))
+        x = nn.avg_pool(nn.max_pool(x, 2), 3, 1, "same")
+        x = nn.Dropout(0.5)(x, train)
+        return nn.Dense(2, name="head")(x.reshape(x.shape[0], -1))
+
+
+def random_variables(module, shape, seed=0):
+    rng = np.random.default_rng(seed)
+    abstract = jax.eval_shape(module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *shape), np.float32))
+    return jax.tree.map(lambda a: np.abs(rng.normal(size=a.shape).astype(a.dtype)), abstract)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return Tiny(), random_variables(Tiny(), (6, 6, 1)), (6, 6, 1)
+
+
+def test_safetensors_round_trip_is_exact(tiny, tmp_path):
+    export_safetensors(tmp_path / "deep" / "tiny.safetensors", *tiny)
+    read = load_safetensors(tmp_path / "deep" / "tiny.safetensors")
+    assert jax.tree.structure(read) == jax.tree.structure(tiny[1])
+    assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b) and a.dtype == b.dtype, read, tiny[1]))
+    raw = load_file(
+        tmp_path / "deep" / "tiny.safetensors"
+    )  # by the format's own library, no jaxnets in between
+    np.testing.assert_array_equal(raw["batch_stats/norm/var"], tiny[1]["batch_stats"]["norm"]["var"])
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["tiny.safetensors"]
+
+
+def test_safetensors_that_cannot_be_read(tiny, tmp_path):
+    with pytest.raises(UserError, match="there is no file"):
+        load_safetensors(tmp_path / "none.safetensors")
+    export_safetensors(tmp_path / "tiny.safetensors", *tiny)
+    content = (tmp_path / "tiny.safetensors").read_bytes()
+    for damaged in (b"", content[:5], content[:-4], b"text" * 20):
+        (tmp_path / "damaged").write_bytes(damaged)
+        with pytest.raises(UserError, match="is no complete safetensors file"):
+            load_safetensors(tmp_path / "damaged")
+
+
+RUN_STABLEHLO = """
+    import sys
+    sys.modules["jaxnets"] = None  # importing it raises ImportError
+    import numpy as np
+    from jax import export
+    run = export.deserialize(bytearray(open("net.stablehlo", "rb").read())).call
+    for batch in (1, 5):
+        np.save(f"y{batch}.npy", run(np.load(f"x{batch}.npy")))
+"""
+
+
+@pytest.mark.parametrize("name", ["tiny", "letters_4to1_embedding"])
+def test_stablehlo_runs_without_jaxnets_at_any_batch_size(name, tiny, tmp_path):
+    module, variables, shape = tiny
+    if name != "tiny":
+        module, shape = MODELS[name](), INPUT_SHAPES[name]
+        variables = random_variables(module, shape)
+    export_stablehlo(tmp_path / "net.stablehlo", module, variables, shape)
+    inputs = {}
+    for batch in (1, 5):
+        inputs[batch] = np.random.default_rng(batch).integers(0, 20, (batch, *shape)).astype(np.float32)
+        np.save(tmp_path / f"x{batch}.npy", inputs[batch])
+    code = [sys.executable, "-I", "-c", textwrap.dedent(RUN_STABLEHLO)]
+    subprocess.run(code, cwd=tmp_path, check=True, timeout=120)
+    for batch, x in inputs.items():
+        expected = jax.jit(module.apply)(variables, x)
+        np.testing.assert_allclose(np.load(tmp_path / f"y{batch}.npy"), expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")  # the converter's own
+@pytest.mark.parametrize("name", ["tiny", "letters_4to1_embedding", "stock_gru", "stock_lstm"])
+def test_onnx_runtime_gives_the_same_numbers_at_any_batch_size(name, tiny, tmp_path):
+    pytest.importorskip("jax2onnx", reason="needs the extra jaxnets[onnx]")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra jaxnets[onnx]")
+    module, variables, shape = tiny
+    if name != "tiny":
+        module, shape = MODELS[name](), INPUT_SHAPES[name]
+        variables = random_variables(module, shape)
+    with jax.numpy_rank_promotion("allow"):
+        export_onnx(tmp_path / "net.onnx", module, variables, shape)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    for batch in (1, 5):
+        x = np.random.default_rng(batch).integers(0, 20, (batch, *shape)).astype(np.float32)
+        (y,) = session.run(None, {"x": x})
+        np.testing.assert_allclose(y, jax.jit(module.apply)(variables, x), rtol=1e-5, atol=1e-5)
+
+
+def test_onnx_without_the_converter_says_what_to_install(tiny, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    with pytest.raises(UserError, match=r"pip install 'jaxnets\[onnx\]'"):
+        export_onnx(tmp_path / "net.onnx", *tiny)
+    assert not list(tmp_path.iterdir())
+
+
+def test_text_lists_every_trainable_array_in_call_order(tiny, tmp_path):
+    export_text(tmp_path / "weights.txt", *tiny)
+    text = (tmp_path / "weights.txt").read_text()
+    params = tiny[1]["params"]
+    heads = re.findall(r"^([a-z_/]+)\n(\(.*\))$", text, re.MULTILINE)
+    assert heads == [
+        ("second_by_alphabet/kernel", "(3, 3, 1, 3)"),
+        ("second_by_alphabet/bias", "(3,)"),
+        ("norm/scale", "(3,)"),
+        ("norm/bias", "(3,)"),
+        ("head/kernel", "(27, 2)"),
+        ("head/bias", "(2,)"),
+    ]
+    assert "..." not in text
+    values = text.split("(27, 2)\n")[1].split("head/bias")[0]
+    read = np.array(values.replace("[", " ").replace("]", " ").split(), np.float32)
+    np.testing.assert_array_equal(read.reshape(27, 2), params["head"]["kernel"])
+
+
+def test_formats_are_listed():
+    assert list(FORMATS) == ["safetensors", "stablehlo", "onnx", "text"]

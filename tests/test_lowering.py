@@ -1,0 +1,70 @@
+"""Every train step lowers for CPU, CUDA and TPU, in float32 and bfloat16, on one device and on a mesh.
+
+No TPU is at hand, but `jax.export` runs the platform's own lowering rules: what has none fails here.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxnets import losses, optim
+from jaxnets.models import INPUT_SHAPES, MODELS
+from jaxnets.train import make_state, make_train_step
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+LARGE = ("resnet34", "resnet50", "xception", "xception_classifier", "vgg16", "vgg19")
+
+
+def lower(name: str, dtype, mesh: Mesh | None) -> str:
+    """Returns the StableHLO of one step on a batch of 8."""
+    model, descent = MODELS[name](dtype=dtype), optim.OPTIMIZERS["adam"](1e-3)
+    shape = INPUT_SHAPES[name]
+    state = jax.eval_shape(lambda: make_state(model, descent, shape))
+    out = jax.eval_shape(lambda state, x: model.apply(state.variables, x), state, jnp.zeros((8, *shape)))
+    regression = name.startswith("stock")
+    step = make_train_step(
+        model,
+        descent,
+        loss=losses.mean_squared_error if regression else losses.sparse_categorical_crossentropy,
+        measures={},
+    )
+    label = jax.ShapeDtypeStruct(out.shape if regression else (8,), jnp.float32 if regression else jnp.int32)
+    batch = {
+        "x": jax.ShapeDtypeStruct((8, *shape), jnp.float32),
+        "y": label,
+        "mask": jax.ShapeDtypeStruct((8,), jnp.float32),
+    }
+    if mesh is not None:
+        state, batch = placed(state, mesh, PartitionSpec()), placed(batch, mesh, PartitionSpec("data"))
+    return jax.export.export(jax.jit(step), platforms=PLATFORMS)(state, batch).mlir_module()
+
+
+def placed(tree, mesh, spec):
+    sharding = NamedSharding(mesh, spec)
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
+
+
+def networks(large: bool) -> list[str]:
+    return [name for name in MODELS if (name in LARGE) == large and name != "xception_localizer"]
+
+
+def check(name: str, dtype, devices: int) -> None:
+    mesh = Mesh(np.array(jax.devices()[:devices]), ("data",)) if devices > 1 else None
+    module = lower(name, dtype, mesh)
+    assert ("bf16" in module) == (dtype is not None)
+    assert ("sdy.mesh" in module or "mhlo.num_partitions = 4" in module) == (devices > 1)
+
+
+@pytest.mark.parametrize("dtype, devices", [(None, 1), (jnp.bfloat16, 4)])
+@pytest.mark.parametrize("name", networks(large=False))
+def test_lowering(name, dtype, devices):
+    check(name, dtype, devices)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype, devices", [(None, 1), (None, 4), (jnp.bfloat16, 1), (jnp.bfloat16, 4)])
+@pytest.mark.parametrize("name", networks(large=True))
+def test_lowering_of_large_networks(name, dtype, devices):
+    check(name, dtype, devices)

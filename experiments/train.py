@@ -28,6 +28,8 @@ def main(
     workdir: Path | None = None,
     data_dir: Path | None = None,
     start: Path | None = None,
+    tensorboard: bool = False,
+    profile: int = 0,
     devices: int | None = None,
     distributed: str | None = None,
 ) -> list[dict[str, Any]]:
@@ -48,6 +50,8 @@ def main(
         data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
         start: the parameters to start from: the folder of another run of this model, or a Keras file; drawn
             from the seed when left out.
+        tensorboard: write what `tensorboard --logdir WORKDIR` shows: scalars, histograms, images, the graph.
+        profile: trace so many steps, for TensorBoard or Perfetto.
         devices: how many devices share every batch; all when left out.
         distributed: to train in several processes, "auto" on Slurm or a TPU pod, elsewhere
             HOST:PORT,COUNT,INDEX with the address of process 0.
@@ -77,10 +81,13 @@ def main(
     }
     if changes:
         settings |= {"augment": augment, "fill": fill}
-    described = runs.describe(model, examples, data_dir) | settings | {"start": str(start) if start else None}
-    train.claim(workdir, described | {"epochs": epochs})
+    inputs = imports.inputs_of(start, model) if start else "unit"
+    settings |= {"start": str(start) if start else None, "epochs": epochs}
+    train.claim(workdir, runs.describe(model, examples, data_dir, inputs) | settings)
     say(f"{len(examples.train):,} examples of {dataset}, {len(examples.test):,} held out; {workdir}")
-    say(summarize(network, examples.features.shape).to_text())
+    say((layers := summarize(network, examples.features.shape)).to_text())
+    callbacks = [train.tensorboard(workdir / "tensorboard", graph=layers)] if tensorboard else []
+    callbacks += [train.profile(workdir / "profile", profile)] if profile else []
     state = train.make_state(network, descent, examples.features.shape, seed)
     if start is not None:
         found = imports.start_from(start, model, network, examples.features, state.variables)
@@ -93,12 +100,15 @@ def main(
             loss=loss,
             measures={"accuracy": accuracy},
             augment=compose_for(examples.features, changes, fill),
+            prepare=runs.INPUTS[inputs],
         ),
         batches,
         epochs=epochs,
-        eval_step=train.make_eval_step(network),
+        eval_step=train.make_eval_step(network, prepare=runs.INPUTS[inputs]),
         validation=held_out,
         workdir=workdir,
+        learning_rate=learning_rate,
+        callbacks=callbacks,
         mesh=train.make_mesh(devices),
     )
     # 5. summary
@@ -108,7 +118,7 @@ def main(
     # 6. pictures
     if train.is_writer():
         plots.curves(history, workdir / "curves.png")
-        command = runs.illustrate(workdir, examples, network, state.variables)
+        command = runs.illustrate(workdir, examples, network, state.variables, runs.INPUTS[inputs])
         say(f"curves, metrics and checkpoints are in {workdir}; try next")
         say(f"  {commandline.PYTHON} -m jaxnets {command}")
     return history

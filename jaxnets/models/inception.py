@@ -20,8 +20,7 @@ class Inception10(linen.Module):
       width: channels of the first convolution and of a branch in the first block; doubles per block.
       num_blocks: each has two units.
       fixed_affine: the document calls BN with ``training=False`` even while it trains, so that the running
-        statistics stay (0, 1) and BN is a trained scale and shift. True does the same; False, the default,
-        is live batch normalisation.
+        statistics stay (0, 1) and BN is a trained scale and shift; False is live batch normalisation.
       axis_name: for BN, see `nn.BatchNorm`.
       dtype: type of the arithmetic.
     """
@@ -29,7 +28,7 @@ class Inception10(linen.Module):
     num_classes: int = 10
     width: int = 16
     num_blocks: int = 2
-    fixed_affine: bool = False
+    fixed_affine: bool = True
     axis_name: str | None = None
     dtype: Any = None
 

@@ -121,7 +121,7 @@ def test_documented_hyper_parameters_are_the_defaults():
         "cnn": {"dropout": 0.0},
         "fashion_cnn": {"dropout": 0.5},
         "stock_lstm": {"dropout": 0.2, "units": (80, 100)},
-        "inception10": {"fixed_affine": False},
+        "inception10": {"fixed_affine": True},
         "resnet18": {"epsilon": 1e-3},
         "resnet50": {"epsilon": 1.001e-5, "conv_bias": True},
     }

@@ -45,7 +45,7 @@ class Row:
     @property
     def label(self) -> str:
         """The name of the test, and of the Keras counterpart."""
-        return "_".join([self.name, *self.options])
+        return "_".join([self.name, *(f"{key}={value}" for key, value in self.options.items())])
 
 
 ROWS = [
@@ -60,7 +60,7 @@ ROWS = [
     Row("alexnet8", (32, 32, 3), 9_639_178, 9_638_474, 704),
     Row("vgg16_cifar", (32, 32, 3), 15_262_026, 15_253_578, 8_448),
     Row("inception10", (32, 32, 3), 121_418, 120_234, 1_184),
-    Row("inception10", (32, 32, 3), 121_418, 120_234, 1_184, options={"fixed_affine": True}),
+    Row("inception10", (32, 32, 3), 121_418, 120_234, 1_184, options={"fixed_affine": False}),
     Row("resnet18", (32, 32, 3), 11_183_562, 11_173_962, 9_600),
     Row("resnet34", (224, 224, 3), 21_814_696, 21_797_672, 17_024, {}, (65, 47, 3), (64, 64, 3)),
     Row("resnet50", (224, 224, 3), 25_636_712, 25_583_592, 53_120, {}, (65, 47, 3), (64, 64, 3)),

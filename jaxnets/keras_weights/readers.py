@@ -52,13 +52,9 @@ def read_model(model: Any) -> Node:
         )
     try:
         config = {"config": model.get_config()}
-    except (
-        NotImplementedError,
-        TypeError,
-    ):  # a subclassed model, or a layer in it, that does not describe itself
+    except (NotImplementedError, TypeError):  # something subclassed that does not describe itself
         config = {}
-    root = _live(model, config)
-    return root
+    return _live(model, config)
 
 
 def _live(layer: Any, config: Any) -> Node:

@@ -15,12 +15,14 @@ def make_mesh(devices: int | None = None) -> Mesh | None:
     """Returns a mesh over the first so many devices of all processes, all when left out; None for just one.
 
     Raises:
-        UserError: there are fewer devices.
+        UserError: there are fewer devices, or some of several processes would have none.
     """
     found = jax.devices()
     count = devices or len(found)
     if not 1 <= count <= len(found):
         raise UserError(f"{devices} devices: there are {len(found)} ({found[0].platform})")
+    if count < len(found) and jax.process_count() > 1:
+        raise UserError(f"{devices} devices: several processes use all of their {len(found)}")
     return None if count == 1 else Mesh(np.array(found[:count]), (AXIS,))
 
 

@@ -1,9 +1,12 @@
 """Several devices and several processes: which take part, and who writes."""
 
 import atexit
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jaxnets.errors import UserError
@@ -56,3 +59,22 @@ def join(how: str | None) -> None:
 def is_writer() -> bool:
     """Whether this process writes what all would write alike: logs, pictures, lines on the screen."""
     return jax.process_index() == 0
+
+
+def by_writer(action: Callable[[], Any]) -> None:
+    """Calls `action` in the process that writes, and waits for it in the others.
+
+    Raises:
+        UserError: it raised one: in every process, so that none waits for one that has stopped.
+    """
+    refused: UserError | None = None
+    if is_writer():
+        try:
+            action()
+        except UserError as error:
+            refused = error
+    elsewhere = jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(refused is not None)
+    if refused is not None:
+        raise refused
+    if elsewhere:
+        raise UserError("process 0 has stopped: see what it says")

@@ -12,7 +12,7 @@ from jax.experimental import multihost_utils
 
 from jaxnets.errors import UserError
 from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.distributed import is_writer
+from jaxnets.train.distributed import by_writer, is_writer
 from jaxnets.train.monitor import improvements
 from jaxnets.train.state import TrainState
 from jaxnets.train.workdir import BEST, CHECKPOINTS, MetricsLog, locked, read_config
@@ -43,8 +43,8 @@ class Journal(AbstractContextManager):
         """Locks the folder, against a second run in it."""
         if self.workdir is not None:
             with ExitStack() as stack:
-                if is_writer():
-                    stack.enter_context(locked(self.workdir))
+                lock = locked(self.workdir)
+                by_writer(lambda: stack.enter_context(lock))
                 self._checkpoints = stack.enter_context(Checkpoints(self.workdir / CHECKPOINTS, self._keep))
                 if self.monitor is not None:
                     self._bests = stack.enter_context(Checkpoints(self.workdir / BEST, keep=1))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import UserError
-from jaxnets.train.distributed import is_writer
+from jaxnets.train.distributed import by_writer
 
 MAY_CHANGE = ("epochs", "versions")  # what may differ when a run is continued
 CHECKPOINTS = "checkpoints"
@@ -28,9 +28,10 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
     Raises:
         UserError: the folder belongs to another run (nothing in it changes), or is not a folder of ours.
     """
-    if not is_writer():
-        return
-    config = json.loads(json.dumps(config))
+    by_writer(lambda: _claim(workdir, json.loads(json.dumps(config))))
+
+
+def _claim(workdir: Path, config: Mapping[str, Any]) -> None:
     if (workdir / "config.json").exists():
         held = read_config(workdir)
         for key in sorted(held.keys() | config.keys()):

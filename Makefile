@@ -21,7 +21,7 @@ lint: .venv/installed-test
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "jaxnets needs Python 3.11 or newer, and $(PYTHON) is %d.%d: make PYTHON=/path/to/python3.11" % v[:2])'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }  # half of one would pass for one the next time
 
 # The stamps are newer than pyproject.toml once their installation has succeeded.
 .venv/installed: pyproject.toml | .venv/bin/python

@@ -72,6 +72,11 @@ def main(
     accuracy = metrics.categorical_accuracy if mixed else metrics.accuracy
     descent = lookup(optim.OPTIMIZERS, optimizer, "optimizer")(learning_rate)
     # 4. fit
+    mesh = train.make_mesh(devices)
+    state = train.make_state(network, descent, examples.features.shape, seed)
+    if start is not None:
+        found = imports.start_from(start, model, network, examples.features, state.variables)
+        state = train.make_state(network, descent, examples.features.shape, seed, found)
     workdir = workdir or Path("runs") / f"{model}-{dataset}"
     settings: dict[str, Any] = {
         "optimizer": optimizer,
@@ -88,10 +93,6 @@ def main(
     say((layers := summarize(network, examples.features.shape)).to_text())
     callbacks = [train.tensorboard(workdir / "tensorboard", graph=layers)] if tensorboard else []
     callbacks += [train.profile(workdir / "profile", profile)] if profile else []
-    state = train.make_state(network, descent, examples.features.shape, seed)
-    if start is not None:
-        found = imports.start_from(start, model, network, examples.features, state.variables)
-        state = train.make_state(network, descent, examples.features.shape, seed, found)
     state, history = train.fit(
         state,
         train.make_train_step(
@@ -109,7 +110,7 @@ def main(
         workdir=workdir,
         learning_rate=learning_rate,
         callbacks=callbacks,
-        mesh=train.make_mesh(devices),
+        mesh=mesh,
     )
     # 5. summary
     last = history[-1]

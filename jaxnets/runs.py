@@ -3,6 +3,7 @@
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,12 +141,13 @@ def probabilities(
     model: linen.Module, variables: Any, x: np.ndarray, prepare: Prepare = normalise
 ) -> np.ndarray:
     """Returns float32 (N, classes) for inputs (N, ...) as they are stored (uint8 images)."""
+    return np.asarray(_forward(model, variables, x, prepare))
 
-    def forward(variables: Any, x: jax.Array) -> jax.Array:
-        logits: Any = model.apply(variables, prepare(x))
-        return jax.nn.softmax(logits)
 
-    return np.asarray(jax.jit(forward)(variables, x))
+@partial(jax.jit, static_argnums=(0, 3))
+def _forward(model: linen.Module, variables: Any, x: jax.Array, prepare: Prepare) -> jax.Array:
+    logits: Any = model.apply(variables, prepare(x))
+    return jax.nn.softmax(logits)
 
 
 def load_run(workdir: Path) -> Run:

@@ -1,9 +1,12 @@
 """Several devices and several processes: which take part, and who writes."""
 
 import atexit
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jaxnets.errors import UserError
@@ -15,12 +18,14 @@ def make_mesh(devices: int | None = None) -> Mesh | None:
     """Returns a mesh over the first so many devices of all processes, all when left out; None for just one.
 
     Raises:
-        UserError: there are fewer devices.
+        UserError: there are fewer devices, or some of several processes would have none.
     """
     found = jax.devices()
     count = devices or len(found)
     if not 1 <= count <= len(found):
         raise UserError(f"{devices} devices: there are {len(found)} ({found[0].platform})")
+    if count < len(found) and jax.process_count() > 1:
+        raise UserError(f"{devices} devices: several processes use all of their {len(found)}")
     return None if count == 1 else Mesh(np.array(found[:count]), (AXIS,))
 
 
@@ -54,3 +59,22 @@ def join(how: str | None) -> None:
 def is_writer() -> bool:
     """Whether this process writes what all would write alike: logs, pictures, lines on the screen."""
     return jax.process_index() == 0
+
+
+def by_writer(action: Callable[[], Any]) -> None:
+    """Calls `action` in the process that writes, and waits for it in the others.
+
+    Raises:
+        UserError: it raised one: in every process, so that none waits for one that has stopped.
+    """
+    refused: UserError | None = None
+    if is_writer():
+        try:
+            action()
+        except UserError as error:
+            refused = error
+    elsewhere = jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(refused is not None)
+    if refused is not None:
+        raise refused
+    if elsewhere:
+        raise UserError("process 0 has stopped: see what it says")

@@ -55,7 +55,7 @@ def fit(
         state: where to start; taken over (its buffers are donated to the first step).
         train_step: a pure step, as `make_train_step` returns it.
         train: the batches to learn from; they go to the device as `on_device` does by itself, or as given.
-        epochs: how many epochs the run has in all, those done before included.
+        epochs: how many epochs the run has in all, those that the state or the workdir has done included.
         steps_per_epoch: steps between two records; a whole pass over the data when left out.
         eval_step: a pure step, as `make_eval_step` returns it.
         validation: the batches to judge by.
@@ -81,8 +81,8 @@ def fit(
         val_loss, val_accuracy, seconds, examples_per_second (of the training part).
 
     Raises:
-        UserError: `epochs` is not positive, the loss is not finite, a checkpoint does not fit or cannot be
-            written, or another process trains in the workdir.
+        UserError: `epochs` is not positive, or no more than the given state has done; the loss is not
+            finite; a checkpoint does not fit or cannot be written; another process trains in the workdir.
         Interrupted: Ctrl-C or SIGTERM came, and the run is saved.
 
     Example:
@@ -100,9 +100,12 @@ def fit(
         raise UserError(f"{epochs} epochs: it must be at least 1")
     train = on_device(train, mesh=mesh)
     validation = on_device(validation, mesh=mesh) if validation is not None else None
-    state = replicate(state, mesh)
+    # Committed, as a restored state is: what is fresh and what is restored are one program, compiled once.
+    state = jax.tree.map(lambda leaf: jax.device_put(leaf, leaf.sharding), replicate(state, mesh))
+    place = state.step.sharding
     steps = steps_per_epoch or train.steps_per_epoch
     together = steps_at_once or at_once(steps)
+    done = int(state.step) // steps
     one = partial(guarded, train_step, on_nonfinite == "skip")
     unrolled = jax.default_backend() == "cpu"
     step = jax.jit(partial(several, one, unrolled=unrolled), donate_argnums=(0, 1))
@@ -117,8 +120,16 @@ def fit(
 
     with Interrupts(active=workdir is not None) as interrupts, Journal(workdir, keep, best) as journal:
         _, shapes = jax.eval_shape(step, state, {}, [next(train.epoch())])
-        state, sums = journal.restore(state, replicate(_zeros(shapes), mesh))
+        state, sums = journal.restore(state, jax.device_put(_zeros(shapes), place))
         history, taken = journal.history, int(state.step)
+        if not history and epochs <= done:
+            raise UserError(f"{epochs} epochs: it must be more than the {done} that the state has done")
+        done = history[-1]["epoch"] if history else done
+        if not 0 <= taken - done * steps <= steps:
+            raise UserError(
+                f"step {taken} after {done} epochs does not fit epochs of {steps} steps: continue with the "
+                "batch size and data it was trained with, or use another workdir"
+            )
 
         def check(state: TrainState, sums: Any) -> None:
             if interrupts.due(taken):
@@ -128,10 +139,10 @@ def fit(
 
         stream = train.steps(taken)  # the batches of all epochs: which they are depends on nothing else
         size = len(train.source) * steps // train.steps_per_epoch
-        with make_progress(epochs, len(history), size) as progress:
+        with make_progress(epochs, done, size) as progress:
             call("train_begin", state, history)
-            while len(history) < epochs and not (stop is not None and history and stop(history)):
-                epoch, start = len(history) + 1, time.perf_counter()
+            while done < epochs and not (stop is not None and history and stop(history)):
+                epoch, start = done + 1, time.perf_counter()
                 call("epoch_begin", state, history)
                 seen = 0
                 while taken < epoch * steps:
@@ -156,7 +167,7 @@ def fit(
                     record |= {f"val_{name}": value for name, value in held_out.items()}
                 record |= {"seconds": round(seconds, 3), "examples_per_second": round(seen / seconds, 1)}
                 journal.append(record)
-                sums = replicate(_zeros(shapes), mesh)
+                done, sums = epoch, jax.device_put(_zeros(shapes), place)
                 journal.save_if_best(state, sums)
                 progress.end_epoch(record)
                 state = call("epoch_end", state, history)

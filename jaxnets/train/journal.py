@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from jax.experimental import multihost_utils
 
+from jaxnets.errors import UserError
 from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.distributed import is_writer
+from jaxnets.train.distributed import by_writer, is_writer
 from jaxnets.train.monitor import improvements
 from jaxnets.train.state import TrainState
 from jaxnets.train.workdir import BEST, CHECKPOINTS, MetricsLog, locked, read_config
@@ -41,8 +43,8 @@ class Journal(AbstractContextManager):
         """Locks the folder, against a second run in it."""
         if self.workdir is not None:
             with ExitStack() as stack:
-                if is_writer():
-                    stack.enter_context(locked(self.workdir))
+                lock = locked(self.workdir)
+                by_writer(lambda: stack.enter_context(lock))
                 self._checkpoints = stack.enter_context(Checkpoints(self.workdir / CHECKPOINTS, self._keep))
                 if self.monitor is not None:
                     self._bests = stack.enter_context(Checkpoints(self.workdir / BEST, keep=1))
@@ -73,16 +75,26 @@ class Journal(AbstractContextManager):
 
     def save(self, state: TrainState, sums: Any, *, now: bool = False) -> None:
         """Saves, unless the last save is younger than `SAVE_SECONDS`; `now`: in any case."""
-        if self._checkpoints is not None and (now or time.monotonic() - self._saved >= SAVE_SECONDS):
+        if self._checkpoints is not None and (now or self._due()):
             if self._bests is not None:
                 self._bests.wait()  # what counts an epoch must not be on the disk before that epoch's best
             self._checkpoints.save(int(state.step), {"state": state, "sums": sums}, self._meta())
             self._saved = time.monotonic()
 
+    def _due(self) -> bool:
+        due = time.monotonic() - self._saved >= SAVE_SECONDS
+        if jax.process_count() > 1:  # clocks differ, and a save waits for all processes: the first decides
+            due = bool(multihost_utils.broadcast_one_to_all(due))
+        return due
+
     def save_if_best(self, state: TrainState, sums: Any) -> None:
         """Keeps the state when the last record is the best so far."""
-        if self.monitor is None or self.monitor not in self.history[-1]:
+        if self.monitor is None:
             return
+        if self.monitor not in (record := self.history[-1]):
+            if "val_loss" in record or not self.monitor.startswith("val_"):
+                raise UserError(f"best={self.monitor!r} is not measured; what is: {', '.join(record)}")
+            return  # an epoch without validation
         if improvements(self.history, self.monitor)[-1] == len(self.history) - 1:
             if self._bests is not None:
                 self._bests.save(int(state.step), {"state": state, "sums": sums}, self._meta())
@@ -101,4 +113,4 @@ class Journal(AbstractContextManager):
     def _meta(self) -> Mapping[str, Any]:
         assert self.workdir is not None
         config = read_config(self.workdir) if (self.workdir / "config.json").exists() else {}
-        return {"epochs": len(self.history), "config": config}
+        return {"epochs": self.history[-1]["epoch"] if self.history else 0, "config": config}

@@ -47,7 +47,7 @@ def improvements(
     found: list[int] = []
     for number, value in measured:
         if value < best - min_delta or not found:
-            best = value
+            best = min(best, value)  # a nan at the start leaves it infinite
             found.append(number)
     return found
 

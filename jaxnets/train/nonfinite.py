@@ -12,6 +12,7 @@ import numpy as np
 from jaxnets.data.device import OnDevice
 from jaxnets.errors import UserError
 from jaxnets.train.checkpoint import Checkpoints
+from jaxnets.train.distributed import is_writer
 from jaxnets.train.state import TrainState
 
 
@@ -47,7 +48,8 @@ def report(sums: Any, state: TrainState, train: OnDevice, workdir: Path | None) 
             checkpoints.save(step, {"state": state, "sums": {}})
         index = train.batches.sharded(0, 1).plan(epoch)["index"][position]
         notes = {"step": step + 1, "loss": str(loss), "examples": index.tolist()}
-        (folder / "batch.json").write_text(json.dumps(notes) + "\n")
+        if is_writer():
+            (folder / "batch.json").write_text(json.dumps(notes) + "\n")
         found = f"; the state before it and the batch's examples are in {folder}"
     raise UserError(
         f"the training loss is {loss} at step {step + 1}{found}: look at those examples, or try a smaller "

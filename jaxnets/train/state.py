@@ -48,7 +48,8 @@ def make_state(
         optimizer: an Optax transformation.
         input_shape: of one example, without the batch.
         seed: decides the first parameters and all later draws.
-        variables: parameters and statistics to start from; drawn from the seed when left out.
+        variables: parameters and statistics to start from; drawn from the seed when left out. They are
+            copied, so that they stay valid when a step takes the state's buffers over.
 
     Raises:
         UserError: the model cannot take inputs of this shape.
@@ -57,6 +58,8 @@ def make_state(
     if variables is None:
         check_input(model, input_shape)
         variables = jax.jit(model.init)(init_key, jnp.zeros((1, *input_shape)))
+    else:
+        variables = jax.tree.map(jnp.array, variables)
     model_state = {name: value for name, value in variables.items() if name != "params"}
     params = variables["params"]
     # Optimizers may start with one array in two places, and a buffer can be donated to a step only once.

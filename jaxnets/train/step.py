@@ -132,8 +132,8 @@ def make_eval_step(
 
 
 def means(sums: Mapping[str, Any]) -> dict[str, float]:
-    """Divides every sum by the count, once: {"loss": ..., "accuracy": ...} as Python floats."""
-    count = float(sums["count"])
+    """Divides every sum by the count, once: {"loss": ..., "accuracy": ...} as floats; nan where that is 0."""
+    count = float(sums["count"]) or float("nan")
     names = ["loss", *sorted(sums.keys() - {"loss", "count"})]
     return {name: float(sums[name]) / count for name in names}
 

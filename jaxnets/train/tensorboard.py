@@ -60,6 +60,7 @@ def tensorboard(
         if histograms:
             for path, values in traverse_util.flatten_dict(state.params, sep="/").items():
                 writer.add_histogram(path, np.asarray(values), record["epoch"])
+        writer.flush()  # before the checkpoint that counts this epoch: a killed run leaves no gap
 
     def end(state: TrainState, history: History) -> None:
         writer.close()

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import UserError
-from jaxnets.train.distributed import is_writer
+from jaxnets.train.distributed import by_writer
 
 MAY_CHANGE = ("epochs", "versions")  # what may differ when a run is continued
 CHECKPOINTS = "checkpoints"
 BEST = "best"
+UNBORN = {"lock", "config.json.part"}  # what a run leaves that ended before it was noted down
 
 
 def claim(workdir: Path, config: Mapping[str, Any]) -> None:
@@ -27,9 +28,10 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
     Raises:
         UserError: the folder belongs to another run (nothing in it changes), or is not a folder of ours.
     """
-    if not is_writer():
-        return
-    config = json.loads(json.dumps(config))
+    by_writer(lambda: _claim(workdir, json.loads(json.dumps(config))))
+
+
+def _claim(workdir: Path, config: Mapping[str, Any]) -> None:
     if (workdir / "config.json").exists():
         held = read_config(workdir)
         for key in sorted(held.keys() | config.keys()):
@@ -38,7 +40,7 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
                     f"{workdir} holds a run with {key} {held.get(key)!r}, not {config.get(key)!r}: "
                     "give another --workdir, or the same settings to continue it"
                 )
-    elif workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+    elif workdir.exists() and (not workdir.is_dir() or {path.name for path in workdir.iterdir()} - UNBORN):
         raise UserError(f"{workdir} exists and is not the folder of a run: give another --workdir")
     with locked(workdir):
         write_atomically(workdir / "config.json", json.dumps(config, indent=2) + "\n")
@@ -112,12 +114,15 @@ class MetricsLog:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Returns the lines of metrics.jsonl, [] when there is none, without a last line cut off by a kill."""
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    try:
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+    except ValueError as error:
+        raise UserError(f"{path} cannot be read as JSON lines ({error}): restore or remove it") from error
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes a file that is either the old one or the new one, whenever the process ends."""
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f"{path.name}.part")  # one name: who writes holds the folder's lock
     with _writing(path):
         with beside.open("w") as file:
             file.write(text)

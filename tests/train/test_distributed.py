@@ -71,6 +71,16 @@ def test_two_processes_of_two_devices_are_one_run_that_goes_on_elsewhere(alone, 
 
 
 @pytest.mark.slow
+def test_a_folder_of_another_run_stops_both_at_once(tmp_path):
+    (tmp_path / "config.json").write_text('{"model": "mlp"}')
+    processes = pair(tmp_path)
+    said = [process.communicate(timeout=240)[0] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2]
+    assert "holds a run with" in said[0]
+    assert "error: process 0 has stopped: see what it says" in said[1]
+
+
+@pytest.mark.slow
 def test_a_preempted_pair_stops_at_one_step_and_goes_on(alone, tmp_path):
     processes = pair(tmp_path / "run", epochs=2)
     while not (tmp_path / "run" / "checkpoints").exists():

@@ -118,6 +118,46 @@ def test_a_run_that_is_done_changes_nothing(source, tmp_path):
     assert len(records) == 2
 
 
+def test_a_trained_state_goes_on_without_a_folder(source):
+    unbroken, history = run(source, 5)
+    state, first = run(source, 2)
+    model, descent = MODELS["perceptron"](), optax.sgd(RATE)
+    step, batches = make_train_step(model, descent), Batches(source, BATCH, seed=3)
+    continued, second = fit(state, step, batches, epochs=5)
+    assert same_bits(unbroken, continued)
+    losses = [(record["epoch"], record["loss"]) for record in first + second]
+    assert losses == [(record["epoch"], record["loss"]) for record in history]
+    with pytest.raises(UserError, match="5 epochs: it must be more than the 5 that the state has done"):
+        fit(continued, step, batches, epochs=5)
+
+
+def test_a_continued_run_compiles_its_step_once(source, tmp_path, caplog):
+    run(source, 1, tmp_path)
+    with jax.log_compiles(True):
+        run(source, 4, tmp_path)
+    compiled = [line for line in caplog.messages if line.startswith("Compiling jit(several)")]
+    assert len(compiled) == 1
+
+
+def test_epochs_of_another_length_are_refused(source, tmp_path):
+    run(source, 4, tmp_path)
+    with pytest.raises(UserError, match="step 12 after 4 epochs does not fit epochs of 2 steps"):
+        run(source, 8, tmp_path, steps_per_epoch=2)
+
+
+def test_a_measure_that_is_not_there_cannot_be_the_best(source):
+    with pytest.raises(UserError, match="best='val_lose' is not measured; what is: epoch, step, loss"):
+        run(source, 2, best="val_lose")
+
+
+def test_variables_to_start_from_stay_valid(source):
+    variables = MODELS["perceptron"]().init(jax.random.key(0), np.zeros((1, 4)))
+    model, descent = MODELS["perceptron"](), optax.sgd(RATE)
+    state = make_state(model, descent, (4,), variables=variables)
+    fit(state, make_train_step(model, descent), Batches(source, BATCH, seed=3), epochs=1)
+    assert np.isfinite(np.asarray(variables["params"]["head"]["kernel"])).all()
+
+
 def test_wrong_epochs_are_one_sentence(source):
     with pytest.raises(UserError, match="0 epochs: it must be at least 1"):
         run(source, 0)

@@ -28,6 +28,13 @@ def test_another_run_is_refused_and_nothing_changes(tmp_path, key, value):
     assert contents(tmp_path) == before
 
 
+def test_a_run_that_was_killed_before_it_was_noted_down_can_start(tmp_path):
+    (tmp_path / "lock").touch()
+    (tmp_path / "config.json.part").write_text('{"mod')
+    claim(tmp_path, CONFIG)
+    assert read_config(tmp_path)["model"] == "lenet5"
+
+
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(UserError, match="is not the folder of a run"):

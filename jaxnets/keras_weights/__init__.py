@@ -21,6 +21,7 @@ What a source tells of its order, and what happens where it tells nothing:
 * subclassed models: as ``.weights.h5`` (live ones: the order in which layers became attributes).
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,11 @@ def to_keras(
     input_shape: Shape | None = None,
     dtype: Any = jnp.float32,
 ) -> None:
-    """Assigns the variables of `module` to a built Keras model of the same architecture; see `from_keras`."""
+    """Assigns the variables of `module` to a built Keras model of the same architecture; see `from_keras`.
+
+    Raises:
+        UserError: the variables are not the module's, or the model has other layers.
+    """
     pairs = _pairs(*_read(keras_model), module, input_shape, dtype)
     for weight, value in _back(pairs, variables):
         weight.handle.assign(value)
@@ -96,8 +101,12 @@ def save_keras_weights(
         input_shape: of one example; may be left out where `like` knows it.
         dtype: of the inputs.
         like: any Keras file of the same architecture, whose layout is kept and whose weights are replaced.
-            Without it the layers of each class are numbered in call order: right for every model that is a
-            chain; Keras orders parallel branches by depth, so give `like` (or use `to_keras`) for those.
+            Without it the layers of each class are numbered in call order, which is Keras's for a chain.
+
+    Raises:
+        UserError: the variables are not the module's, `like` is of another network, or there is no `like` and
+            the module has parallel branches: Keras orders those by depth, and would load some of the weights
+            into one another's layers.
     """
     path = Path(path)
     if like is None:
@@ -110,6 +119,12 @@ def save_keras_weights(
                 f"Keras loads such weights from names ending in .weights.h5: rename {str(path)!r}"
             )
         targets = targets_of(summarize(module, input_shape, dtype))
+        for before, target in pairwise(targets):
+            if before.name not in target.fed_by:
+                raise UserError(
+                    f"{type(module).__name__} has branches ({target.name} is not fed by {before.name}): "
+                    "only the Keras model knows their order: give like=, a file of it, or use to_keras"
+                )
         write_new(path, targets, _checked(variables, targets))
         return
     pairs = _pairs(*_read(like), module, input_shape, dtype)

@@ -173,7 +173,11 @@ def weighted_sum(values: Mapping[str, jax.Array], weights: Mapping[str, float]) 
 
 
 def kernels(params: Any) -> Any:
-    """A tree of booleans like params: True for every variable named `kernel`."""
+    """A tree of booleans like params: True for every variable named `kernel`.
+
+    As Keras's `kernel_regularizer`, that is: recurrent, depthwise and pointwise kernels have names, and in
+    Keras regularizers, of their own.
+    """
 
     def is_kernel(path, _):
         return bool(path) and getattr(path[-1], "key", None) == "kernel"

@@ -8,7 +8,8 @@ The defaults train LeNet-5 on the 1,797 digits of scikit-learn, a fixed fifth of
 from pathlib import Path
 from typing import Any
 
-from jaxnets import commandline, data, imports, optim, plots, runs, train
+from jaxnets import commandline, data, imports, losses, metrics, optim, plots, runs, train
+from jaxnets.data.augment import Fill, compose_for, parse
 from jaxnets.errors import UserError, lookup
 from jaxnets.summary import summarize
 
@@ -22,9 +23,13 @@ def main(
     learning_rate: float = 1e-3,
     optimizer: str = "adam",
     seed: int = 0,
+    augment: tuple[str, ...] = (),
+    fill: Fill = "nearest",
     workdir: Path | None = None,
     data_dir: Path | None = None,
     start: Path | None = None,
+    tensorboard: bool = False,
+    profile: int = 0,
     devices: int | None = None,
     distributed: str | None = None,
 ) -> list[dict[str, Any]]:
@@ -32,16 +37,21 @@ def main(
 
     Args:
         model: one of `python -m jaxnets models`.
-        dataset: digits, iris, or any name that TFDS knows (mnist, fashion_mnist, cifar10, ...).
+        dataset: digits, iris, one made by `python -m jaxnets data prepare`, or any name that TFDS knows
+            (mnist, fashion_mnist, cifar10, ...).
         epochs: passes over the training examples in all, those of an interrupted run included.
         batch_size: examples in a step.
         learning_rate: of the optimizer.
         optimizer: sgd, sgdm, adagrad, rmsprop, adam, ...
         seed: decides the first parameters, the order of the examples and all other draws.
+        augment: changes of the training images, as NAME or NAME=A:B: rotation=45 shift=0.15 zoom=0.5 ...
+        fill: what lies outside an image that is turned or shifted.
         workdir: the run's folder; runs/MODEL-DATASET when left out.
         data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
         start: the parameters to start from: the folder of another run of this model, or a Keras file; drawn
             from the seed when left out.
+        tensorboard: write what `tensorboard --logdir WORKDIR` shows: scalars, histograms, images, the graph.
+        profile: trace so many steps, for TensorBoard or Perfetto.
         devices: how many devices share every batch; all when left out.
         distributed: to train in several processes, "auto" on Slurm or a TPU pod, elsewhere
             HOST:PORT,COUNT,INDEX with the address of process 0.
@@ -52,35 +62,53 @@ def main(
     say = print if train.is_writer() else lambda _: None
     # 1. data
     examples = data.load(dataset, data_dir=str(data_dir) if data_dir else None)
+    changes = parse(augment)
     batches, held_out = data.Batches(examples.train, batch_size, seed), data.Batches(examples.test, 256)
     # 2. network
     network = runs.make_model(model, examples.features)
-    # 3. optimizer and loss (the step's default: cross-entropy on logits)
+    # 3. optimizer and loss: cross-entropy on logits, of proportions where augmentation mixes labels
+    mixed = any(change.mix for change in changes)
+    loss = losses.categorical_crossentropy if mixed else losses.sparse_categorical_crossentropy
+    accuracy = metrics.categorical_accuracy if mixed else metrics.accuracy
     descent = lookup(optim.OPTIMIZERS, optimizer, "optimizer")(learning_rate)
     # 4. fit
     workdir = workdir or Path("runs") / f"{model}-{dataset}"
-    settings = {
+    settings: dict[str, Any] = {
         "optimizer": optimizer,
         "learning_rate": learning_rate,
         "batch_size": batch_size,
         "seed": seed,
     }
-    described = runs.describe(model, examples, data_dir) | settings | {"start": str(start) if start else None}
-    train.claim(workdir, described | {"epochs": epochs})
+    if changes:
+        settings |= {"augment": augment, "fill": fill}
+    inputs = imports.inputs_of(start, model) if start else "unit"
+    settings |= {"start": str(start) if start else None, "epochs": epochs}
+    train.claim(workdir, runs.describe(model, examples, data_dir, inputs) | settings)
     say(f"{len(examples.train):,} examples of {dataset}, {len(examples.test):,} held out; {workdir}")
-    say(summarize(network, examples.features.shape).to_text())
+    say((layers := summarize(network, examples.features.shape)).to_text())
+    callbacks = [train.tensorboard(workdir / "tensorboard", graph=layers)] if tensorboard else []
+    callbacks += [train.profile(workdir / "profile", profile)] if profile else []
     state = train.make_state(network, descent, examples.features.shape, seed)
     if start is not None:
         found = imports.start_from(start, model, network, examples.features, state.variables)
         state = train.make_state(network, descent, examples.features.shape, seed, found)
     state, history = train.fit(
         state,
-        train.make_train_step(network, descent),
+        train.make_train_step(
+            network,
+            descent,
+            loss=loss,
+            measures={"accuracy": accuracy},
+            augment=compose_for(examples.features, changes, fill),
+            prepare=runs.INPUTS[inputs],
+        ),
         batches,
         epochs=epochs,
-        eval_step=train.make_eval_step(network),
+        eval_step=train.make_eval_step(network, prepare=runs.INPUTS[inputs]),
         validation=held_out,
         workdir=workdir,
+        learning_rate=learning_rate,
+        callbacks=callbacks,
         mesh=train.make_mesh(devices),
     )
     # 5. summary
@@ -90,7 +118,7 @@ def main(
     # 6. pictures
     if train.is_writer():
         plots.curves(history, workdir / "curves.png")
-        command = runs.illustrate(workdir, examples, network, state.variables)
+        command = runs.illustrate(workdir, examples, network, state.variables, runs.INPUTS[inputs])
         say(f"curves, metrics and checkpoints are in {workdir}; try next")
         say(f"  {commandline.PYTHON} -m jaxnets {command}")
     return history

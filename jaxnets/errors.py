@@ -23,6 +23,11 @@ class Interrupted(KeyboardInterrupt):
         self.exit_code = exit_code
 
 
+def reason(error: BaseException) -> str:
+    """Returns the first line of an error's message, or its kind where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".: ")
+
+
 def lookup(table: Mapping[str, T], name: str, what: str, elsewhere: Iterable[str] = (), where: str = "") -> T:
     """Returns `table[name]`.
 

@@ -14,7 +14,7 @@ from jaxnets.errors import UserError, lookup
 from jaxnets.keras_weights import from_keras
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.pretrained import PRETRAINED, class_index
-from jaxnets.train import Checkpoints, TrainState, claim
+from jaxnets.train import Checkpoints, TrainState, claim, read_config
 from jaxnets.train.workdir import CHECKPOINTS
 
 HEADS = ("head", "predictions")  # layers that another number of classes replaces
@@ -44,27 +44,34 @@ def import_keras(
         UserError: the file cannot be read or is of another network, or the folder is taken.
     """
     make = lookup(MODELS, model, "model")
-    inputs = inputs or runs.inputs_of(PRETRAINED[model].inputs if model in PRETRAINED else None)
+    inputs = inputs or inputs_of(file, model)
     if dataset is not None:
         examples = data.load(dataset)
         features = examples.features
-        config = runs.describe(model, examples)
+        config = runs.describe(model, examples, inputs=inputs)
     else:
         count = classes or make().num_classes
         names = [str(label) for label in range(count)]
         names = [name for _, name in class_index()] if count == 1000 else names
         shape = INPUT_SHAPES[model]
         features = Features(shape, "uint8" if len(shape) == 3 else "float32", tuple(names))
-        config = runs.describe_features(model, features, "light" if shape[-1] == 1 else None)
+        config = runs.describe_features(model, features, "light" if shape[-1] == 1 else None, inputs)
     module = runs.make_model(model, features)
     variables = from_keras(file, module, features.shape)
-    config["input"]["prepare"] = inputs
     claim(workdir, config | {"imported": file.name})
     model_state = {name: value for name, value in variables.items() if name != "params"}
     state = TrainState(jnp.int32(0), variables["params"], model_state, {}, jax.random.PRNGKey(0))
     with Checkpoints(workdir / CHECKPOINTS) as checkpoints:
         checkpoints.save(0, {"state": state, "sums": {}})
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def inputs_of(source: Path, model: str) -> str:
+    """Returns what a network takes, a key of `runs.INPUTS`: as its run has it, or its official file."""
+    if source.is_dir():
+        return read_config(source)["input"].get("prepare", "unit")
+    official = PRETRAINED[model].inputs if model in PRETRAINED else None
+    return next((name for name, function in runs.INPUTS.items() if function is official), "unit")
 
 
 def start_from(source: Path, name: str, model: linen.Module, features: Features, fresh: Any) -> Any:

@@ -195,6 +195,8 @@ def download(name: str) -> Path:
             raise UserError(f"{wanted.url} has not the checksum {wanted.md5} that Keras knows: {otherwise}")
         part.replace(path)
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is also the server's answer
         reason = getattr(error, "reason", error)
         raise UserError(f"{wanted.url} cannot be downloaded ({reason}): {otherwise}") from error
     finally:

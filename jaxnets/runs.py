@@ -32,11 +32,6 @@ INPUTS: dict[str, Prepare] = {
 }
 
 
-def inputs_of(prepare: Prepare | None) -> str:
-    """Returns the name of a kind of inputs; "unit" for None."""
-    return next((name for name, function in INPUTS.items() if function is prepare), "unit")
-
-
 def make_model(name: str, features: Features) -> linen.Module:
     """Returns the registered model `name` for examples like these.
 
@@ -54,20 +49,22 @@ def make_model(name: str, features: Features) -> linen.Module:
     return model
 
 
-def describe(model: str, dataset: Dataset, data_dir: Path | None = None) -> dict[str, Any]:
+def describe(
+    model: str, dataset: Dataset, data_dir: Path | None = None, inputs: str = "unit"
+) -> dict[str, Any]:
     """Returns the part of config.json from which `load_run` can rebuild the network and find the data."""
     ours = {"dataset": dataset.name, "data_dir": str(data_dir) if data_dir else None}
-    return describe_features(model, dataset.features, _ink(dataset)) | ours
+    return describe_features(model, dataset.features, _ink(dataset), inputs) | ours
 
 
-def describe_features(model: str, features: Features, ink: str | None) -> dict[str, Any]:
+def describe_features(model: str, features: Features, ink: str | None, inputs: str) -> dict[str, Any]:
     """Returns `describe` for a network whose data set is not known."""
     versions = {"jaxnets": jaxnets.__version__, "jax": jax.__version__, "python": platform.python_version()}
     return {
         "model": model,
         "dataset": None,
         "data_dir": None,
-        "input": {"shape": features.shape, "dtype": features.dtype, "ink": ink, "prepare": "unit"},
+        "input": {"shape": features.shape, "dtype": features.dtype, "ink": ink, "prepare": inputs},
         "classes": features.classes,
         "versions": versions,
     }
@@ -84,7 +81,14 @@ def _first(source: Source, count: int) -> np.ndarray:
     return np.stack([source[index]["x"] for index in range(min(count, len(source)))])
 
 
-def illustrate(workdir: Path, dataset: Dataset, model: linen.Module, variables: Any, count: int = 32) -> str:
+def illustrate(
+    workdir: Path,
+    dataset: Dataset,
+    model: linen.Module,
+    variables: Any,
+    prepare: Prepare = normalise,
+    count: int = 32,
+) -> str:
     """Saves pictures of the first held-out images with their predictions; returns what to try next.
 
     Writes predictions.png and, as an image to predict, example.png; nothing where examples are not images.
@@ -95,7 +99,7 @@ def illustrate(workdir: Path, dataset: Dataset, model: linen.Module, variables: 
 
     images = _first(dataset.test, count)
     variables = jax.tree.map(np.asarray, variables)  # of this process alone, where there are several
-    guesses = probabilities(model, variables, images).argmax(-1)
+    guesses = probabilities(model, variables, images, prepare).argmax(-1)
     names = dataset.features.classes
     titles = []
     for index, guess in enumerate(guesses):

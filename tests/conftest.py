@@ -1,11 +1,31 @@
 """Settings of every test: strict shapes, several virtual CPU devices, Keras (the oracle) on JAX."""
 
 import os
+import sys
 
 os.environ["KERAS_BACKEND"] = "jax"  # before anything imports keras
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import jax
+import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Calls the command line with these arguments; returns (exit code, stdout, stderr)."""
+    from jaxnets.cli import main
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["jaxnets", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return call

@@ -17,25 +17,8 @@ from jaxnets.data.images import ink_of
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "mlp-digits"
-    train(model="mlp", epochs=8, workdir=workdir)
+    train(model="mlp", epochs=15, workdir=workdir)
     return workdir
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Calls the command line with these arguments; returns (exit code, stdout, stderr)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["jaxnets", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return call
 
 
 def test_models_lists_every_model_with_its_parameters(run):

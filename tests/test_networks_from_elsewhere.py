@@ -1,7 +1,6 @@
 """Keras files become runs that predict, evaluate, export and start others; the numbers are Keras's own."""
 
 import json
-import sys
 
 import jax
 import keras
@@ -10,7 +9,7 @@ import pytest
 from PIL import Image
 
 from experiments.train import main as train
-from jaxnets import cli, data, export
+from jaxnets import data, export
 from jaxnets.errors import UserError
 from jaxnets.imports import import_keras
 from jaxnets.runs import load_run
@@ -41,21 +40,6 @@ def lenet():
 def in_keras(model, x) -> np.ndarray:
     with jax.numpy_rank_promotion("allow"):  # Keras broadcasts biases without saying so
         return np.asarray(model(x))
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["jaxnets", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        return code, *capsys.readouterr()
-
-    return call
 
 
 def test_a_keras_file_predicts_and_evaluates_as_in_keras(lenet, run, tmp_path):

@@ -3,7 +3,7 @@
 from os import PathLike
 from typing import Any
 
-from jaxnets.data.embedded import EMBEDDED
+from jaxnets.data.embedded import EMBEDDED, photos
 from jaxnets.data.sampler import Batches, epoch_order
 from jaxnets.data.source import ArraySource, Dataset, Features, Source, Subset
 from jaxnets.data.split import split
@@ -19,6 +19,7 @@ __all__ = [
     "Subset",
     "epoch_order",
     "load",
+    "photos",
     "split",
 ]
 

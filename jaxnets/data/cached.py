@@ -13,7 +13,7 @@ from jaxnets.data.images import EXTENSIONS
 from jaxnets.data.readers import Archive, Problems
 from jaxnets.data.readers.labelled import from_labels, parse_labels
 from jaxnets.data.source import ArraySource
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, reason
 
 
 def labelled_images(
@@ -63,7 +63,7 @@ def labelled_images(
     try:
         text = file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{file} is not text in UTF-8 ({error})") from error
+        raise UserError(f"{file} is not text in UTF-8 ({reason(error)})") from error
     lines = {"train": parse_labels(text, str(file), archive, ("",), problems)}
     contents = from_labels(archive, lines, problems, None)
     form = find_form(contents, problems, channels=channels, size=size)

@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from jaxnets.errors import UserError
 
@@ -116,9 +116,11 @@ def show(
         seed: which images, and what is drawn for them.
         size: height and width to scale images to that differ in size.
     """
+    import jax
     import numpy as np
 
     from jaxnets import data, plots
+    from jaxnets.data.augment import compose_for, parse
 
     dataset = data.load(name, data_dir=data_dir, **({"size": size} if size else {}))
     features = dataset.features
@@ -131,33 +133,18 @@ def show(
     print(f"{name}: {len(dataset.train):,} examples to learn from, {len(dataset.test):,} held out; {shape}")
     for label, *parts in zip(features.classes, *counts, strict=True):
         print(f"{label:24} {parts[0]:9,} {parts[1]:9,}")
+    change: Any = compose_for(features, parse(augment), fill)
     if len(features.shape) != 3 or features.dtype != "uint8":
-        if augment:
-            raise UserError(f"the examples of {name} are not images: there is nothing to augment")
         return
     picture = picture or Path(f"{name.replace('/', '-')}.png")
-    rows = 5 if augment else 4
-    batch = next(data.Batches(dataset.train, count if augment else rows * count, seed).epoch())
-    titles = [features.classes[label] for label in batch["y"]]
-    images = list(batch["x"])
-    if augment:
-        images, titles = _augmented(batch, augment, fill, len(features.classes), seed, rows - 1, titles)
+    rows = 4
+    batch = next(data.Batches(dataset.train, count if change else rows * count, seed).epoch())
+    images, titles = [*batch["x"]], [features.classes[label] for label in batch["y"]]
+    for step in range(rows if change else 0):
+        images += [*np.asarray(jax.jit(change)(jax.random.PRNGKey(seed), step, batch)["x"])]
+        titles += [""] * count
     plots.images(images, titles, picture, columns=count)
-    print(f"{picture}: {'before, and four times after it' if augment else 'some of them'}")
-
-
-def _augmented(batch, texts, fill, classes, seed, times, titles):
-    """Returns the images of a batch and, below them, what augmentation makes of them in some steps."""
-    import jax
-    import numpy as np
-
-    from jaxnets.data.augment import compose, parse
-
-    augment = jax.jit(compose(*parse(texts), classes=classes, fill=fill))
-    images = [*batch["x"]]
-    for step in range(times):
-        images += [*np.asarray(augment(jax.random.PRNGKey(seed), step, batch)["x"])]
-    return images, [*titles, *[""] * (times * len(titles))]
+    print(f"{picture}: {f'before augmentation, and {rows} times after it' if change else 'some of them'}")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -42,4 +42,11 @@ def iris() -> Dataset:
     return _split("iris", bunch.data, bunch.target, 116, [str(name) for name in bunch.target_names])
 
 
+def photos() -> ArraySource:
+    """Returns the two photographs of scikit-learn, china.jpg and flower.jpg: uint8 (427, 640, 3)."""
+    sets = _sklearn()
+    x = np.stack([sets.load_sample_image(f"{name}.jpg") for name in ("china", "flower")])
+    return ArraySource(x, np.arange(2), ["china", "flower"])
+
+
 EMBEDDED = {"digits": digits, "iris": iris}

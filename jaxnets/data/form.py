@@ -14,6 +14,7 @@ SMALL = (
     64 * 64 * 3
 )  # up to so many bytes an image is stored decoded: reading it then takes a tenth of the time
 ORIENTATION = 0x0112  # the EXIF tag
+PNG = b"\x89PNG"
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def _look(where: str, image: np.ndarray | bytes) -> tuple[Any, tuple[int, int], 
     if isinstance(image, np.ndarray):
         height, width, channels = image.shape
         return image, (height, width), channels
-    picture = open_image(io.BytesIO(image), where)
+    picture = open_image(io.BytesIO(image), where, check=image.startswith(PNG))
     return picture, picture.size[::-1], 1 if picture.mode == "L" else 3
 
 

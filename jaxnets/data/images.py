@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, reason
 
 Ink = Literal["dark", "light"]
 
@@ -82,12 +82,13 @@ def read_image(
     return white_ink(image, threshold) if wanted == "light" else 255 - image
 
 
-def open_image(file: Any, where: str) -> Any:
+def open_image(file: Any, where: str, *, check: bool = False) -> Any:
     """Opens an image file and decodes it whole.
 
     Args:
         file: its path, or a binary file.
         where: its name, for messages.
+        check: whether to compare the checksums of a PNG first, which decoding alone does not.
 
     Returns:
         A Pillow image, mode L (of grey files, whatever their depth) or RGB. The EXIF rotation is applied,
@@ -99,6 +100,9 @@ def open_image(file: Any, where: str) -> Any:
     from PIL import Image, ImageOps
 
     try:
+        if check:
+            with Image.open(file, formats=FORMATS) as opened:
+                opened.verify()
         with Image.open(file, formats=FORMATS) as opened:
             image: Image.Image = ImageOps.exif_transpose(opened)
             if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
@@ -112,7 +116,9 @@ def open_image(file: Any, where: str) -> Any:
     except FileNotFoundError as error:
         raise UserError(f"{where}: there is no such file") from error
     except Exception as error:  # Pillow raises almost anything on damaged files
-        raise UserError(f"{where}: not an image that can be read ({error}); PNG and JPEG can") from error
+        raise UserError(
+            f"{where}: not an image that can be read ({reason(error)}); PNG and JPEG can"
+        ) from error
 
 
 def scale(image: Any, channels: int, size: tuple[int, int]) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnets.data.readers.contents import Problems
 from jaxnets.data.source import ArraySource, Dataset
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, reason
 
 
 def read_csv(
@@ -53,7 +53,9 @@ def read_csv(
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such file") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as CSV in UTF-8 ({error}): save it as that") from error
+        raise UserError(
+            f"{path} cannot be read as CSV in UTF-8 ({reason(error)}): save it as that"
+        ) from error
     if not rows:
         raise UserError(f"{path} holds no line of numbers below its first line")
     return dict(zip(columns, np.array(rows).T, strict=True))

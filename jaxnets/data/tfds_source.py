@@ -11,7 +11,7 @@ from jaxnets.data.images import open_image, scale
 from jaxnets.data.prepare import download
 from jaxnets.data.prepared import FORMAT, data_root, find_prepared, list_prepared
 from jaxnets.data.source import Dataset, Features, Source
-from jaxnets.errors import UserError, lookup
+from jaxnets.errors import UserError, lookup, reason
 
 HELD_OUT = ("test", "validation")  # the split to judge by, in order of preference; else a fifth of train
 
@@ -152,9 +152,8 @@ def load_tfds(
         try:
             return TFDSSource(builder.as_data_source(split=expression), parts, features)
         except (ValueError, KeyError, AssertionError) as error:
-            reason = str(error).strip("'\" ").splitlines()[0]
             raise UserError(
-                f"{name} has no split {expression!r}, but {', '.join(builder.info.splits)} ({reason})"
+                f"{name} has no split {expression!r}, but {', '.join(builder.info.splits)} ({reason(error)})"
             ) from error
 
     if test is None:

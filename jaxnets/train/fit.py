@@ -145,7 +145,7 @@ def fit(
                     check(state, sums)
                 report(sums, state, train, workdir)  # waits for the device
                 trained, seconds = means(sums), time.perf_counter() - start
-                record = {"epoch": epoch, "step": taken, "loss": trained.pop("loss"), **trained}
+                record = {"epoch": epoch, "step": taken, **trained}
                 if learning_rate is not None:
                     rate = learning_rate(taken) if callable(learning_rate) else learning_rate
                     record["learning_rate"] = float(rate)

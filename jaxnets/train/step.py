@@ -134,7 +134,8 @@ def make_eval_step(
 def means(sums: Mapping[str, Any]) -> dict[str, float]:
     """Divides every sum by the count, once: {"loss": ..., "accuracy": ...} as Python floats."""
     count = float(sums["count"])
-    return {name: float(value) / count for name, value in sums.items() if name != "count"}
+    names = ["loss", *sorted(sums.keys() - {"loss", "count"})]
+    return {name: float(sums[name]) / count for name in names}
 
 
 def _sums(logits: Any, batch: Batch, loss: PerExample, measures: Mapping[str, PerExample]) -> Sums:

@@ -75,6 +75,6 @@ def _graph(summary: Summary) -> Any:
     nodes = [NodeDef(name="input", op="Placeholder")]
     known = {row.name for row in summary.layers}
     for row in summary.layers:
-        feeding = sorted(row.after & known) or ["input"]
+        feeding = sorted(row.fed_by & known) or ["input"]
         nodes.append(NodeDef(name=row.name or row.type, op=row.type, input=feeding))
     return GraphDef(node=nodes)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from flax import linen
 from keras import layers as kl
 
 from jaxnets import nn
+from tests.keras_random import random_weights
 
 
 @dataclasses.dataclass
@@ -19,14 +21,10 @@ class Pair:
     input_shape: tuple[int, ...]
 
 
-def randomize(model: keras.Model, seed: int = 0) -> keras.Model:
-    """No two weights equal, variances positive: a swap of any two layers shows."""
-    rng = np.random.default_rng(seed)
-    for variable in model.weights:
-        noise = rng.normal(size=variable.shape).astype("float32") * 0.3
-        positive = "variance" in variable.path or "gamma" in variable.path
-        variable.assign(np.exp(noise) if positive else noise)
-    return model
+def random_model(make: Callable[[], keras.Model], seed: int = 0) -> keras.Model:
+    """A model no two of whose weights are equal: a swap of any two layers shows."""
+    with jax.numpy_rank_promotion("allow"), random_weights(seed):
+        return make()
 
 
 def sequential() -> keras.Model:

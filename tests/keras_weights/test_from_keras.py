@@ -3,11 +3,14 @@
 import h5py
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 import pytest
+from flax import linen
 from keras.src.legacy.saving import legacy_h5_format
-from keras_pairs import PAIRS, randomize
+from keras_pairs import PAIRS, random_model
 
+from jaxnets import nn
 from jaxnets.errors import UserError
 from jaxnets.keras_weights import from_keras
 
@@ -46,8 +49,7 @@ def inputs_for(name):
 @pytest.fixture(scope="module", params=PAIRS)
 def example(request):
     pair = PAIRS[request.param]
-    with jax.numpy_rank_promotion("allow"):  # Keras relies on it
-        model = randomize(pair.keras_model())
+    model = random_model(pair.keras_model)
     x = inputs_for(request.param)
     with jax.numpy_rank_promotion("allow"):
         return request.param, pair, model, x, np.asarray(model(x, training=False))
@@ -78,3 +80,53 @@ def test_files_give_the_same_bits_as_the_live_model(example, ending, tmp_path):
             from_keras(path, pair.module, input_shape=pair.input_shape)
         return
     assert same(from_keras(path, pair.module, input_shape=pair.input_shape), expected)
+
+
+def random_graph(rng, size):
+    """Inputs of every node among those before it; the last adds all that nothing else uses."""
+    inputs = [
+        rng.choice(i, size=min(i, int(rng.integers(1, 3))), replace=False).tolist() for i in range(1, size)
+    ]
+    used = {j for node in inputs for j in node}
+    return [[], *inputs, [i for i in range(1, size) if i not in used]]
+
+
+def random_order(rng, graph):
+    order = [0]
+    while len(order) < len(graph):
+        ready = [i for i in range(len(graph)) if i not in order and set(graph[i]) <= set(order)]
+        order.append(int(rng.choice(ready)))
+    return order
+
+
+class RandomNet(linen.Module):
+    graph: tuple
+    order: tuple
+
+    @linen.compact
+    def __call__(self, x):
+        results = {0: x}
+        for i in self.order[1:]:
+            results[i] = nn.Dense(3)(sum(results[j] for j in self.graph[i]))
+        return results[len(self.graph) - 1]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_graph_in_any_order(seed):
+    """Twenty layers of equal shapes, made in one order and called in another: the graph alone pairs them."""
+    rng = np.random.default_rng(seed)
+    graph = random_graph(rng, 20)
+
+    def make():
+        results = {0: keras.Input((3,))}
+        for i in random_order(rng, graph)[1:]:
+            parts = [results[j] for j in graph[i]]
+            results[i] = keras.layers.Dense(3)(keras.layers.Add()(parts) if len(parts) > 1 else parts[0])
+        return keras.Model(results[0], results[len(graph) - 1])
+
+    model = random_model(make, seed)
+    module = RandomNet(tuple(map(tuple, graph)), tuple(random_order(rng, graph)))
+    x = rng.normal(size=(2, 3)).astype("float32")
+    with jax.numpy_rank_promotion("allow"):
+        expected = np.asarray(model(x))
+    np.testing.assert_allclose(module.apply(from_keras(model, module), x), expected, rtol=1e-4, atol=1e-5)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import linen
 from keras.src.legacy.saving import legacy_h5_format
-from keras_pairs import PAIRS, randomize
+from keras_pairs import PAIRS, random_model
 
 from jaxnets import nn
 from jaxnets.errors import UserError
@@ -38,14 +38,12 @@ class Small(linen.Module):
 
 def small():
     dense = keras.layers.Dense
-    return randomize(
-        keras.Sequential([keras.Input((3,)), dense(5, name="first"), dense(2, name="second")], name="small")
-    )
+    stack = [keras.Input((3,)), dense(5, name="first"), dense(2, name="second")]
+    return random_model(lambda: keras.Sequential(stack, name="small"))
 
 
 def make(name, seed=0):
-    with jax.numpy_rank_promotion("allow"):
-        return randomize(PAIRS[name].keras_model(), seed)
+    return random_model(PAIRS[name].keras_model, seed)
 
 
 def strip_names(path):
@@ -196,7 +194,7 @@ class MiniXception(linen.Module):
 
 @pytest.mark.parametrize("ending", ["live", "model.keras", "model.weights.h5", "model.h5", "official.h5"])
 def test_names_and_numbers_mixed_as_in_the_xception_file(ending, tmp_path):
-    model, path = randomize(keras_xception()), tmp_path / ending
+    model, path = random_model(keras_xception), tmp_path / ending
     if ending == "official.h5":
         with h5py.File(path, "w") as file:
             legacy_h5_format.save_weights_to_hdf5_group(file, model)

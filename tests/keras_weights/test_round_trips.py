@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from flax import linen
-from keras_pairs import PAIRS, Pair, randomize
+from keras_pairs import PAIRS, Pair, random_model
 
 from jaxnets.errors import UserError
 from jaxnets.keras_weights import from_keras, save_keras_weights, to_keras
@@ -19,8 +19,7 @@ pytestmark = [
 
 
 def build(pair: Pair, seed: int):
-    with jax.numpy_rank_promotion("allow"):
-        return randomize(pair.keras_model(), seed)
+    return random_model(pair.keras_model, seed)
 
 
 def equal(one: list, other: list) -> bool:
@@ -84,7 +83,7 @@ def test_branches_are_not_written_in_an_order_that_keras_may_not_have(tmp_path):
 
 def test_bfloat16_files(tmp_path):
     dense = keras.layers.Dense(3, dtype=keras.DTypePolicy("bfloat16"))
-    model = randomize(keras.Sequential([keras.Input((4,)), dense]))
+    model = random_model(lambda: keras.Sequential([keras.Input((4,)), dense]))
     model.save_weights(tmp_path / "half.weights.h5")
     module = linen.Dense(3)
     variables = from_keras(tmp_path / "half.weights.h5", module, (4,))

@@ -20,7 +20,7 @@ from tests.train.test_step import BatchNormNet
 def test_together_and_one_by_one(resident, unrolled, monkeypatch):
     rng = np.random.default_rng(0)
     source = ArraySource(rng.normal(size=(37, 4)), rng.integers(0, 3, 37))
-    model, descent = BatchNormNet(), optax.adam(1e-2)
+    model, descent = BatchNormNet(), optax.sgd(0.1, momentum=0.9)
 
     def train(count):
         return fit(

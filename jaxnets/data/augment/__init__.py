@@ -7,14 +7,18 @@ Images stay what they were, bytes from 0 to 255, so that whatever prepares them 
 training and at test alike.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+
+import jax
 
 from jaxnets.data.augment import mixing, ops, pixels, randaugment
 from jaxnets.data.augment.compose import Augment, compose
 from jaxnets.data.augment.ops import Op
-from jaxnets.errors import UserError, lookup
+from jaxnets.data.augment.warp import Fill
+from jaxnets.data.source import Features
+from jaxnets.errors import UserError, lookup, reason
 
-__all__ = ["OPS", "Augment", "Op", "compose", "parse"]
+__all__ = ["OPS", "Augment", "Fill", "Op", "compose", "compose_for", "parse"]
 
 # By the names under which the command line knows them.
 OPS: dict[str, Callable[..., Op]] = {
@@ -55,6 +59,30 @@ def parse(texts: Iterable[str]) -> list[Op]:
         except (TypeError, ValueError) as error:
             summary = (make.__doc__ or "").strip().splitlines()[0]
             raise UserError(
-                f"--augment {text}: give its numbers as {name}=A:B ({error}); {name}: {summary}"
+                f"--augment {text}: give its numbers as {name}=A:B ({reason(error)}); {name}: {summary}"
             ) from error
     return steps
+
+
+def compose_for(features: Features, steps: Sequence[Op], fill: Fill = "nearest") -> Augment | None:
+    """Returns `compose(*steps)` for examples like these; None where there are no steps.
+
+    Raises:
+        UserError: the examples are not images, or would not keep their shape, which they have at test too.
+    """
+    if not steps:
+        return None
+    augment = compose(*steps, classes=len(features.classes), fill=fill)
+    if len(features.shape) != 3 or features.dtype != "uint8":
+        raise UserError(f"examples of shape {features.shape} are not images: there is nothing to augment")
+    batch = {
+        "x": jax.ShapeDtypeStruct((2, *features.shape), features.dtype),
+        "y": jax.ShapeDtypeStruct((2,), "int32"),
+        "index": jax.ShapeDtypeStruct((2,), "int32"),
+    }
+    shape = jax.eval_shape(augment, jax.random.PRNGKey(0), 0, batch)["x"].shape[1:]
+    if shape != features.shape:
+        raise UserError(
+            f"augmentation would make images {shape} of {features.shape}, as they are at test: add a resize"
+        )
+    return augment

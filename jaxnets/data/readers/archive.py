@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, reason
 
 
 class Archive:
@@ -73,7 +73,7 @@ class Archive:
             if isinstance(error, UserError):
                 raise
             raise UserError(
-                f"{self.path} is not a folder, or a tar (plain, gz, bz2, xz) that is whole ({error}): "
+                f"{self.path} is not a folder, or a tar (gz, bz2, xz) that is whole ({reason(error)}): "
                 "download or pack it again"
             ) from error
 

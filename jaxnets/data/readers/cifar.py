@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnets.data.readers.archive import Archive
 from jaxnets.data.readers.contents import Contents, Problems, from_arrays
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, reason
 
 PIXELS = 3 * 32 * 32
 FILES = re.compile(r"(data_batch_\d|test_batch)(\.bin)?|(train|test)\.bin")
@@ -82,7 +82,7 @@ def parse_pickle(content: bytes, where: str) -> dict[bytes, Any]:
         batch = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # a damaged pickle can raise almost anything
         raise UserError(
-            f"{where} cannot be read as a CIFAR batch ({type(error).__name__}: {error}): download it again"
+            f"{where} cannot be read as a CIFAR batch ({reason(error)}): download it again"
         ) from error
     if not isinstance(batch, dict):
         raise UserError(f"{where} holds a {type(batch).__name__}, not the dictionary of a CIFAR batch")

@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxnets.data.readers.archive import Archive
 from jaxnets.data.readers.contents import Contents, Problems, from_arrays, split_of
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, reason
 
 UINT8 = 8
 FILE = re.compile(r"(images|labels)[-._]idx[13][-._]ubyte(\.gz)?$")
@@ -39,7 +39,9 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise UserError(f"{where} is a gzip file that is damaged ({error}): download it again") from error
+            raise UserError(
+                f"{where} is a gzip file that is damaged ({reason(error)}): download it again"
+            ) from error
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UINT8 or not 1 <= content[3] <= 4:
         raise UserError(
             f"{where} does not begin as an IDX file of bytes does (0, 0, 8, dimensions), but with "

@@ -32,6 +32,7 @@ from flax import linen
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.errors import UserError
+from jaxnets.export import complete
 from jaxnets.keras_weights.layers import Target, pair_weights, targets_of
 from jaxnets.keras_weights.matching import match
 from jaxnets.keras_weights.readers import read_file, read_model
@@ -125,10 +126,14 @@ def save_keras_weights(
                     f"{type(module).__name__} has branches ({target.name} is not fed by {before.name}): "
                     "only the Keras model knows their order: give like=, a file of it, or use to_keras"
                 )
-        write_new(path, targets, _checked(variables, targets))
+        values = _checked(variables, targets)
+        with complete(path) as part:
+            write_new(part, targets, values)
         return
     pairs = _pairs(*_read(like), module, input_shape, dtype)
-    write_like(path, Path(like), {weight.handle: value for weight, value in _back(pairs, variables)})
+    values = {weight.handle: value for weight, value in _back(pairs, variables)}
+    with complete(path) as part:  # `like` may be the very file that is written again
+        write_like(part, Path(like), values)
 
 
 def _read(model_or_path: Any) -> tuple[Node, str]:

@@ -131,9 +131,9 @@ def save_keras_weights(
             write_new(part, targets, values)
         return
     pairs = _pairs(*_read(like), module, input_shape, dtype)
-    values = {weight.handle: value for weight, value in _back(pairs, variables)}
+    new = {weight.handle: value for weight, value in _back(pairs, variables)}
     with complete(path) as part:  # `like` may be the very file that is written again
-        write_like(part, Path(like), values)
+        write_like(part, Path(like), new)
 
 
 def _read(model_or_path: Any) -> tuple[Node, str]:

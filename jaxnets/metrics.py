@@ -59,7 +59,10 @@ def regression_errors(
     """
     _same_shape(predictions, targets)
     mask = _mask_of(predictions, mask)
-    error = (predictions - targets).reshape(len(predictions), -1)
+    # bfloat16 has too few digits for sums, and 1 - 2 is 255 among bytes.
+    wide = jnp.promote_types(jnp.result_type(predictions, targets), jnp.float32)
+    error = jnp.asarray(predictions, wide) - jnp.asarray(targets, wide)
+    error = error.reshape(len(predictions), -1)
     error = jnp.where(mask[:, None] > 0, error, 0)
     count = jnp.sum(mask) * error.shape[1]
     mse = jnp.sum(jnp.square(error)) / count

@@ -55,6 +55,12 @@ def test_a_column_beside_a_row_is_refused_not_broadcast(metric):
         metric(jnp.ones((3, 1)), jnp.ones(3))
 
 
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.bfloat16])
+def test_regression_errors_of_narrow_types(dtype):
+    found = metrics.regression_errors(jnp.ones(1001, dtype), jnp.full(1001, 2, dtype))
+    assert {name: float(value) for name, value in found.items()} == {"mse": 1.0, "rmse": 1.0, "mae": 1.0}
+
+
 def test_confusion_matrix_counts_pairs(rng):
     labels, predicted = rng.integers(0, 4, (2, 50))
     mask = rng.integers(0, 2, 50)

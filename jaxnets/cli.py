@@ -1,5 +1,6 @@
 """The command line: python -m jaxnets COMMAND; see `COMMANDS`."""
 
+import dataclasses
 import importlib.util
 import json
 import sys
@@ -57,6 +58,7 @@ def summary(name: Name, /, *, classes: int | None = None, json: bool = False) ->
 
     make = lookup(MODELS, name, "model")
     found = summarize(make() if classes is None else make(num_classes=classes), INPUT_SHAPES[name])
+    found = dataclasses.replace(found, model=name)
     print(_json(found.to_json()) if json else found.to_text())
 
 

@@ -118,16 +118,23 @@ def sparse_categorical_crossentropy_from_probabilities(
     return _sparse(_log_of_distribution(_real(probabilities)), labels, label_smoothing)
 
 
-def binary_crossentropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """-t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)): logits and targets (batch, ...) -> (batch,)."""
+def binary_crossentropy(logits: jax.Array, targets: jax.Array, label_smoothing: float = 0.0) -> jax.Array:
+    """-t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)): logits and targets (batch, ...) -> (batch,).
+
+    Smoothed targets are (1 - s) t + s/2, as in Keras.
+    """
     logits, targets = _pair(logits, targets)
+    targets = (1 - label_smoothing) * targets + label_smoothing / 2
     yes, no = jax.nn.log_sigmoid(logits), jax.nn.log_sigmoid(-logits)
     return _per_example(-targets * yes - (1 - targets) * no)
 
 
-def binary_crossentropy_from_probabilities(probabilities: jax.Array, targets: jax.Array) -> jax.Array:
-    """-t log p - (1 - t) log(1 - p), p clipped: both (batch, ...) -> (batch,)."""
+def binary_crossentropy_from_probabilities(
+    probabilities: jax.Array, targets: jax.Array, label_smoothing: float = 0.0
+) -> jax.Array:
+    """-t log p - (1 - t) log(1 - p), p clipped: both (batch, ...) -> (batch,); smoothed as from logits."""
     probabilities, targets = _pair(probabilities, targets)
+    targets = (1 - label_smoothing) * targets + label_smoothing / 2
     p = _clip(probabilities)
     return _per_example(-targets * jnp.log(p) - (1 - targets) * jnp.log(1 - p))
 

@@ -120,7 +120,7 @@ def average_precision(
         num_positives: how many there are to find, when some were not even proposed; default sum(positive).
     """
     mask = _mask_of(scores, mask)
-    order = jnp.argsort(jnp.where(mask > 0, -scores, jnp.inf), stable=True)
+    order = jnp.argsort(jnp.where(mask > 0, -jnp.asarray(scores, jnp.float32), jnp.inf), stable=True)
     hits = (positive * mask)[order]
     found, seen = jnp.cumsum(hits), jnp.cumsum(mask[order])
     total = found[-1] if num_positives is None else jnp.asarray(num_positives, found.dtype)

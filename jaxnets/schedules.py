@@ -19,7 +19,12 @@ def exponential_decay(
 
     >>> print(f"{exponential_decay(0.2, 0.99)(39):.6f}")
     0.135146
+
+    Raises:
+        UserError: `decay_steps` is not positive.
     """
+    if decay_steps <= 0:
+        raise UserError(f"a decay every {decay_steps} steps: it must be more than 0")
 
     def schedule(step):
         exponent = _real(step) / decay_steps

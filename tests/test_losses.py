@@ -51,6 +51,10 @@ TABLE = {
         losses.binary_crossentropy(LOGITS, BITS),
         theirs.binary_crossentropy(BITS, LOGITS, from_logits=True),
     ),
+    "binary, smoothed": lambda: (
+        losses.binary_crossentropy(LOGITS, BITS, label_smoothing=0.2),
+        theirs.binary_crossentropy(BITS, LOGITS, from_logits=True, label_smoothing=0.2),
+    ),
     "binary from probabilities": lambda: (
         losses.binary_crossentropy_from_probabilities(SIGMOIDS, BITS),
         theirs.binary_crossentropy(BITS, SIGMOIDS),

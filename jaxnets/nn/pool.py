@@ -48,9 +48,11 @@ def avg_pool(
 
 def global_avg_pool(x: jax.Array) -> jax.Array:
     """The mean of every channel: (batch, height, width, c) -> (batch, c)."""
+    check_window(x, (1, 1), "valid")
     return jnp.mean(x, axis=(1, 2))
 
 
 def global_max_pool(x: jax.Array) -> jax.Array:
     """The maximum of every channel: (batch, height, width, c) -> (batch, c)."""
+    check_window(x, (1, 1), "valid")
     return jnp.max(x, axis=(1, 2))

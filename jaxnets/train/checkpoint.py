@@ -90,22 +90,32 @@ class Checkpoints:
         return None if found is None else (serialization.from_state_dict(like, found[0]), found[1])
 
     def restore_variables(self) -> dict[str, Any] | None:
-        """Returns what `model.apply` takes, {"params": ..., "batch_stats": ...}, of the newest sound one."""
-        found = self._newest(lambda step: self._read(step, None))
+        """Returns what `model.apply` takes, {"params": ..., "batch_stats": ...}, of the newest sound one.
+
+        Damaged ones stay where they are: a training may be at work in the folder, or it may be read-only.
+        """
+        found = self._newest(lambda step: self._read(step, None), move=False)
         if found is None:
             return None
         state = found[0]["state"]
         return {"params": state["params"], **state["model_state"]}
 
-    def _newest(self, read: Any) -> Any:
-        damaged = []
+    def _newest(self, read: Any, move: bool = True) -> Any:
+        damaged: list[Any] = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                return read(step)
+                found = read(step)
             except UserError:
                 raise
             except Exception as error:  # Orbax raises whatever the broken file made it stumble over
-                damaged.append(self._set_aside(step, error))
+                reason = str(error) if isinstance(error, OSError) else type(error).__name__
+                damaged.append(self._set_aside(step, reason) if move else f"step {step}: {reason}")
+            else:
+                if damaged and not move:
+                    print(f"damaged in {self.directory}, passed over: {'; '.join(damaged)}", file=sys.stderr)
+                return found
+        if damaged and not move:
+            raise UserError(f"no checkpoint in {self.directory} is sound ({'; '.join(damaged)})")
         if damaged:
             raise UserError(
                 f"no checkpoint in {self.directory} is sound; the damaged ones are now in "
@@ -130,8 +140,7 @@ class Checkpoints:
             raise OSError("its contents changed on the disk")
         return tree, meta
 
-    def _set_aside(self, step: int, error: Exception) -> Path:
-        reason = str(error) if isinstance(error, OSError) else type(error).__name__
+    def _set_aside(self, step: int, reason: str) -> Path:
         aside = self.directory.with_name(f"{self.directory.name}-damaged") / str(step)
         while aside.exists():
             aside = aside.with_name(f"{aside.name}-again")

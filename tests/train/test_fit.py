@@ -243,6 +243,18 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(source, tm
 
 
 @LEFTOVERS
+def test_who_only_reads_passes_over_a_damaged_checkpoint_and_moves_nothing(source, tmp_path, capsys):
+    first, _ = run(source, 1, tmp_path)
+    kept = jax.tree.map(np.array, first.variables)
+    run(source, 2, tmp_path)
+    damage(tmp_path / "checkpoints" / "6", "truncated")
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        assert same_bits(checkpoints.restore_variables(), kept)
+    assert "passed over: step 6" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["3", "6"]
+
+
+@LEFTOVERS
 def test_every_changed_byte_of_the_arrays_is_noticed(source, tmp_path):
     """One flipped bit at a time, in every file that holds data: never other numbers, silently."""
     state, _ = run(source, 1, tmp_path)

@@ -149,6 +149,7 @@ def export(
     *,
     format: Literal["safetensors", "stablehlo", "onnx", "text", "keras"] = "safetensors",
     out: Path | None = None,
+    like: Path | None = None,
 ) -> None:
     """Write a trained network to a file that other programs read.
 
@@ -157,15 +158,20 @@ def export(
         format: safetensors (arrays by name), stablehlo (the computation, for any process with jax), onnx
             (needs the extra of that name), text (name, shape and all values), keras (.weights.h5).
         out: the file to write; in the run's folder when left out.
+        like: for keras: a Keras file of the same architecture, whose layout (.keras, .weights.h5 or legacy
+            .h5) the new one gets. Networks with branches need it.
     """
     from jaxnets.export import FORMATS
     from jaxnets.keras_weights import save_keras_weights
     from jaxnets.runs import load_run
 
+    if like and format != "keras":
+        raise UserError(f"--like {like} goes with --format keras, not with {format}")
     run = load_run(workdir)
-    out = out or workdir / EXPORTED[format]
+    name = f"model{like.suffix}" if like and not like.name.endswith(".weights.h5") else EXPORTED[format]
+    out = out or workdir / name
     if format == "keras":
-        save_keras_weights(out, run.variables, run.model, run.features.shape)
+        save_keras_weights(out, run.variables, run.model, run.features.shape, like=like)
     else:
         FORMATS[format](out, run.model, run.variables, run.features.shape)
     print(f"{out}: {out.stat().st_size:,} bytes")

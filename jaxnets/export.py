@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def export_safetensors(
         from safetensors.numpy import save
 
     arrays = {"/".join(key): np.asarray(value) for key, value in flatten_dict(variables).items()}
-    with _complete(path) as part:
+    with complete(path) as part:
         part.write_bytes(save(arrays, metadata={"model": type(module).__name__}))
 
 
@@ -77,7 +77,7 @@ def export_stablehlo(
     x = jax.ShapeDtypeStruct((batch, *input_shape), dtype)
     program = jax.jit(lambda x: module.apply(variables, x))
     exported = export.export(program, platforms=("cpu", "cuda", "tpu"))(x)
-    with _complete(path) as part:
+    with complete(path) as part:
         part.write_bytes(exported.serialize())
 
 
@@ -94,7 +94,7 @@ def export_onnx(
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of names that it leaves out
     x = jax.ShapeDtypeStruct(("B", *input_shape), dtype)
     model = to_onnx(lambda x: module.apply(variables, x), [x], input_names=["x"], return_mode="proto")
-    with _complete(path) as part:
+    with complete(path) as part:
         onnx.save(model, part)
 
 
@@ -110,7 +110,7 @@ def export_text(
     with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
         for key in keys:
             text.write(f"{'/'.join(key[1:])}\n{values[key].shape}\n{np.asarray(values[key])}\n")
-    with _complete(path) as part:
+    with complete(path) as part:
         part.write_text(text.getvalue())
 
 
@@ -135,13 +135,20 @@ def _needed(package: str) -> Iterator[None]:
 
 
 @contextmanager
-def _complete(path: str | Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place once it is written; folders are made."""
+def complete(path: str | Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place once it is written; folders are made.
+
+    Raises:
+        UserError: it cannot be written there.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         part.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path} ({error}): make room, or choose another place") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()

@@ -72,7 +72,9 @@ def _sparse(log_probabilities: jax.Array, labels: jax.Array, label_smoothing: fl
             f"labels of shape {labels.shape} and type {labels.dtype} do not go with predictions of shape "
             f"{log_probabilities.shape}: they must be whole numbers of shape {log_probabilities.shape[:-1]}"
         )
-    picked = jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1)[..., 0]
+    labels = labels.astype(jnp.int32)
+    labels = jnp.where(labels < 0, log_probabilities.shape[-1], labels)  # or -1 would be the last class
+    picked = jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1, mode="fill")[..., 0]
     if label_smoothing:
         uniform = jnp.mean(log_probabilities, axis=-1)
         picked = (1 - label_smoothing) * picked + label_smoothing * uniform
@@ -102,7 +104,10 @@ def categorical_crossentropy_from_probabilities(
 def sparse_categorical_crossentropy(
     logits: jax.Array, labels: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """-log softmax(logits)[label]: logits (batch, ..., classes), integer labels (batch, ...) -> (batch,)."""
+    """-log softmax(logits)[label]: logits (batch, ..., classes), integer labels (batch, ...) -> (batch,).
+
+    A label that is no class, -1 say, gives nan rather than the loss of another class.
+    """
     return _sparse(jax.nn.log_softmax(_real(logits)), labels, label_smoothing)
 
 
@@ -173,7 +178,11 @@ def weighted_sum(values: Mapping[str, jax.Array], weights: Mapping[str, float]) 
 
 
 def kernels(params: Any) -> Any:
-    """A tree of booleans like params: True for every variable named `kernel`."""
+    """A tree of booleans like params: True for every variable named `kernel`.
+
+    As Keras's `kernel_regularizer`, that is: recurrent, depthwise and pointwise kernels have names, and in
+    Keras regularizers, of their own.
+    """
 
     def is_kernel(path, _):
         return bool(path) and getattr(path[-1], "key", None) == "kernel"

@@ -7,6 +7,17 @@ together; their `mask` (N,) of 0/1 leaves padding out.
 import jax
 import jax.numpy as jnp
 
+from jaxnets.errors import UserError
+
+
+def _same_shape(predictions: jax.Array, targets: jax.Array) -> None:
+    """(N, 1) beside (N,) would broadcast to every pair of examples and give a plausible wrong number."""
+    if jnp.shape(predictions) != jnp.shape(targets):
+        raise UserError(
+            f"predictions have shape {jnp.shape(predictions)} and targets {jnp.shape(targets)}: "
+            "they must be the same"
+        )
+
 
 def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """1.0 where the largest logit is the label: logits (batch, classes), labels (batch,) -> (batch,)."""
@@ -20,13 +31,14 @@ def categorical_accuracy(logits: jax.Array, targets: jax.Array) -> jax.Array:
 
 def label_accuracy(predicted: jax.Array, labels: jax.Array) -> jax.Array:
     """1.0 where the predicted label is the label: both (batch,) -> (batch,). Keras's plain `Accuracy`."""
+    _same_shape(predicted, labels)
     return (predicted == labels).astype(jnp.float32)
 
 
 def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Array:
     """1.0 where fewer than k classes beat the label's logit: (batch, classes), (batch,) -> (batch,)."""
     own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
-    in_top = (jnp.sum(logits > own, axis=-1) < k) & jnp.isfinite(own[:, 0])  # nothing is larger than nan
+    in_top = (jnp.sum(logits > own, axis=-1) < k) & ~jnp.isnan(own[:, 0])  # nothing is larger than nan
     return in_top.astype(jnp.float32)
 
 
@@ -39,10 +51,18 @@ def regression_errors(
 ) -> dict[str, jax.Array]:
     """Mean squared error, its root and mean absolute error: {"mse", "rmse", "mae"}, each ().
 
-    predictions and targets are (N, ...). The root is of the whole mean, not a mean of roots.
+    predictions and targets are (N, ...). The root is of the whole mean, not a mean of roots. Where the mask
+    leaves nothing, all three are nan.
+
+    Raises:
+        UserError: the two do not have the same shape.
     """
+    _same_shape(predictions, targets)
     mask = _mask_of(predictions, mask)
-    error = (predictions - targets).reshape(len(predictions), -1)
+    # bfloat16 has too few digits for sums, and 1 - 2 is 255 among bytes.
+    wide = jnp.promote_types(jnp.result_type(predictions, targets), jnp.float32)
+    error = jnp.asarray(predictions, wide) - jnp.asarray(targets, wide)
+    error = error.reshape(len(predictions), -1)
     error = jnp.where(mask[:, None] > 0, error, 0)
     count = jnp.sum(mask) * error.shape[1]
     mse = jnp.sum(jnp.square(error)) / count

@@ -181,10 +181,10 @@ def download(name: str) -> Path:
     path = cache_folder() / wanted.file_name
     if path.exists() and _md5(path) == wanted.md5:
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     otherwise = f"try again, or copy the file to {path}, or give the path of a copy"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         size = _fetch(wanted.url, part)
         had = part.stat().st_size
         if size is not None and had < size:

@@ -144,5 +144,14 @@ def test_text_lists_every_trainable_array_in_call_order(tiny, tmp_path):
     np.testing.assert_array_equal(read.reshape(27, 2), params["head"]["kernel"])
 
 
+def test_a_place_that_cannot_be_written_is_named(tiny, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "net.safetensors", tmp_path / "folder"):
+        with pytest.raises(UserError, match=f"cannot write {path} "):
+            export_safetensors(path, *tiny)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder"]
+
+
 def test_formats_are_listed():
     assert list(FORMATS) == ["safetensors", "stablehlo", "onnx", "text"]

@@ -154,6 +154,13 @@ def test_sequences_are_averaged_over_time():
     np.testing.assert_allclose(ours, np.mean(expected, axis=1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.uint8, np.int8])
+def test_a_label_that_is_no_class_gives_nan(dtype):
+    labels = np.array([0, 3, 4, 200 if dtype == np.uint8 else -1], dtype)
+    values = losses.sparse_categorical_crossentropy(LOGITS[:4], labels)
+    np.testing.assert_array_equal(np.isnan(values), [False, False, True, True])
+
+
 def test_bfloat16_logits_give_float32_losses():
     logits = jnp.asarray(LOGITS, jnp.bfloat16)
     ours = losses.sparse_categorical_crossentropy(logits, LABELS)

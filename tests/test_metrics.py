@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxnets import metrics
+from jaxnets.errors import UserError
 
 
 @pytest.fixture
@@ -30,6 +31,7 @@ def test_accuracies_equal_keras(rng):
             theirs.sparse_top_k_categorical_accuracy(labels, logits, k=k),
         )
     assert not metrics.top_k_accuracy(jnp.full((1, 7), jnp.nan), labels[:1])
+    assert metrics.top_k_accuracy(jnp.array([[0, jnp.inf]]), jnp.array([1]), k=1)  # overflown, and right
     predicted = logits.argmax(-1)
     np.testing.assert_array_equal(metrics.label_accuracy(predicted, labels), predicted == labels)
 
@@ -45,6 +47,18 @@ def test_regression_errors_equal_keras_and_leave_the_masked_out(rng):
     }.items():
         metric.update_state(targets[mask], predictions[mask])
         np.testing.assert_allclose(ours[name], metric.result(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("metric", [metrics.regression_errors, metrics.label_accuracy])
+def test_a_column_beside_a_row_is_refused_not_broadcast(metric):
+    with jax.numpy_rank_promotion("allow"), pytest.raises(UserError, match=r"\(3, 1\) and targets \(3,\)"):
+        metric(jnp.ones((3, 1)), jnp.ones(3))
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.bfloat16])
+def test_regression_errors_of_narrow_types(dtype):
+    found = metrics.regression_errors(jnp.ones(1001, dtype), jnp.full(1001, 2, dtype))
+    assert {name: float(value) for name, value in found.items()} == {"mse": 1.0, "rmse": 1.0, "mae": 1.0}
 
 
 def test_confusion_matrix_counts_pairs(rng):

@@ -71,6 +71,20 @@ def test_a_keras_file_predicts_and_evaluates_as_in_keras(lenet, run, tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
+def test_export_like_a_keras_file(lenet, run, tmp_path):
+    lenet.save(tmp_path / "lenet.keras")
+    import_keras(tmp_path / "lenet.keras", "lenet5", tmp_path / "run")
+    code, out, err = run("export", tmp_path / "run", "--format", "keras", "--like", tmp_path / "lenet.keras")
+    assert code == 0, err
+    assert "run/model.keras: " in out
+    with jax.numpy_rank_promotion("allow"):
+        back = keras.models.load_model(tmp_path / "run" / "model.keras")
+    for one, other in zip(lenet.get_weights(), back.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    code, _, err = run("export", tmp_path / "run", "--format", "text", "--like", tmp_path / "lenet.keras")
+    assert (code, err.count("\n")) == (2, 1)
+
+
 def test_every_format_is_written_where_its_readers_look(lenet, run, tmp_path):
     lenet.save_weights(tmp_path / "x.weights.h5")
     import_keras(tmp_path / "x.weights.h5", "lenet5", tmp_path / "run")

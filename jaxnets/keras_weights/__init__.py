@@ -9,18 +9,24 @@ Files are read with h5py, without Keras and without TensorFlow. Layers are paire
 agree, and otherwise by structure: the sequence of the layers of one kind, their shapes, and the graph where
 the source has it (a live functional or sequential model, ``.keras``, a legacy ``.h5`` of a whole model).
 
-What a source tells of its order, and what happens where it tells nothing:
+What a source tells, and what happens where it tells nothing:
 
-* functional and sequential models, live, ``.keras``, or legacy whole ``.h5``: everything; any order of the
-  module's calls that the graph allows is found.
-* legacy weights-only ``.h5``: the names and the order of `model.layers`; layers with automatic names are
-  taken in the order in which they were made, which is the order of the calls in the usual code.
-* ``.weights.h5``: the same for automatic names when Keras 3.9 or later wrote it; layers with names of your
-  own, and files of earlier versions, are ordered by the numbers in their paths. Where two layers of equal
-  shapes differ by more than numbers, the file does not tell which is which, and is refused.
+* functional and sequential models, live, ``.keras``, or a legacy ``.h5`` of the whole model: the graph. The
+  module may call its layers in any order; parallel branches that neither graph nor shapes tell apart (a
+  gate's two convolutions) are taken in the order in which they were made.
+* weights alone (legacy ``.h5``; ``.weights.h5`` by Keras 3.6 or later): names. Layers with automatic names
+  are taken in the order in which they were made, which is right where the module calls its branches in the
+  order of the Keras code; where the order of listing rules that out, the file is refused.
+* ``.weights.h5`` by earlier versions, and layers with names of your own in later ones: the numbers in the
+  paths. Where two layers of equal shapes differ by more than numbers, the file is refused.
 * subclassed models: as ``.weights.h5`` (live ones: the order in which layers became attributes).
+* a BatchNorm without gamma or beta in a ``.weights.h5``: not which of the two, so the file is refused.
+* a nested model in a legacy ``.h5`` by Keras 3.0: not where its layers begin, so the file is refused.
+
+In every case layers that have the same names on both sides belong together, whatever their order.
 """
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +37,7 @@ from flax import linen
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.errors import UserError
+from jaxnets.export import complete
 from jaxnets.keras_weights.layers import Target, pair_weights, targets_of
 from jaxnets.keras_weights.matching import match
 from jaxnets.keras_weights.readers import read_file, read_model
@@ -73,7 +80,11 @@ def to_keras(
     input_shape: Shape | None = None,
     dtype: Any = jnp.float32,
 ) -> None:
-    """Assigns the variables of `module` to a built Keras model of the same architecture; see `from_keras`."""
+    """Assigns the variables of `module` to a built Keras model of the same architecture; see `from_keras`.
+
+    Raises:
+        UserError: the variables are not the module's, or the model has other layers.
+    """
     pairs = _pairs(*_read(keras_model), module, input_shape, dtype)
     for weight, value in _back(pairs, variables):
         weight.handle.assign(value)
@@ -96,8 +107,12 @@ def save_keras_weights(
         input_shape: of one example; may be left out where `like` knows it.
         dtype: of the inputs.
         like: any Keras file of the same architecture, whose layout is kept and whose weights are replaced.
-            Without it the layers of each class are numbered in call order: right for every model that is a
-            chain; Keras orders parallel branches by depth, so give `like` (or use `to_keras`) for those.
+            Without it the layers of each class are numbered in call order, which is Keras's for a chain.
+
+    Raises:
+        UserError: the variables are not the module's, `like` is of another network, or there is no `like` and
+            the module has parallel branches: Keras orders those by depth, and would load some of the weights
+            into one another's layers.
     """
     path = Path(path)
     if like is None:
@@ -110,10 +125,20 @@ def save_keras_weights(
                 f"Keras loads such weights from names ending in .weights.h5: rename {str(path)!r}"
             )
         targets = targets_of(summarize(module, input_shape, dtype))
-        write_new(path, targets, _checked(variables, targets))
+        for before, target in pairwise(targets):
+            if before.name not in target.fed_by:
+                raise UserError(
+                    f"{type(module).__name__} has branches ({target.name} is not fed by {before.name}): "
+                    "only the Keras model knows their order: give like=, a file of it, or use to_keras"
+                )
+        values = _checked(variables, targets)
+        with complete(path) as part:
+            write_new(part, targets, values)
         return
     pairs = _pairs(*_read(like), module, input_shape, dtype)
-    write_like(path, Path(like), {weight.handle: value for weight, value in _back(pairs, variables)})
+    new = {weight.handle: value for weight, value in _back(pairs, variables)}
+    with complete(path) as part:  # `like` may be the very file that is written again
+        write_like(part, Path(like), new)
 
 
 def _read(model_or_path: Any) -> tuple[Node, str]:

@@ -30,11 +30,19 @@ def match(leaves: list[Leaf], targets: list[Target], source: str, module: str) -
         if all(leaf.fed_by is not None for leaf in leaves):
             pairs = _by_graph(leaves, targets, named)
         else:
-            ordered = _without_graph(rest, open_targets, source)
+            ordered = _without_graph(rest, open_targets, _feeders(targets), source)
             pairs = named + ordered if ordered is not None else None
     if pairs is None:
         raise UserError(describe(named, _creation_order(rest), open_targets, source, module))
     return pairs
+
+
+def _feeders(targets: list[Target]) -> dict[str, set[str]]:
+    """Names of all layers that feed a layer, directly or through others."""
+    found: dict[str, set[str]] = {}
+    for target in targets:  # in call order, so that what feeds a layer has been seen
+        found[target.name] = set(target.fed_by).union(*(found.get(name, ()) for name in target.fed_by))
+    return found
 
 
 def _by_name(leaves: list[Leaf], targets: list[Target]) -> list[tuple[Leaf, Target]]:
@@ -88,26 +96,60 @@ def _in_order(leaves: list[Leaf], targets: list[Target]) -> list[tuple[Leaf, Tar
 
 
 def _without_graph(
-    leaves: list[Leaf], targets: list[Target], source: str
+    leaves: list[Leaf], targets: list[Target], feeders: dict[str, set[str]], source: str
 ) -> list[tuple[Leaf, Target]] | None:
-    """Pairs by the order in which layers were made or else by that of the source, but never by a guess."""
-    orders = [_in_order(_creation_order(leaves), targets)]
-    if not any(leaf.alphabetical for leaf in leaves):
-        orders.append(_in_order(leaves, targets))
-    fitting = [order for order in orders if order is not None]
-    if not fitting:
-        return None
-    doubtful = [(a, b) for (a, _), (b, _) in zip(fitting[0], fitting[-1], strict=True) if a is not b]
+    """Pairs by the order in which layers were made or else by that of the source, but never by a guess.
+
+    Each order must be possible where the other is right: no layer is made, or listed, before one that feeds
+    it. If both are, layers have been made branch by branch, as the module calls them, and were listed by
+    depth, as functional models are.
+
+    Args:
+        leaves: the layers without a partner.
+        targets: the same of the module.
+        feeders: of every layer of the module, the names of all that feed it, directly or through others.
+        source: for the message.
+    """
+    place = {id(leaf): i for i, leaf in enumerate(leaves)}
+    ordered = not any(leaf.alphabetical for leaf in leaves)
+
+    def listed_before(a: Leaf, b: Leaf) -> bool:
+        return ordered and (a.group is None or a.class_name == b.class_name) and place[id(a)] < place[id(b)]
+
+    def made_before(a: Leaf, b: Leaf) -> bool:
+        one, other = a.automatic or ("", 0), b.automatic or ("", 0)
+        return one[0] == other[0] and one[1] < other[1]
+
+    pairs, doubtful = None, None
+    for order, before in ((_creation_order(leaves), listed_before), (leaves, made_before)):
+        candidate = _in_order(order, targets) if order is not leaves or ordered else None
+        contradiction = _contradiction(candidate, feeders, before) if candidate else None
+        doubtful = doubtful or contradiction
+        if candidate is not None and contradiction is None:
+            pairs, doubtful = candidate, None
+            break
     first: dict[str, Leaf] = {}
-    for leaf in leaves:
+    for leaf in leaves if pairs else ():
         # In a file without an order only the numbers in their paths tell layers of equal shapes apart.
         other = first.setdefault(str(leaf.shapes), leaf)
         if leaf.origin != other.origin:
-            doubtful.append((other, leaf))
+            doubtful = other, leaf
     if doubtful:
-        a, b = (leaf.group or leaf.name for leaf in doubtful[0])
+        a, b = (leaf.group or leaf.name for leaf in doubtful)
         raise UserError(f"{source} does not say which comes first, {a} or {b}: {SUGGESTION}")
-    return fitting[0]
+    return pairs
+
+
+def _contradiction(
+    pairs: list[tuple[Leaf, Target]], feeders: dict[str, set[str]], before: Callable[[Leaf, Leaf], bool]
+) -> tuple[Leaf, Leaf] | None:
+    """A layer that comes `before` one that feeds it, with that one."""
+    leaf_of = {target.name: leaf for leaf, target in pairs}
+    for name, leaf in leaf_of.items():
+        for feeder in feeders[name] & leaf_of.keys():
+            if before(leaf, leaf_of[feeder]):
+                return leaf, leaf_of[feeder]
+    return None
 
 
 def _by_graph(

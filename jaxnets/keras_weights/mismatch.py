@@ -5,7 +5,10 @@ import difflib
 from jaxnets.keras_weights.layers import Shapes, Target, by_kind, pair_weights
 from jaxnets.keras_weights.tree import Leaf
 
-SUGGESTION = "give the Keras model itself or a .keras file, or name its layers as the module's"
+SUGGESTION = (
+    "give the Keras model itself, or a .keras file of a functional or sequential model,"
+    " or save it with Keras 3.6 or later, or name its layers as the module's"
+)
 
 
 def _shapes(shapes: Shapes) -> str:

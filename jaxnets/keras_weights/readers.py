@@ -8,7 +8,7 @@ What each format says about the order of layers:
   ``.weights.h5``.
 * ``.weights.h5`` of Keras 3: no order. Layers of functional and sequential models lie under names made of
   their class and a number that counts in the order of `model.layers`, other layers under the attribute that
-  holds them. Keras 3.9 and later add every layer's own name.
+  holds them. Keras 3.6 and later add every layer's own name.
 """
 
 import io
@@ -52,13 +52,9 @@ def read_model(model: Any) -> Node:
         )
     try:
         config = {"config": model.get_config()}
-    except (
-        NotImplementedError,
-        TypeError,
-    ):  # a subclassed model, or a layer in it, that does not describe itself
+    except (NotImplementedError, TypeError):  # something subclassed that does not describe itself
         config = {}
-    root = _live(model, config)
-    return root
+    return _live(model, config)
 
 
 def _live(layer: Any, config: Any) -> Node:

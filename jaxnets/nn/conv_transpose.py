@@ -14,7 +14,7 @@ from jax import lax
 from jaxnets.nn.bias import add_bias, optional_bias
 from jaxnets.nn.conv import correlate
 from jaxnets.nn.initializers import Initializer, get_initializer
-from jaxnets.nn.window import Size, padding_of, pair
+from jaxnets.nn.window import Size, check_window, padding_of, pair
 
 
 def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Size = 1, padding: str = "valid") -> jax.Array:
@@ -28,7 +28,11 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Size = 1, padding: 
 
     Returns:
       (batch, height', width', out).
+
+    Raises:
+      UserError: x is no batch of images, or the padding is another word.
     """
+    check_window(x, (1, 1), padding)  # any image is large enough: it grows
     dims = ("NHWC", "HWIO", "NHWC")
     return lax.conv_transpose(
         x, kernel, pair(strides), padding_of(padding), dimension_numbers=dims, transpose_kernel=True

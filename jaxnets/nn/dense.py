@@ -52,6 +52,6 @@ class Embedding(linen.Module):
         shape = (self.vocabulary, self.features)
         embedding = self.param("embedding", get_initializer(self.embedding_init), shape, jnp.float32)
         (embedding,) = promote_dtype(embedding, dtype=self.dtype)
-        if jnp.issubdtype(ids.dtype, jnp.floating):
-            ids = ids.astype(jnp.int32)
-        return jnp.take(embedding, ids, axis=0)
+        ids = ids.astype(jnp.int32)
+        ids = jnp.where(ids < 0, self.vocabulary, ids)  # take would count them from the end
+        return jnp.take(embedding, ids, axis=0, mode="fill")

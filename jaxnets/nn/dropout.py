@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
+from jaxnets.errors import UserError
+
 
 class Dropout(linen.Module):
     """While training, zeroes a share ``rate`` of the values and divides the rest by ``1 - rate``.
@@ -15,7 +17,13 @@ class Dropout(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Return x itself unless ``train``; same shape and dtype."""
+        """Return x itself unless ``train``; same shape and dtype.
+
+        Raises:
+          UserError: the rate is not in [0, 1); 50 for a half would silence the layer without a word.
+        """
+        if not 0 <= self.rate < 1:
+            raise UserError(f"a dropout rate of {self.rate} is no share: give a number from 0 to below 1")
         if not train or self.rate == 0:
             return x
         keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.rate, x.shape)

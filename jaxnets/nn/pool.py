@@ -13,7 +13,13 @@ def max_pool(
     strides: Size | None = None,
     padding: Padding = "valid",
 ) -> jax.Array:
-    """The largest value under each window: (batch, height, width, c) -> (batch, height', width', c)."""
+    """The largest value under each window: (batch, height, width, c) -> (batch, height', width', c).
+
+    Padding as in `correlate`.
+
+    Raises:
+      UserError: x is no batch of images, or too small for the window.
+    """
     strides = pair(window if strides is None else strides)
     check_window(x, pair(window), padding)
     # By keyword: the ONNX converter replaces this function by one that takes nothing else.
@@ -26,7 +32,13 @@ def avg_pool(
     strides: Size | None = None,
     padding: Padding = "valid",
 ) -> jax.Array:
-    """The mean under each window; at the border the padding is left out of the mean (Keras, TensorFlow)."""
+    """The mean under each window: (batch, height, width, c) -> (batch, height', width', c).
+
+    At the border the padding is left out of the mean (Keras, TensorFlow).
+
+    Raises:
+      UserError: x is no batch of images, or too small for the window.
+    """
     strides = pair(window if strides is None else strides)
     check_window(x, pair(window), padding)
     return linen.avg_pool(

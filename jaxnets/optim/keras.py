@@ -163,10 +163,11 @@ def nadam(
 
 
 def muon(learning_rate: ScalarOrSchedule, **kwargs) -> GradientTransformation:
-    """Optax's Muon: orthogonalised momentum for dense and convolution kernels, Adam for everything else.
+    """Optax's Muon: orthogonalised momentum for parameters of two or four axes, Adam for everything else.
 
-    A convolution kernel (h, w, in, out) counts as a matrix (h w in, out). Keller Jordan, 2024. The keywords
-    are those of `optax.contrib.muon`.
+    Two axes have dense and recurrent kernels, and embeddings too; a convolution kernel (h, w, in, out) counts
+    as a matrix (h w in, out). Keller Jordan, 2024. The keywords are those of `optax.contrib.muon`, whose
+    `muon_weight_dimension_numbers` makes another choice.
     """
 
     def shapes(params):

@@ -30,7 +30,8 @@ def select(params: Any, patterns: Sequence[str]) -> frozenset[Path]:
     """The parameters that any of the patterns chooses.
 
     A pattern is the path of a layer or a parameter ("backbone/block1_conv1", "head/kernel"), and stands for
-    all that lies below it; *, ? and [] match as in file names ("backbone/block[12]_*", "*/bias").
+    all that lies below it; *, ? and [] match as in file names ("backbone/block[12]_*", "*/bias"), but * and ?
+    match a / as well: "*/bias" is every bias at any depth.
 
     Raises:
         UserError: a pattern chooses nothing.
@@ -62,6 +63,9 @@ def freeze(
         optimizer: for what still learns; decay and clipping inside of it see nothing else.
         params: the model's parameters, or their shapes.
         patterns: what to freeze (see `select`); [] freezes nothing, with a state that fits `carry_over`.
+
+    Raises:
+        UserError: a pattern chooses nothing.
     """
     frozen = select(params, patterns)
 

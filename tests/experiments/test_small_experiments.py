@@ -133,3 +133,5 @@ def test_an_experiment_runs_from_the_command_line(tmp_path):
 def test_the_docstring_gives_command_and_documented_result(script):
     text = importlib.import_module(f"experiments.{script}").__doc__
     assert f"python experiments/{script}.py" in text
+    # train.py is for any network and any data: no document has a figure for it.
+    assert script == "train" or "documented" in text.lower()

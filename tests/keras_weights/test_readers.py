@@ -17,6 +17,7 @@ from keras_pairs import PAIRS, random_model
 from jaxnets import nn
 from jaxnets.errors import UserError
 from jaxnets.keras_weights import from_keras
+from jaxnets.models import MODELS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
@@ -47,7 +48,7 @@ def make(name, seed=0):
 
 
 def strip_names(path):
-    """A .weights.h5 as Keras before 3.9 wrote it."""
+    """A .weights.h5 as Keras before 3.6 wrote it."""
     with h5py.File(path, "r+") as file:
         file.visititems(lambda name, item: item.attrs.pop("name", None) and None)
 
@@ -292,3 +293,25 @@ def test_files_are_read_where_keras_is_not_installed(tmp_path):
     again = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5), keras.layers.Dense(2)])
     again.load_weights(tmp_path / "back.weights.h5")
     assert all(np.array_equal(a, b) for a, b in zip(again.get_weights(), model.get_weights(), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["live", "model.keras", "model.weights.h5", "model.h5", "official.h5"])
+@pytest.mark.parametrize("name, keras_name", [("resnet50", "ResNet50"), ("xception", "Xception")])
+def test_whole_networks_of_keras_applications(name, keras_name, ending, tmp_path):
+    size = 75
+    build = getattr(keras.applications, keras_name)
+    model = random_model(lambda: build(weights=None, input_shape=(size, size, 3), classifier_activation=None))
+    path = tmp_path / ending
+    if ending == "official.h5":  # weights alone, as the files that keras.applications downloads
+        with h5py.File(path, "w") as file:
+            legacy_h5_format.save_weights_to_hdf5_group(file, model)
+    elif ending != "live":
+        (model.save_weights if "weights" in ending else model.save)(path)
+    module = MODELS[name]()
+    variables = from_keras(model if ending == "live" else path, module, (size, size, 3))
+    x = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
+    with jax.numpy_rank_promotion("allow"):
+        expected = np.asarray(model(x, training=False))
+    logits = jax.jit(module.apply)(variables, x)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())

@@ -72,6 +72,25 @@ def test_a_file_like_another_keeps_its_layout(ending, tmp_path):
     assert equal(source.get_weights(), sink.get_weights())
 
 
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_a_file_can_be_written_over_itself(ending, tmp_path):
+    pair = PAIRS["sequential"]
+    source, path = build(pair, 0), tmp_path / ("one" + ending)
+    build(pair, 1).save(path)
+    save_keras_weights(path, from_keras(source, pair.module), pair.module, like=path)
+    assert equal(source.get_weights(), keras.models.load_model(path).get_weights())
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_branches_are_not_written_in_an_order_that_keras_may_not_have(tmp_path):
+    """Inception's equal 1x1 convolutions would be loaded into one another's places without a word."""
+    pair = PAIRS["inception"]
+    variables = from_keras(build(pair, 0), pair.module)
+    with pytest.raises(UserError, match=r"has branches \(.* is not fed by .*\): .*: give like="):
+        save_keras_weights(tmp_path / "ours.weights.h5", variables, pair.module, pair.input_shape)
+    assert not list(tmp_path.iterdir())
+
+
 def test_bfloat16_files(tmp_path):
     dense = keras.layers.Dense(3, dtype=keras.DTypePolicy("bfloat16"))
     model = random_model(lambda: keras.Sequential([keras.Input((4,)), dense]))

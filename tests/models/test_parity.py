@@ -277,9 +277,11 @@ def keras_in_float64():
     with jax.enable_x64(True), mock.patch.dict(dtypes.BIT64_TO_BIT32_DTYPE, wide):
         keras.config.set_floatx("float64")
         keras.config.set_dtype_policy("float64")
-        yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
+        try:
+            yield
+        finally:  # a row that fails must not leave the others in float64
+            keras.config.set_floatx("float32")
+            keras.config.set_dtype_policy("float32")
 
 
 SMALL, LARGE = ([r for r in ROWS if (r.training_shape is None) is small] for small in (True, False))

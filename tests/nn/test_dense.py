@@ -28,7 +28,8 @@ def test_embedding_looks_up_rows_and_casts_float_ids():
     for dtype in (jnp.int32, jnp.float32, jnp.uint8):
         got = layer.apply({"params": {"embedding": table}}, jnp.array([[2, 0]], dtype))
         np.testing.assert_array_equal(got, [[[4, 5], [0, 1]]])
-    assert np.all(np.isnan(layer.apply({"params": {"embedding": table}}, jnp.array([3]))))
+    for outside in (3, -1):
+        assert np.all(np.isnan(layer.apply({"params": {"embedding": table}}, jnp.array([outside]))))
     start = nn.Embedding(300, 20).init(jax.random.key(0), jnp.array([0]))["params"]["embedding"]
     assert 0.0499 < np.max(np.abs(start)) <= 0.05
 
@@ -45,6 +46,12 @@ def test_dropout_keeps_the_expectation():
     grad = jax.grad(lambda x: jnp.sum(layer.apply({}, x, train=True, rngs=rngs)))(x)
     np.testing.assert_array_equal(grad, y / 2)
     assert layer.apply({}, x.astype(jnp.bfloat16), train=True, rngs=rngs).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 50])
+def test_a_dropout_rate_that_is_no_share_is_the_users_error(rate):
+    with pytest.raises(UserError, match="from 0 to below 1"):
+        nn.Dropout(rate).apply({}, jnp.ones(3), train=False)
 
 
 SHAPE = (3, 3, 20, 300)

@@ -36,6 +36,7 @@ class Checkpoints:
 
         self.directory = Path(directory).absolute()
         self._ocp = ocp
+        self._said: dict[int, Meta | None] = {}  # the meta of what was saved or read here
         with self._writing():
             self._manager = ocp.CheckpointManager(
                 self.directory,
@@ -62,13 +63,16 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, step: int, tree: Any, meta: Meta | None = None) -> None:
-        """Saves a pytree of arrays and what `meta` says, JSON-able, unless that step is there already.
+        """Saves a pytree of arrays and what `meta` says, JSON-able, unless both are there already.
 
         Raises:
             UserError: the folder cannot be written (full or read-only); the checkpoints before stay.
         """
         if step == self.latest:
-            return
+            if self._said.get(step) == meta:
+                return
+            self._manager.delete(step)  # of the same step, from before its epoch was judged
+        self._said[step] = meta
         tree, args = serialization.to_state_dict(tree), self._ocp.args
         notes = {**(meta or {}), "format": FORMAT, "checksums": _checksums(tree)}
         with self._writing():
@@ -90,22 +94,32 @@ class Checkpoints:
         return None if found is None else (serialization.from_state_dict(like, found[0]), found[1])
 
     def restore_variables(self) -> dict[str, Any] | None:
-        """Returns what `model.apply` takes, {"params": ..., "batch_stats": ...}, of the newest sound one."""
-        found = self._newest(lambda step: self._read(step, None))
+        """Returns what `model.apply` takes, {"params": ..., "batch_stats": ...}, of the newest sound one.
+
+        Damaged ones stay where they are: a training may be at work in the folder, or it may be read-only.
+        """
+        found = self._newest(lambda step: self._read(step, None), move=False)
         if found is None:
             return None
         state = found[0]["state"]
         return {"params": state["params"], **state["model_state"]}
 
-    def _newest(self, read: Any) -> Any:
-        damaged = []
+    def _newest(self, read: Any, move: bool = True) -> Any:
+        damaged: list[Any] = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                return read(step)
+                found = read(step)
             except UserError:
                 raise
             except Exception as error:  # Orbax raises whatever the broken file made it stumble over
-                damaged.append(self._set_aside(step, error))
+                reason = str(error) if isinstance(error, OSError) else type(error).__name__
+                damaged.append(self._set_aside(step, reason) if move else f"step {step}: {reason}")
+            else:
+                if damaged and not move:
+                    print(f"damaged in {self.directory}, passed over: {'; '.join(damaged)}", file=sys.stderr)
+                return found
+        if damaged and not move:
+            raise UserError(f"no checkpoint in {self.directory} is sound ({'; '.join(damaged)})")
         if damaged:
             raise UserError(
                 f"no checkpoint in {self.directory} is sound; the damaged ones are now in "
@@ -121,6 +135,7 @@ class Checkpoints:
                 f"the checkpoint {folder} has format {meta.get('format')}, and this jaxnets reads {FORMAT}: "
                 "continue it with the version that made it, or train anew in another workdir"
             )
+        self._said[step] = {key: value for key, value in meta.items() if key not in ("format", "checksums")}
         target = None
         if wanted is not None:
             _check_layout(folder, _shapes(self._manager.item_metadata(step).tree.tree), _shapes(wanted))
@@ -130,8 +145,7 @@ class Checkpoints:
             raise OSError("its contents changed on the disk")
         return tree, meta
 
-    def _set_aside(self, step: int, error: Exception) -> Path:
-        reason = str(error) if isinstance(error, OSError) else type(error).__name__
+    def _set_aside(self, step: int, reason: str) -> Path:
         aside = self.directory.with_name(f"{self.directory.name}-damaged") / str(step)
         while aside.exists():
             aside = aside.with_name(f"{aside.name}-again")

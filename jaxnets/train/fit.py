@@ -102,7 +102,6 @@ def fit(
     validation = on_device(validation, mesh=mesh) if validation is not None else None
     # Committed, as a restored state is: what is fresh and what is restored are one program, compiled once.
     state = jax.tree.map(lambda leaf: jax.device_put(leaf, leaf.sharding), replicate(state, mesh))
-    place = state.step.sharding
     steps = steps_per_epoch or train.steps_per_epoch
     together = steps_at_once or at_once(steps)
     done = int(state.step) // steps
@@ -120,7 +119,7 @@ def fit(
 
     with Interrupts(active=workdir is not None) as interrupts, Journal(workdir, keep, best) as journal:
         _, shapes = jax.eval_shape(step, state, {}, [next(train.epoch())])
-        state, sums = journal.restore(state, jax.device_put(_zeros(shapes), place))
+        state, sums = journal.restore(state, jax.device_put(_zeros(shapes), state.step.sharding))
         history, taken = journal.history, int(state.step)
         if not history and epochs <= done:
             raise UserError(f"{epochs} epochs: it must be more than the {done} that the state has done")
@@ -167,7 +166,7 @@ def fit(
                     record |= {f"val_{name}": value for name, value in held_out.items()}
                 record |= {"seconds": round(seconds, 3), "examples_per_second": round(seen / seconds, 1)}
                 journal.append(record)
-                done, sums = epoch, jax.device_put(_zeros(shapes), place)
+                done, sums = epoch, jax.device_put(_zeros(shapes), state.step.sharding)
                 journal.save_if_best(state, sums)
                 progress.end_epoch(record)
                 state = call("epoch_end", state, history)

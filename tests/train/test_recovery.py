@@ -4,6 +4,8 @@ import json
 import shutil
 from types import SimpleNamespace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from jaxnets.data import Batches, epoch_order
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
-from jaxnets.train import Checkpoints, fit, make_state, make_train_step
+from jaxnets.train import Checkpoints, fit, make_eval_step, make_state, make_train_step
 from jaxnets.train.workdir import locked
 from tests.train.test_fit import BATCH, RATE, measure, run, same_bits
 
@@ -99,6 +101,18 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(source, tm
 
 
 @LEFTOVERS
+def test_who_only_reads_passes_over_a_damaged_checkpoint_and_moves_nothing(source, tmp_path, capsys):
+    first, _ = run(source, 1, tmp_path)
+    kept = jax.tree.map(np.array, first.variables)
+    run(source, 2, tmp_path)
+    damage(tmp_path / "checkpoints" / "6", "truncated")
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        assert same_bits(checkpoints.restore_variables(), kept)
+    assert "passed over: step 6" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["3", "6"]
+
+
+@LEFTOVERS
 def test_every_changed_byte_of_the_arrays_is_noticed(source, tmp_path):
     """One flipped bit at a time, in every file that holds data: never other numbers, silently."""
     state, _ = run(source, 1, tmp_path)
@@ -155,3 +169,42 @@ def test_a_second_run_in_the_same_workdir_is_refused(source, tmp_path):
     with locked(tmp_path), pytest.raises(UserError, match="another process is training in"):
         run(source, 1, tmp_path)
     run(source, 1, tmp_path)
+
+
+def test_a_run_stopped_in_its_last_evaluation_is_judged_once(source, tmp_path):
+    """The stop saves in mid-epoch at the step at which the end of the epoch would save again."""
+    model, descent = MODELS["perceptron"](), optax.sgd(RATE)
+    step, evals = make_train_step(model, descent), []
+    eval_step = make_eval_step(model)
+
+    def counted(variables, batch):
+        jax.debug.callback(lambda: evals.append(1))
+        return eval_step(variables, batch)
+
+    def train(workdir):
+        batches = Batches(source, BATCH, seed=3)
+        return fit(
+            make_state(model, descent, (4,)),
+            step,
+            batches,
+            epochs=2,
+            eval_step=counted,
+            validation=Batches(source, 32),
+            workdir=workdir,
+        )
+
+    with Checkpoints(
+        tmp_path / "checkpoints"
+    ) as checkpoints:  # as an interrupt in the last evaluation leaves it
+        state, _ = train(None)
+        sums = {"loss": jnp.float32(30.0), "accuracy": jnp.float32(9.0), "count": jnp.float32(21.0)}
+        checkpoints.save(6, {"state": state, "sums": sums}, {"epochs": 1, "config": {}})
+    log = tmp_path / "metrics.jsonl"
+    log.write_text(json.dumps({"epoch": 1, "step": 3, "loss": 1.0}) + "\n")
+    evals.clear()
+    continued, records = train(tmp_path)
+    assert len(evals) == 1
+    assert (records[1]["loss"], records[1]["accuracy"]) == pytest.approx((30 / 21, 9 / 21))
+    again, _ = train(tmp_path)
+    assert len(evals) == 1  # nothing is left to do
+    assert same_bits(continued, again)

@@ -138,6 +138,11 @@ def test_the_same_step_under_jit_mesh_pmap_and_scan():
     assert_close(sums, sums_expected[-1])
 
 
+def test_means_of_nothing_are_nan():
+    found = means({"loss": jnp.float32(0), "accuracy": jnp.float32(0), "count": jnp.float32(0)})
+    assert np.isnan(list(found.values())).all()
+
+
 def test_the_second_step_does_not_compile_again():
     model, descent = MODELS["perceptron"](), optax.adam(1e-3)
     step = jax.jit(make_train_step(model, descent))

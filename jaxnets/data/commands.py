@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+from jaxnets.data.form import Store
 from jaxnets.errors import UserError
 
 if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
@@ -27,6 +28,7 @@ def prepare(
     size: tuple[int, int] | None = None,
     channels: Literal[1, 3] | None = None,
     keep_sizes: bool = False,
+    store: Store = "auto",
     on_error: Literal["stop", "skip"] = "stop",
 ) -> None:
     """Make a data set of what is on disk: train on it with --dataset NAME.
@@ -41,6 +43,7 @@ def prepare(
         size: height and width to scale all images to; by default they must be of one size.
         channels: 1 to make all images grey, 3 for colour; by default they must be alike.
         keep_sizes: let images differ in size.
+        store: pixels, fastest to read; files, as PNG or JPEG, smaller on disk; auto: pixels up to 64 x 64.
         on_error: stop at the first file or line that is wrong, or leave such out and list them.
     """
     from jaxnets.data import prepare
@@ -53,6 +56,7 @@ def prepare(
         size=size,
         channels=channels,
         keep_sizes=keep_sizes,
+        store=store,
         skip_errors=on_error == "skip",
     )
     for message in left_out:

@@ -2,7 +2,7 @@
 
 import io
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,8 @@ SMALL = (
 ORIENTATION = 0x0112  # the EXIF tag
 PNG = b"\x89PNG"
 
+Store = Literal["auto", "pixels", "files"]
+
 
 @dataclass(frozen=True)
 class Form:
@@ -26,12 +28,14 @@ class Form:
         size: (height, width); None where every image keeps its own.
         convert: whether images of another number of channels are converted, or refused.
         resize: whether images of another size are scaled, or refused.
+        store: "pixels", "files" (PNG or JPEG), or "auto": pixels where they are few.
     """
 
     channels: int
     size: tuple[int, int] | None
     convert: bool
     resize: bool
+    store: Store = "auto"
 
     @property
     def shape(self) -> tuple[int | None, int | None, int]:
@@ -40,8 +44,10 @@ class Form:
 
     @property
     def decoded(self) -> bool:
-        """Whether images are stored as pixels: small ones are, the others as PNG or JPEG."""
-        return self.size is not None and self.size[0] * self.size[1] * self.channels <= SMALL
+        """Whether images are stored as pixels."""
+        if self.size is None or self.store != "auto":
+            return self.size is not None and self.store == "pixels"
+        return self.size[0] * self.size[1] * self.channels <= SMALL
 
     def pixels(self, where: str, image: np.ndarray | bytes) -> np.ndarray:
         """Returns an image in this form: uint8 (height, width, channels).
@@ -81,6 +87,7 @@ def find_form(
     size: tuple[int, int] | None = None,
     channels: int | None = None,
     keep_sizes: bool = False,
+    store: Store = "auto",
 ) -> Form:
     """Returns the form asked for, or else that of the first training image that can be read.
 
@@ -90,6 +97,7 @@ def find_form(
         size: (height, width) to scale all images to.
         channels: to convert all images to.
         keep_sizes: lets the images differ in size.
+        store: see `Form`.
 
     Raises:
         UserError: what is asked for makes no sense, or there is no image that can be read.
@@ -108,7 +116,7 @@ def find_form(
                 continue  # noted when it is its turn
             raise
         kept = None if keep_sizes else size or first_size
-        return Form(channels or first_channels, kept, channels is not None, size is not None)
+        return Form(channels or first_channels, kept, channels is not None, size is not None, store)
     raise UserError("not one of the training images can be read: are they images?")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnets.data.form import Form, find_form
+from jaxnets.data.form import Form, Store, find_form
 from jaxnets.data.prepared import FORMAT, data_root, find_prepared
 from jaxnets.data.readers import Contents, Problems, read_contents
 from jaxnets.errors import UserError
@@ -30,6 +30,7 @@ def prepare(
     size: tuple[int, int] | None = None,
     channels: int | None = None,
     keep_sizes: bool = False,
+    store: Store = "auto",
     skip_errors: bool = False,
 ) -> tuple[Any, list[str]]:
     """Makes a TFDS data set of what lies on disk; needs no TensorFlow.
@@ -44,6 +45,8 @@ def prepare(
         size: (height, width) to scale all images to; by default all must be as large as the first.
         channels: 1 or 3 to convert all images to; by default all must be as the first.
         keep_sizes: lets the images differ in size.
+        store: "pixels" makes reading fastest, "files" keeps PNG and JPEG as they are, smaller on disk;
+            "auto" is pixels up to 64 x 64 in colour.
         skip_errors: leaves out what is wrong with a note, instead of stopping.
 
     Returns:
@@ -62,7 +65,7 @@ def prepare(
         raise UserError(f"{name} is prepared already in {taken}: choose another name, or delete that folder")
     problems = Problems(skip_errors)
     contents = read_contents(Path(source), problems, classes)
-    form = find_form(contents, problems, size=size, channels=channels, keep_sizes=keep_sizes)
+    form = find_form(contents, problems, size=size, channels=channels, keep_sizes=keep_sizes, store=store)
     description = f"Prepared by jaxnets from {Path(source).name}."
     try:
         import tensorflow_datasets as tfds

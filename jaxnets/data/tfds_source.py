@@ -1,13 +1,12 @@
 """Any data set that TFDS knows or has prepared, read by random access without TensorFlow."""
 
-import io
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from jaxnets.data.images import open_image, scale
+from jaxnets.data.images import decode, scale
 from jaxnets.data.prepare import download
 from jaxnets.data.prepared import FORMAT, data_root, find_prepared, list_prepared
 from jaxnets.data.source import Dataset, Features, Source
@@ -29,6 +28,7 @@ class TFDSSource:
         self.records, self.parts, self.features = records, dict(parts), features
         self._held = {key: records.dataset_info.features[part] for key, part in parts.items()}
         self._mixed_sizes = "x" in parts and None in self._held["x"].shape
+        self._what = f"an image of {records.dataset_info.full_name}"
         self._kinds = {key: _kind(feature) for key, feature in self._held.items()}
 
     def __len__(self) -> int:
@@ -63,13 +63,11 @@ class TFDSSource:
         else:
             values = tf_example_pb2.Example.FromString(raw).features.feature
             example = {key: self._value(key, values[part]) for key, part in self.parts.items()}
-        x: Any = example.get("x")
         if self._mixed_sizes:
-            height, width = x.shape[:2] if isinstance(x, np.ndarray) else x.size[::-1]
-            example["size"] = np.array([height, width], np.int32)
-        if "x" in example and len(self.features.shape) == 3:
+            example["size"] = np.array(example["x"].shape[:2], np.int32)
+        if "x" in example and example["x"].shape != self.features.shape:
             height, width, channels = self.features.shape
-            example["x"] = scale(x, channels, (height, width))
+            example["x"] = scale(example["x"], channels, (height, width))
         return {**example, "y": np.int32(example["y"])}
 
     def _value(self, key: str, value: Any) -> Any:
@@ -81,7 +79,7 @@ class TFDSSource:
         content = value.bytes_list.value[0]
         if kind == "bytes":
             return np.frombuffer(content, np.uint8).reshape(feature.shape)
-        return open_image(io.BytesIO(content), f"an image of {self.records.dataset_info.full_name}")
+        return decode(content, feature.shape[-1], self._what)
 
 
 def _kind(feature: Any) -> str | None:

@@ -13,8 +13,10 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from jaxnets import data
+from jaxnets.data.images import decode
 from jaxnets.data.prepare import download, prepare
 from jaxnets.data.prepared import convert, list_prepared, read_tfrecord
 from jaxnets.errors import UserError
@@ -112,6 +114,32 @@ def test_large_images_keep_their_bytes(tmp_path):
     assert sum(np.array_equal(image, pixels) for image in images) == 1  # the PNG, its alpha left out
 
 
+def test_small_images_keep_their_bytes_when_asked(tmp_path):
+    path = save(tmp_path, "p/a/1.jpg", RANDOM.randint(0, 256, (8, 8), np.uint8))
+    builder, _ = prepare(tmp_path / "p", "p", data_dir=tmp_path, store="files")
+    assert path.read_bytes() in builder.as_data_source("train").data_source[0]
+    source = data.load("p", data_dir=tmp_path, test="train").train
+    np.testing.assert_array_equal(source[0]["x"][..., 0], np.asarray(Image.open(path)))
+
+
+def test_opencv_and_pillow_decode_to_the_same_bytes(monkeypatch):
+    pytest.importorskip("cv2")
+    photo = load_sample_image("flower.jpg")[:64, :80]
+    for pixels in (photo, photo[..., 0]):
+        for kind, options in (
+            ("JPEG", {"quality": 75}),
+            ("JPEG", {"quality": 95, "subsampling": 0}),
+            ("PNG", {}),
+        ):
+            file = io.BytesIO()
+            Image.fromarray(pixels).save(file, kind, **options)
+            found = []
+            for installed in (True, False):
+                monkeypatch.setattr("jaxnets.data.images.CV2", installed)
+                found.append(decode(file.getvalue(), 1 if pixels.ndim == 2 else 3, "it"))
+            np.testing.assert_array_equal(*found, strict=True)
+
+
 def test_sizes_are_refused_scaled_or_kept_as_asked(tmp_path):
     save(tmp_path, "p/a/1.png", RANDOM.randint(0, 256, (20, 30, 3), np.uint8))
     save(tmp_path, "p/a/2.png", RANDOM.randint(0, 256, (30, 20, 3), np.uint8))
@@ -173,6 +201,7 @@ def stored(self, *arguments):
     print("at work", flush=True, file=sys.__stdout__)
     return slow(self, *arguments)
 form.Form.stored = stored
+from jaxnets.data.images import decode
 from jaxnets.data.prepare import prepare
 prepare(Path({str(tmp_path / "cifar")!r}), "cifar", data_dir=Path({str(tmp_path)!r}))
 """

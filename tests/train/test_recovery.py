@@ -193,9 +193,7 @@ def test_a_run_stopped_in_its_last_evaluation_is_judged_once(source, tmp_path):
             workdir=workdir,
         )
 
-    with Checkpoints(
-        tmp_path / "checkpoints"
-    ) as checkpoints:  # as an interrupt leaves it
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:  # as an interrupt leaves it
         state, _ = train(None)
         sums = {"loss": jnp.float32(30.0), "accuracy": jnp.float32(9.0), "count": jnp.float32(21.0)}
         checkpoints.save(6, {"state": state, "sums": sums}, {"epochs": 1, "config": {}})

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
+from jaxnets.commandline import PYTHON
 from jaxnets.data.form import Store
 from jaxnets.errors import UserError
 
@@ -61,9 +62,11 @@ def prepare(
     )
     for message in left_out:
         print(f"left out: {message}")
-    parts = ", ".join(f"{split.num_examples:,} {part}" for part, split in builder.info.splits.items())
+    splits = sorted(builder.info.splits.items(), reverse=True)
+    parts = ", ".join(f"{split.num_examples:,} {part}" for part, split in splits)
     print(f"{name}: {parts}" + (f", {len(left_out):,} left out" if left_out else ""))
-    print(f"prepared in {builder.data_dir}; look at it with: python -m jaxnets data show {name}")
+    where = f" --data-dir {data_dir}" if data_dir else ""
+    print(f"prepared in {builder.data_dir}; look at it with: {PYTHON} -m jaxnets data show {name}{where}")
 
 
 def convert(name: Name, /, *, data_dir: Path | None = None) -> None:
@@ -75,7 +78,7 @@ def convert(name: Name, /, *, data_dir: Path | None = None) -> None:
     """
     from jaxnets.data.prepared import convert, data_root
 
-    print(f"{name} can be read now, in {convert(data_root(data_dir), name)}")
+    print(f"{name} can be read now: {convert(data_root(data_dir), name)}")
 
 
 def list_(*, data_dir: Path | None = None) -> None:

@@ -68,6 +68,8 @@ class TFDSSource:
         if "x" in example and example["x"].shape != self.features.shape:
             height, width, channels = self.features.shape
             example["x"] = scale(example["x"], channels, (height, width))
+        if "x" in example:
+            example["x"] = np.asarray(example["x"], self.features.dtype)
         return {**example, "y": np.int32(example["y"])}
 
     def _value(self, key: str, value: Any) -> Any:
@@ -91,9 +93,11 @@ def _kind(feature: Any) -> str | None:
     if isinstance(feature, tfds.features.Image):
         return "image" if feature.np_dtype == np.uint8 and feature.shape[-1] in (1, 3) else None
     if type(feature) in (tfds.features.Tensor, tfds.features.BBoxFeature) and None not in feature.shape:
-        if feature.np_dtype == np.uint8 and feature._encoding == tfds.features.Encoding.BYTES:
+        stored = feature.np_dtype, feature._encoding
+        if stored == (np.uint8, tfds.features.Encoding.BYTES):
             return "bytes"
-        return "numbers" if feature.np_dtype == np.float32 and feature.shape else None
+        if stored == (np.float32, tfds.features.Encoding.NONE) and feature.shape:
+            return "numbers"
     return None
 
 

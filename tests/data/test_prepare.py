@@ -343,4 +343,5 @@ def test_sets_of_other_features(tmp_path):
         expected = {"image": images[number], "numbers": (number + 0.5)[:, None] * np.ones(3, np.float32)}
         expected["slow"] = (number / 3)[:, None] * np.ones(2)
         np.testing.assert_allclose(found["x"], expected[PART], rtol=1e-6)
+        assert found["x"].dtype == source.features.dtype
         assert source.features.dtype == ("uint8" if PART == "image" else "float32")

@@ -17,7 +17,7 @@ from jaxnets.data.images import ink_of
 @pytest.fixture(scope="module")
 def workdir(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "mlp-digits"
-    train(model="mlp", epochs=15, workdir=workdir)
+    train(model="mlp", epochs=15, workdir=workdir, devices=1)
     return workdir
 
 

@@ -110,10 +110,12 @@ def test_a_keras_file_or_a_run_starts_a_training(lenet, tmp_path):
     held_out = data.load("digits").test
     right = in_keras(lenet, held_out.x / np.float32(255)).argmax(-1) == held_out.y
     for start in (tmp_path / "lenet.keras", tmp_path / "run"):
-        (record,) = train(epochs=1, learning_rate=0.0, start=start, workdir=tmp_path / f"from-{start.name}")
+        (record,) = train(
+            devices=1, epochs=1, learning_rate=0.0, start=start, workdir=tmp_path / f"from-{start.name}"
+        )
         assert record["val_accuracy"] == pytest.approx(right.mean())
     with pytest.raises(UserError, match="holds a lenet5, not a mlp"):
-        train(epochs=1, model="mlp", start=tmp_path / "run", workdir=tmp_path / "other")
+        train(devices=1, epochs=1, model="mlp", start=tmp_path / "run", workdir=tmp_path / "other")
 
 
 def test_what_does_not_fit_is_one_sentence_and_nothing_is_written(lenet, tmp_path):

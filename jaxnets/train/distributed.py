@@ -56,6 +56,16 @@ def join(how: str | None) -> None:
     atexit.register(jax.distributed.shutdown)
 
 
+def settle(tree: Any, mesh: Mesh | None) -> None:
+    """Waits for the arrays where several CPU devices share a batch; elsewhere the host runs ahead.
+
+    Virtual CPU devices share a few threads: two programs in flight can keep each other's collectives waiting
+    until XLA gives up and aborts the process.
+    """
+    if mesh is not None and mesh.devices.flat[0].platform == "cpu":
+        jax.block_until_ready(tree)
+
+
 def is_writer() -> bool:
     """Whether this process writes what all would write alike: logs, pictures, lines on the screen."""
     return jax.process_index() == 0

@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from jaxnets.data.device import OnDevice, on_device, replicate
 from jaxnets.data.sampler import Batches
 from jaxnets.errors import Interrupted, UserError
+from jaxnets.train.distributed import settle
 from jaxnets.train.interrupt import Interrupts
 from jaxnets.train.journal import Journal
 from jaxnets.train.monitor import History
@@ -147,6 +148,7 @@ def fit(
                 while taken < epoch * steps:
                     batches = list(islice(stream, min(together, epoch * steps - taken)))
                     state, sums = step(state, sums, batches)
+                    settle(sums, mesh)
                     examples = sum(train.batches.count(taken + number) for number in range(len(batches)))
                     taken += len(batches)
                     seen += examples
@@ -193,9 +195,11 @@ def evaluate(
         check: called after every batch; it may raise to stop.
     """
     sums: Any = None
-    for batch in on_device(batches).epoch():
+    placed = on_device(batches)
+    for batch in placed.epoch():
         some = eval_step(variables, batch)
         sums = some if sums is None else jax.tree.map(jnp.add, sums, some)
+        settle(sums, placed.mesh)
         check()
     return means(sums)
 

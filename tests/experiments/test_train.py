@@ -71,7 +71,12 @@ def test_sigkill_in_mid_run_and_the_same_command_again_end_with_the_same_bits(un
 
 def test_iris_has_no_pictures_and_says_what_to_try(tmp_path, capsys):
     history = main(
-        model="perceptron", dataset="iris", epochs=40, learning_rate=0.05, workdir=tmp_path / "iris"
+        devices=1,
+        model="perceptron",
+        dataset="iris",
+        epochs=40,
+        learning_rate=0.05,
+        workdir=tmp_path / "iris",
     )
     assert history[-1]["val_accuracy"] >= 0.9
     assert f"-m jaxnets evaluate {tmp_path / 'iris'}" in capsys.readouterr().out
@@ -99,7 +104,7 @@ def test_iris_has_no_pictures_and_says_what_to_try(tmp_path, capsys):
 def test_what_is_wrong_is_one_sentence_and_nothing_is_written(tmp_path, asked, message):
     workdir = tmp_path / "run"
     with pytest.raises(UserError, match=message):
-        main(**{"workdir": workdir, "data_dir": tmp_path / "tfds", **asked})
+        main(**{"devices": 1, "workdir": workdir, "data_dir": tmp_path / "tfds", **asked})
     assert not workdir.exists()
 
 

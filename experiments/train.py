@@ -1,6 +1,6 @@
 """Train any registered network on any data set: the six steps of the documents, in their order.
 
-    python experiments/train.py --model lenet5 --dataset digits --epochs 15
+    python experiments/train.py --model lenet5 --dataset digits --epochs 20
 
 The defaults train LeNet-5 on the 1,797 digits of scikit-learn, a fixed fifth of them held out.
 """
@@ -18,7 +18,7 @@ def main(
     *,
     model: str = "lenet5",
     dataset: str = "digits",
-    epochs: int = 15,
+    epochs: int = 20,
     batch_size: int = 32,
     learning_rate: float = 1e-3,
     optimizer: str = "adam",

@@ -17,12 +17,12 @@ from jaxnets.runs import load_run
 from jaxnets.train import read_metrics
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "train.py"
-EPOCHS = 10
+EPOCHS = 20
 
 
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    """The README's command with fewer epochs."""
+    """The README's command."""
     workdir = tmp_path_factory.mktemp("runs") / "unbroken"
     subprocess.run(command(workdir), check=True, capture_output=True)
     return workdir

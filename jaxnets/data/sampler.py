@@ -157,7 +157,7 @@ class Batches:
 
     @property
     def _threads(self) -> int:
-        return self.workers or min(8, os.cpu_count() or 1)
+        return self.workers or min(16, max(4, os.cpu_count() or 1))
 
     def _submit(self, rows: np.ndarray) -> Any:
         if self.workers:

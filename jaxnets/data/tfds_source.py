@@ -42,10 +42,14 @@ class TFDSSource:
         """
         if not np.ndim(index):
             return self._example(self.records.data_source[int(index)])
-        rows = [
-            self._example(raw) for raw in self.records.data_source.__getitems__(np.asarray(index).tolist())
-        ]
-        return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+        batch: dict[str, np.ndarray] = {}
+        for row, raw in enumerate(self.records.data_source.__getitems__(np.asarray(index).tolist())):
+            # Each goes to its place at once: a list of large images to stack costs a third of their decoding.
+            for key, value in self._example(raw).items():
+                if not row:
+                    batch[key] = _empty((len(index), *np.shape(value)), np.asarray(value).dtype)
+                batch[key][row] = value
+        return batch
 
     def labels(self) -> np.ndarray:
         """Returns the labels of all examples, without decoding their inputs."""
@@ -82,6 +86,14 @@ class TFDSSource:
         if kind == "bytes":
             return np.frombuffer(content, np.uint8).reshape(feature.shape)
         return decode(content, feature.shape[-1], self._what)
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Returns an array that begins at a multiple of 64 bytes: those, JAX takes over without a copy."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    room = np.empty(size + 64, np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + size].view(dtype).reshape(shape)
 
 
 def _kind(feature: Any) -> str | None:

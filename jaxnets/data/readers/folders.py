@@ -46,23 +46,24 @@ def class_folders(archive: Archive, problems: Problems, classes: Sequence[str] |
                 f"{archive.path} has the class folders {', '.join(names)}, not {', '.join(classes)}"
             )
         names = list(classes)
+    numbers = {name: number for number, name in enumerate(names)}
     filled = set(places.values())
     for folder in archive.folders:
         parts = _below(top, folder)
         if len(parts) == 1 + splits and _place(parts, splits) not in filled:
             problems(f"{archive.where(folder)} is a class without an image: add some, or remove the folder")
-    for image, (split, name) in list(places.items()):
-        if name not in names and split != "train":
+    for image, (_, name) in list(places.items()):
+        if name not in numbers:
             problems(f"{archive.where(image)}: the training part has no class {name}")
             del places[image]
 
     def reader(split: str) -> Callable[[], Iterator[Example]]:
-        wanted = {image: names.index(name) for image, (part, name) in places.items() if part == split}
+        wanted = {image: numbers[name] for image, (part, name) in places.items() if part == split}
         return lambda: (
             (archive.where(name), content, wanted[name]) for name, content in archive.read(wanted)
         )
 
-    train = [names.index(name) for split, name in places.values() if split == "train"]
+    train = [numbers[name] for split, name in places.values() if split == "train"]
     if train:
         check_classes(names, train, problems)
     return Contents(tuple(names), {part: reader(part) for part in sorted({split for split, _ in filled})})

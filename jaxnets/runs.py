@@ -33,13 +33,13 @@ INPUTS: dict[str, Prepare] = {
 }
 
 
-def make_model(name: str, features: Features) -> linen.Module:
-    """Returns the registered model `name` for examples like these.
+def make_model(name: str, features: Features, **options: Any) -> linen.Module:
+    """Returns the registered model `name` for examples like these, with fields of it set as `options` say.
 
     Raises:
         UserError: no such model, or it does not take inputs of this shape.
     """
-    model = lookup(MODELS, name, "model")(num_classes=len(features.classes))
+    model = lookup(MODELS, name, "model")(num_classes=len(features.classes), **options)
     try:
         check_input(model, features.shape)
     except UserError as error:

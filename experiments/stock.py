@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxnets import commandline, losses, metrics, models, optim, plots, report, train
@@ -98,7 +99,7 @@ def main(
     held_out = prices.test[np.arange(len(prices.test))]
     predict = jax.jit(network.apply)
     real, predicted, today = (
-        scaler.invert(np.asarray(values, np.float64))
+        jnp.asarray(scaler.invert(np.asarray(values, np.float64)))
         for values in (held_out["y"], predict(state.variables, held_out["x"])[:, 0], held_out["x"][:, -1, 0])
     )
     measured: dict[str, Any] = {"parameters": summary.parameters}
@@ -106,7 +107,8 @@ def main(
     naive = metrics.regression_errors(today, real)
     measured |= {f"{name} of tomorrow = today": float(value) for name, value in naive.items()}
     measured["rmse of the last epoch"] = float(scaler.span[0] * history[-1]["val_loss"] ** 0.5)
-    report.beside(documented, {name: round(measured[name], 4) for name in documented})
+    dataset = csv.name if csv else "synthetic walk"
+    report.beside(documented, {name: round(measured[name], 4) for name in documented}, on=dataset)
     print(", ".join(f"{name} {value:.2f}" for name, value in measured.items() if name not in documented))
     # 6. pictures
     days = np.arange(1, 1 + len(real))
@@ -130,7 +132,6 @@ def main(
         xlabel="epoch",
         logarithmic=["squared error, scaled prices"],
     )
-    dataset = csv.name if csv else "synthetic walk"
     return measured | {"history": history, "dataset": dataset}
 
 

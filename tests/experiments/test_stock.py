@@ -1,5 +1,7 @@
 """experiments/stock.py: documented sizes, errors by NumPy, the made-up prices, and what is no such file."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -75,7 +77,7 @@ def test_the_made_up_prices_are_a_random_walk(tmp_path):
     "asked, message",
     [
         ({"model": "stock_rmm"}, r"unknown model 'stock_rmm' \(did you mean stock_rnn\?\)"),
-        ({"csv": "missing.csv"}, "missing.csv: there is no such file"),
+        ({"csv": Path("missing.csv")}, "missing.csv: there is no such file"),
     ],
 )
 def test_what_is_wrong_is_one_sentence_and_nothing_is_written(tmp_path, asked, message):

@@ -6,14 +6,19 @@ from typing import Any
 import numpy as np
 
 
-def beside(documented: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
+def beside(documented: Mapping[str, Any], measured: Mapping[str, Any], on: str = "") -> None:
     """Prints a row for every documented figure, with the measured one of the same name.
+
+    Args:
+        documented: figures by name.
+        measured: at least those, by the same names.
+        on: the data that was measured on, for the heading.
 
     >>> beside({"w after step 0": 2.6}, {"w after step 0": np.float32(2.6), "loss": 36.0})
                     documented  measured
     w after step 0  2.6         2.6
     """
-    rows = [("", "documented", "measured")]
+    rows = [("", "documented", f"measured on {on}" if on else "measured")]
     rows += [(name, _text(value), _text(measured[name])) for name, value in documented.items()]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, left, right in rows:

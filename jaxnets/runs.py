@@ -1,7 +1,7 @@
 """A trained network from its workdir alone: for predicting, evaluating and exporting."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,13 @@ import numpy as np
 from flax import linen
 
 import jaxnets
-from jaxnets import plots
+from jaxnets import plots, report
 from jaxnets.data import Dataset, Features, Source
 from jaxnets.data.images import ink_of
 from jaxnets.errors import UserError, lookup
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.pretrained import caffe_inputs, tf_inputs
+from jaxnets.summary import summarize
 from jaxnets.train import Checkpoints, check_input, normalise, read_config
 from jaxnets.train.workdir import BEST, CHECKPOINTS
 
@@ -33,13 +34,13 @@ INPUTS: dict[str, Prepare] = {
 }
 
 
-def make_model(name: str, features: Features) -> linen.Module:
-    """Returns the registered model `name` for examples like these.
+def make_model(name: str, features: Features, **options: Any) -> linen.Module:
+    """Returns the registered model `name` for examples like these, with fields of it set as `options` say.
 
     Raises:
         UserError: no such model, or it does not take inputs of this shape.
     """
-    model = lookup(MODELS, name, "model")(num_classes=len(features.classes))
+    model = lookup(MODELS, name, "model")(num_classes=len(features.classes), **options)
     try:
         check_input(model, features.shape)
     except UserError as error:
@@ -80,6 +81,38 @@ def _ink(dataset: Dataset) -> str | None:
 
 def _first(source: Source, count: int) -> np.ndarray:
     return np.stack([source[index]["x"] for index in range(min(count, len(source)))])
+
+
+def sum_up(
+    name: str,
+    model: linen.Module,
+    dataset: Dataset,
+    history: Sequence[Mapping[str, Any]],
+    documented: Mapping[str, Any],
+    **more: Any,
+) -> dict[str, Any]:
+    """Prints the layers of a trained network, and its documented figures beside the measured ones.
+
+    Args:
+        name: of the registered model.
+        model: the network as it was trained.
+        dataset: what it was trained on.
+        history: the records of `fit`.
+        documented: figures by name: parameters, accuracy, val_accuracy, ...; those that a short run has not
+            reached are not printed.
+        more: further measured figures.
+
+    Returns:
+        The last record and `more`; "parameters" of the network with the input and the classes that the
+        document has, and "parameters_here"; "history", and "dataset", the name of the data.
+    """
+    print((here := summarize(model, dataset.features.shape)).to_text())
+    original = summarize(MODELS[name](), INPUT_SHAPES[name])
+    counts = {"parameters": original.parameters, "parameters_here": here.parameters}
+    measured = {**history[-1], **counts, **more}
+    known = {key: figure for key, figure in documented.items() if key in measured}
+    report.beside(known, {key: round(measured[key], 4) for key in known}, on=dataset.name)
+    return measured | {"history": list(history), "dataset": dataset.name}
 
 
 def illustrate(

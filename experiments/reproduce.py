@@ -120,7 +120,7 @@ def run(
     name: str, row: Row, options: dict[str, Any], seed: int | None, data_dir: Path | None, folder: Path
 ) -> dict[str, Any]:
     """Runs one script once, or reads what it measured before with the same options."""
-    asked = {key: str(value) for key, value in options.items()}
+    asked = {key: value.name if isinstance(value, Path) else value for key, value in options.items()}
     done = folder / "result.json"
     if done.exists() and (known := json.loads(done.read_text()))["options"] == asked:
         return known

@@ -22,6 +22,7 @@ NOTES = {  # what the names of data mean
     "mnist_jpeg": "MNIST, all of it, as JPEG: a re-encoding",
     "fashion_debian": "Fashion-MNIST, lossless, from Debian's package dataset-fashion-mnist",
     "iris": "150 irises, from scikit-learn",
+    "iris": "150 irises, from scikit-learn",
     "digits": "scikit-learn's 1,797 digits, 8x8 enlarged to 28x28",
     "synthetic walk": "a random walk of the length of the course's series",
 }
@@ -80,11 +81,9 @@ def table_rows(name: str, entry: Mapping[str, Any] | None) -> list[list[str]]:
     for figure in known:
         values = [run["figures"][figure] for run in runs]
         documented = entry["documented"].get(figure)
-        cells = [
-            "not given" if documented is None else text(documented),
-            spread(values),
-            difference(documented, values),
-        ]
+        digits = precision(documented)
+        cells = ["not given" if documented is None else text(documented, digits), spread(values, digits)]
+        cells.append(difference(documented, values))
         lines.append([figure, *cells, *(about if not lines else ["", "", ""])])
     lines += [
         [figure, text(entry["documented"][figure]), f"not reached in {epochs} epochs", "none", "", "", ""]
@@ -94,11 +93,17 @@ def table_rows(name: str, entry: Mapping[str, Any] | None) -> list[list[str]]:
     return [[name, what, *cells] if not index else ["", "", *cells] for index, cells in enumerate(lines)]
 
 
-def spread(values: Sequence[Any]) -> str:
+def precision(documented: Any) -> int:
+    """How many significant digits a documented figure has, and at least 4."""
+    numbers = [number for number in np.ravel(documented).tolist() if isinstance(number, float)]
+    return max([4, *(len(f"{number}".replace(".", "").lstrip("-0")) for number in numbers)])
+
+
+def spread(values: Sequence[Any], digits: int) -> str:
     """A value, or the mean of several with the extremes."""
     if len({str(value) for value in values}) == 1 or isinstance(values[0], str | list):
-        return text(values[0])
-    return f"{text(mean(values))} ({text(min(values))} to {text(max(values))})"
+        return text(values[0], digits)
+    return f"{text(mean(values), digits)} ({text(min(values), digits)} to {text(max(values), digits)})"
 
 
 def difference(documented: Any, values: Sequence[Any]) -> str:
@@ -111,15 +116,13 @@ def difference(documented: Any, values: Sequence[Any]) -> str:
     return f"{float(gaps):+.3g}" if gaps.ndim == 0 else f"at most {np.abs(gaps).max():.1g}"
 
 
-def text(value: Any) -> str:
-    """A figure as it is printed: whole numbers with commas, others to four or five digits."""
+def text(value: Any, digits: int = 6) -> str:
+    """A figure as it is printed: whole numbers with commas, others to so many digits."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):
-        return " ".join(text(item) for item in value)
-    if isinstance(value, int) or float(value).is_integer():
-        return f"{int(value):,}" if abs(value) >= 1000 else str(value)
-    return f"{value:.6g}"
+        return " ".join(text(item, digits) for item in value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
 
 
 def line(cells: Sequence[str]) -> str:

@@ -22,7 +22,6 @@ NOTES = {  # what the names of data mean
     "mnist_jpeg": "MNIST, all of it, as JPEG: a re-encoding",
     "fashion_debian": "Fashion-MNIST, lossless, from Debian's package dataset-fashion-mnist",
     "iris": "150 irises, from scikit-learn",
-    "iris": "150 irises, from scikit-learn",
     "digits": "scikit-learn's 1,797 digits, 8x8 enlarged to 28x28",
     "synthetic walk": "a random walk of the length of the course's series",
 }

@@ -118,7 +118,8 @@ def illustrate(
     plots.images(first, titles, workdir / "predictions.png")
     Image.fromarray(first[0].squeeze()).save(workdir / "example.png")
 
-    plots.confusion(confusion_matrix(guesses, labels, len(names)), names, workdir / "confusion.png")
+    taken_for = confusion_matrix(jnp.asarray(guesses), jnp.asarray(labels), len(names))
+    plots.confusion(taken_for, names, workdir / "confusion.png")
     worst = surest_mistakes(found, labels)[:count]
     if len(worst):
         titles = [f"{names[guesses[i]]} ({found[i].max():.0%})\nis {names[labels[i]]}" for i in worst]

@@ -14,7 +14,7 @@ def drawn(monkeypatch):
     """The figures that were saved, in order."""
     figures = []
     save = Figure.savefig
-    monkeypatch.setattr(Figure, "savefig", lambda self, *rest: (figures.append(self), save(self, *rest)))
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k)))
     return figures
 
 

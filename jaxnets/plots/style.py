@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from jaxnets.files import complete
+
 # Okabe and Ito's palette (jfly.uni-koeln.de/color)
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 
@@ -48,5 +50,5 @@ def figure(
         drawing = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
         FigureCanvasAgg(drawing)
         yield drawing.subplots(rows, columns, squeeze=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        drawing.savefig(path)
+        with complete(path) as part:
+            drawing.savefig(part, format="png")

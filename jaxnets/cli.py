@@ -115,6 +115,20 @@ def predict(
         sys.exit(2)
 
 
+def app(workdir: Workdir, /, *, port: int = 8000, open: bool = False) -> None:
+    """Serve a page on this machine alone: draw or drop a picture, and see what a network makes of it.
+
+    Args:
+        workdir: the run's folder.
+        port: of 127.0.0.1; 0 for any that is free.
+        open: show the page in the browser.
+    """
+    from jaxnets.app import serve
+    from jaxnets.predict import load_image_run
+
+    serve(load_image_run(workdir), port, show=open)
+
+
 def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) -> None:
     """Measure loss and accuracy of a trained network on the held-out examples of its data set.
 
@@ -211,6 +225,7 @@ COMMANDS: dict[str, Any] = {
     "models": models,
     "summary": summary,
     "predict": predict,
+    "app": app,
     "evaluate": evaluate,
     "export": export,
     "import-keras": import_keras,

@@ -16,7 +16,7 @@ from flax.traverse_util import flatten_dict
 import jaxnets
 from jaxnets import plots
 from jaxnets.data import Batches, Dataset, Features, Source
-from jaxnets.data.images import ink_of
+from jaxnets.data.images import Ink, ink_of, ink_span
 from jaxnets.errors import UserError, lookup
 from jaxnets.metrics import confusion_matrix
 from jaxnets.models import INPUT_SHAPES, MODELS
@@ -57,8 +57,13 @@ def describe(
     model: str, dataset: Dataset, data_dir: Path | None = None, inputs: str = "unit"
 ) -> dict[str, Any]:
     """Returns the part of config.json from which `load_run` can rebuild the network and find the data."""
-    ours = {"dataset": dataset.name, "data_dir": str(data_dir) if data_dir else None}
-    return describe_features(model, dataset.features, _ink(dataset), inputs) | ours
+    ink = _ink(dataset)
+    ours = {
+        "dataset": dataset.name,
+        "data_dir": str(data_dir) if data_dir else None,
+        "ink_span": None if ink is None else round(ink_span(_first(dataset.train, 64), ink), 3),
+    }
+    return describe_features(model, dataset.features, ink, inputs) | ours
 
 
 def describe_features(model: str, features: Features, ink: str | None, inputs: str) -> dict[str, Any]:
@@ -74,7 +79,7 @@ def describe_features(model: str, features: Features, ink: str | None, inputs: s
     }
 
 
-def _ink(dataset: Dataset) -> str | None:
+def _ink(dataset: Dataset) -> Ink | None:
     """The ink of grey images, by a few of them; None for anything else."""
     if dataset.features.dtype != "uint8" or dataset.features.shape[-1] != 1:
         return None

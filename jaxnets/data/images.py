@@ -41,6 +41,28 @@ def _border_level(image: np.ndarray) -> float:
     return float(np.median(np.concatenate([side.ravel() for side in border])))
 
 
+def ink_span(images: np.ndarray, ink: Ink) -> float:
+    """Returns how much of an image drawings fill: the longer side of the box around their ink, as a share.
+
+    Args:
+        images: uint8 (N, H, W, 1); the median over them counts.
+        ink: of the drawings; what is nearer to it than to the other end of an image's range.
+
+    Example:
+        >>> paper = np.full((1, 28, 28, 1), 230, np.uint8)
+        >>> paper[0, 7:21, 13:15] = 40
+        >>> ink_span(paper, "dark")
+        0.5
+    """
+    spans = []
+    for grey in images[..., 0]:
+        middle = (int(grey.min()) + int(grey.max())) / 2
+        mask = grey < middle if ink == "dark" else grey > middle
+        extents = [np.ptp(np.flatnonzero(mask.any(axis))) + 1 if mask.any() else 0 for axis in (0, 1)]
+        spans.append(max(extents[0] / grey.shape[1], extents[1] / grey.shape[0]))
+    return float(np.median(spans))
+
+
 def white_ink(image: np.ndarray, threshold: int | None = None) -> np.ndarray:
     """Returns dark ink on light paper as white ink (255) on black (0).
 

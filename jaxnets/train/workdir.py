@@ -11,7 +11,7 @@ from jaxnets.errors import UserError
 from jaxnets.files import PART, complete, writing
 from jaxnets.train.distributed import by_writer
 
-MAY_CHANGE = ("epochs", "versions")  # what may differ when a run is continued
+MAY_CHANGE = ("epochs", "versions", "ink_span")  # what may differ when a run is continued
 CHECKPOINTS = "checkpoints"
 BEST = "best"
 

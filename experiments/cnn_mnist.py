@@ -98,7 +98,7 @@ def main(
     steps = [record["step"] for record in history]
     panels = {
         name: {
-            "training, mean since the last": (steps, [record[name] for record in history]),
+            "training": (steps, [record[name] for record in history]),
             "held out": (steps, [record[f"val_{name}"] for record in history]),
         }
         for name in ("accuracy", "loss")

@@ -151,7 +151,13 @@ ROWS = {
         "augmentation", "augmentation", {"dataset": "mnist"}, SMALL, seeds=(0,), picture="augmentation.png"
     ),
     "B9": Row(
-        "the application", "application", {"dataset": "mnist"}, {"dataset": "digits"}, picture="sheet.png"
+        "photographed digits",
+        "application",
+        {"dataset": "mnist"},
+        SMALL,
+        figures=("photographs read right",),
+        seeds=(0,),
+        picture="sheet.png",
     ),
     **{
         name: network(model, "cifar10", title, THREE if name in QUICK_NETWORKS else (0,))

@@ -146,7 +146,8 @@ def main(
     if "keras" in installed:
         versions.append(f"(backend {importlib.import_module('keras').backend.backend()})")
     print(
-        f"median of {repeats}, {epochs} epochs each; {records.hardware()}; JAX on {jax.default_backend()}; Python {platform.python_version()}"
+        f"median of {repeats}, {epochs} epochs each; {records.hardware()}; JAX on {jax.default_backend()}; "
+        f"Python {platform.python_version()}"
     )
     print(", ".join(versions))
     return times

@@ -1,4 +1,4 @@
-"""experiments/pretrained.py: Keras's own classes and names from a file of random weights; none without one."""
+"""experiments/pretrained.py: Keras's classes and names from a file of random weights; none without one."""
 
 import json
 import subprocess

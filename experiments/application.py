@@ -5,7 +5,7 @@
 
 Every photograph is resized to 28x28; what is dark is ink, made white on black; then 784-128-10 answers.
 The document says what its user types and sees, but not how many of the ten photographs are read right. They
-are not at hand, so held-out digits are drawn with a dark pen on unevenly lit, noisy paper, ten times as large,
+are not at hand, so held-out digits are drawn with a dark pen on unevenly lit, noisy paper, ten times larger,
 and saved as JPEG: the network never saw such pictures, only what the preparation makes of them.
 """
 

@@ -1,4 +1,4 @@
-"""experiments/pretrained.py: Keras's own classes and names from a file of random weights; none without one."""
+"""experiments/pretrained.py: what Keras says, from a file of random weights; a word where there is none."""
 
 import json
 import subprocess

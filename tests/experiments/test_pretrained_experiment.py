@@ -1,4 +1,4 @@
-"""experiments/pretrained.py: what Keras says, from a file of random weights; a word where there is none."""
+"""experiments/pretrained.py: Keras's classes and names from a file of random weights; none without one."""
 
 import json
 import subprocess

@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen
+from flax.traverse_util import flatten_dict
 
 import jaxnets
 from jaxnets import plots, report
-from jaxnets.data import Dataset, Features, Source
-from jaxnets.data.images import ink_of
+from jaxnets.data import Batches, Dataset, Features, Source
+from jaxnets.data.images import Ink, ink_of, ink_span
 from jaxnets.errors import UserError, lookup
+from jaxnets.metrics import confusion_matrix
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.pretrained import caffe_inputs, tf_inputs
 from jaxnets.summary import summarize
@@ -55,8 +57,13 @@ def describe(
     model: str, dataset: Dataset, data_dir: Path | None = None, inputs: str = "unit"
 ) -> dict[str, Any]:
     """Returns the part of config.json from which `load_run` can rebuild the network and find the data."""
-    ours = {"dataset": dataset.name, "data_dir": str(data_dir) if data_dir else None}
-    return describe_features(model, dataset.features, _ink(dataset), inputs) | ours
+    ink = _ink(dataset)
+    ours = {
+        "dataset": dataset.name,
+        "data_dir": str(data_dir) if data_dir else None,
+        "ink_span": None if ink is None else round(ink_span(_first(dataset.train, 64), ink), 3),
+    }
+    return describe_features(model, dataset.features, ink, inputs) | ours
 
 
 def describe_features(model: str, features: Features, ink: str | None, inputs: str) -> dict[str, Any]:
@@ -72,7 +79,7 @@ def describe_features(model: str, features: Features, ink: str | None, inputs: s
     }
 
 
-def _ink(dataset: Dataset) -> str | None:
+def _ink(dataset: Dataset) -> Ink | None:
     """The ink of grey images, by a few of them; None for anything else."""
     if dataset.features.dtype != "uint8" or dataset.features.shape[-1] != 1:
         return None
@@ -123,25 +130,66 @@ def illustrate(
     prepare: Prepare = normalise,
     count: int = 32,
 ) -> str:
-    """Saves pictures of the first held-out images with their predictions; returns what to try next.
+    """Saves pictures of how the network does on the held-out images; returns what to try next.
 
-    Writes predictions.png and, as an image to predict, example.png; nothing where examples are not images.
+    Writes predictions.png (the first images and answers), confusion.png (all of them), mistakes.png (where it
+    was wrong and surest), kernels.png (where the first layer is a convolution of 1 or 3 channels) and, as an
+    image to predict, example.png; nothing where examples are not images.
     """
-    if len(dataset.features.shape) != 3 or dataset.features.dtype != "uint8":
+    features, source = dataset.features, dataset.test
+    if len(features.shape) != 3 or features.dtype != "uint8" or not features.classes:
         return f"evaluate {workdir}"
     from PIL import Image
 
-    images = _first(dataset.test, count)
     variables = jax.tree.map(np.asarray, variables)  # of this process alone, where there are several
-    guesses = probabilities(model, variables, images, prepare).argmax(-1)
-    names = dataset.features.classes
-    titles = []
-    for index, guess in enumerate(guesses):
-        label = int(dataset.test[index]["y"])
-        titles.append(names[guess] if guess == label else f"{names[guess]}, not {names[label]}!")
-    plots.images(images, titles, workdir / "predictions.png")
-    Image.fromarray(images[0].squeeze()).save(workdir / "example.png")
+    batches = Batches(source, 256).epoch()
+    found = np.concatenate([probabilities(model, variables, batch["x"], prepare) for batch in batches])
+    found = found[: len(source)]  # the last batch is filled up
+    labels, guesses, names = source.labels(), found.argmax(-1), features.classes
+
+    first = _first(source, count)
+    titles = [
+        names[guess] if guess == label else f"{names[guess]}, not {names[label]}!"
+        for guess, label in zip(guesses[:count], labels, strict=False)
+    ]
+    plots.images(first, titles, workdir / "predictions.png")
+    Image.fromarray(first[0].squeeze()).save(workdir / "example.png")
+
+    taken_for = confusion_matrix(jnp.asarray(guesses), jnp.asarray(labels), len(names))
+    plots.confusion(taken_for, names, workdir / "confusion.png")
+    worst = surest_mistakes(found, labels)[:count]
+    if len(worst):
+        titles = [f"{names[guesses[i]]} ({found[i].max():.0%})\nis {names[labels[i]]}" for i in worst]
+        plots.images((source[i]["x"] for i in worst), titles, workdir / "mistakes.png", size=(1.2, 1.5))
+    else:
+        (workdir / "mistakes.png").unlink(missing_ok=True)  # of when it was trained less
+    kernel = first_kernel(model, variables, features.shape)
+    if kernel is not None:
+        plots.kernels(kernel, workdir / "kernels.png")
     return f"predict {workdir} {workdir / 'example.png'}"
+
+
+def surest_mistakes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns which examples were taken for a wrong class, the ones held most probable first.
+
+    Args:
+        probabilities: (N, classes).
+        labels: (N,).
+
+    Returns:
+        Indices of examples (M,), of equally probable ones the earlier first.
+    """
+    wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")]
+
+
+def first_kernel(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Returns the kernel (H, W, C, N) of the first layer if it is a convolution over 1 or 3 channels."""
+    first = next(row for row in summarize(model, shape).layers if row.trainable)
+    for path, array in first.variables.items():
+        if path[-1] == "kernel" and len(array.shape) == 4 and array.shape[2] in (1, 3):
+            return flatten_dict(variables)[path]
+    return None
 
 
 @dataclass(frozen=True)

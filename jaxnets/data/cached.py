@@ -15,6 +15,7 @@ from jaxnets.data.readers import Archive, Contents, Problems
 from jaxnets.data.readers.labelled import from_labels, parse_labels
 from jaxnets.data.source import ArraySource
 from jaxnets.errors import UserError, reason
+from jaxnets.files import complete
 
 
 def labelled_images(
@@ -82,13 +83,12 @@ def labelled_images(
             problems(error)
     source = ArraySource(np.stack(x), np.array(y), contents.classes)
     known = {"fingerprint": wanted, "classes": contents.classes, "left_out": problems.found}
-    with suppress(OSError):  # in a folder that cannot be written to, there is no cache
+    with suppress(OSError, UserError):  # in a folder that cannot be written to, there is no cache
         note.unlink(missing_ok=True)  # nor is there one until both arrays are whole
         np.save(stored["x"], source.x)
         np.save(stored["y"], source.y)
-        partial = note.with_suffix(".part")
-        partial.write_text(json.dumps(known))
-        partial.replace(note)
+        with complete(note) as partial:
+            partial.write_text(json.dumps(known))
     return source
 
 

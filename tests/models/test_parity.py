@@ -19,10 +19,10 @@ import pytest
 from jax.tree_util import tree_map_with_path
 from keras.src.backend.common import dtypes
 
+from experiments.benchmarks.keras_twins import KERAS_MODELS
 from jaxnets import losses
 from jaxnets.keras_weights import from_keras
 from jaxnets.models import INPUT_SHAPES, MODELS
-from tests.keras_models import KERAS_MODELS
 from tests.keras_random import random_weights
 
 

@@ -85,7 +85,15 @@ def table_rows(name: str, entry: Mapping[str, Any] | None) -> list[list[str]]:
         cells.append(difference(documented, values))
         lines.append([figure, *cells, *(about if not lines else ["", "", ""])])
     lines += [
-        [figure, text(entry["documented"][figure]), f"not reached in {epochs} epochs", "none", "", "", ""]
+        [
+            figure,
+            text(entry["documented"].get(figure, "not given")),
+            f"not reached in {epochs} epochs",
+            "none",
+            "",
+            "",
+            "",
+        ]
         for figure in missing
     ]
     lines = lines or [["pictures", "pictures", "pictures", "none", *about]]

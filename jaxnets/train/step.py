@@ -103,7 +103,7 @@ def make_train_step(
         grads, sums = add(grads), add(sums)
         sums["loss"] += extra * count
         # A finite loss may have gradients that are not, or that overflow where an optimizer squares them.
-        sums["count"] = jnp.where(jnp.isfinite(optax.tree.norm(grads, squared=True)), sums["count"], jnp.nan)
+        sums["count"] = jnp.where(jnp.isfinite(jnp.square(_total(grads))), sums["count"], jnp.nan)
         if axis_name is not None:
             model_state = lax.pmean(model_state, axis_name)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
@@ -149,3 +149,9 @@ def _sums(logits: Any, batch: Batch, loss: PerExample, measures: Mapping[str, Pe
     # where, not times: a row that only fills up may hold anything, nan included
     sums = {name: jnp.sum(jnp.where(mask > 0, value, 0) * mask) for name, value in values.items()}
     return {**sums, "count": jnp.sum(mask)}
+
+
+def _total(tree: Any) -> jax.Array:
+    """The sum of all numbers in a tree, as products with ones: on CPUs far faster than XLA's sums."""
+    rows = [leaf.reshape(-1, leaf.shape[-1] if leaf.ndim else 1) for leaf in jax.tree.leaves(tree)]
+    return sum((jnp.sum(some @ jnp.ones(some.shape[1], some.dtype)) for some in rows), jnp.zeros(()))

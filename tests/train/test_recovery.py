@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from types import SimpleNamespace
 
 import jax
@@ -10,10 +11,12 @@ import numpy as np
 import optax
 import pytest
 
+from jaxnets import losses, optim, runs
 from jaxnets.data import Batches, epoch_order
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
-from jaxnets.train import Checkpoints, fit, make_eval_step, make_state, make_train_step
+from jaxnets.train import Checkpoints, claim, fit, make_eval_step, make_state, make_train_step
+from jaxnets.train.state import origins
 from jaxnets.train.workdir import locked
 from tests.train.test_fit import BATCH, RATE, measure, run, same_bits
 
@@ -60,6 +63,73 @@ def test_steps_that_are_not_finite_can_be_skipped(source):
     assert history[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-5)
     assert int(state.step) == 3
     assert history[0]["skipped"] * 13 == BATCH
+
+
+def wild_gradient(value, at=4):
+    """A perceptron whose gradient in step `at` is `value` in one place, and whose loss is finite."""
+    model = MODELS["perceptron"]()
+
+    def loss(logits, y):
+        return losses.sparse_categorical_crossentropy(_backwards(logits), y)
+
+    @jax.custom_vjp
+    def _backwards(x):
+        return x
+
+    _backwards.defvjp(lambda x: (x, None), lambda _, g: (g.at[0, 0].set(value),))
+    descent = optax.sgd(RATE)
+    plain, wild = make_train_step(model, descent), make_train_step(model, descent, loss=loss)
+    return lambda state, batch: jax.lax.cond(state.step == at - 1, wild, plain, state, batch)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
+def test_a_gradient_that_is_not_finite_under_a_finite_loss_stops_at_its_step(source, tmp_path, value):
+    before, _ = run(source, 1)
+    batches = Batches(source, BATCH, seed=3)
+    start = make_state(MODELS["perceptron"](), optax.sgd(RATE), (4,))
+    with pytest.raises(UserError, match=r"the gradient is not finite at step 4; the state before it"):
+        fit(start, wild_gradient(value), batches, epochs=2, workdir=tmp_path)
+    with Checkpoints(tmp_path / "nonfinite") as checkpoints:
+        assert same_bits(checkpoints.restore_variables(), before.variables)
+
+
+def test_a_step_whose_gradient_is_not_finite_can_be_skipped(source):
+    """Where the second step of three is skipped, the epoch is that of NumPy without its examples."""
+    start = make_state(MODELS["perceptron"](), optax.sgd(RATE), (4,))
+    batches = Batches(source, BATCH, seed=3)
+    state, (record,) = fit(start, wild_gradient(np.inf, at=2), batches, epochs=1, on_nonfinite="skip")
+    assert np.isfinite(np.asarray(state.params["head"]["kernel"])).all()
+    assert np.isfinite(record["loss"])
+    assert record["skipped"] * 13 == BATCH
+
+
+def test_an_epoch_of_skipped_steps_only_is_one_sentence(source):
+    source.x[:] = np.nan
+    with pytest.raises(UserError, match="every step of epoch 1 was skipped, since no loss and gradient was"):
+        run(source, 2, on_nonfinite="skip")
+
+
+def test_a_loss_that_is_not_finite_is_noticed_long_before_the_end_of_the_epoch(source):
+    """An epoch of some hours; the host looks every 0.2 s."""
+    source.x[0] = np.nan
+    began = time.monotonic()
+    with pytest.raises(UserError, match="training loss is nan at step"):
+        run(source, 1, steps_per_epoch=100_000_000)
+    assert time.monotonic() - began < 30
+
+
+def test_a_defect_keeps_its_traceback(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path) as checkpoints:
+        monkeypatch.setattr(checkpoints._manager, "save", lambda *_, **__: [][1])
+        with pytest.raises(IndexError):
+            checkpoints.save(1, {"state": {"a": jnp.zeros(3)}})
+        monkeypatch.undo()
+        checkpoints.save(1, {"state": {"a": jnp.zeros(3)}})
+        checkpoints.wait()
+        monkeypatch.setattr("jaxnets.train.checkpoint._checksums", lambda _: {}[1])
+        with pytest.raises(KeyError):
+            checkpoints.restore_variables()
+    assert (tmp_path / "1").is_dir()
 
 
 def test_another_network_or_optimizer_is_refused_and_the_checkpoint_stays(source, tmp_path):
@@ -206,3 +276,44 @@ def test_a_run_stopped_in_its_last_evaluation_is_judged_once(source, tmp_path):
     again, _ = train(tmp_path)
     assert len(evals) == 1  # nothing is left to do
     assert same_bits(continued, again)
+
+
+def test_the_rate_of_an_epoch_finished_by_another_process_is_that_of_the_whole(source, tmp_path):
+    """As a run leaves it that was stopped in the evaluation, 10 s after the epoch began."""
+    state, _ = run(source, 1)
+    sums = {"loss": jnp.float32(30.0), "accuracy": jnp.float32(9.0), "count": jnp.float32(21.0)}
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        checkpoints.save(3, {"state": state, "sums": sums}, {"epochs": 0, "config": {}, "seconds": 10.0})
+    _, (record,) = run(source, 1, tmp_path)
+    assert 10 <= record["seconds"] < 12
+    assert record["examples_per_second"] == pytest.approx(21 / record["seconds"], abs=0.06)
+
+
+def test_predictions_are_of_the_average_where_the_training_judged_it(source, tmp_path):
+    model = MODELS["perceptron"](num_classes=3)
+    descent = optax.chain(optax.sgd(RATE), optim.average_weights(0.9))
+
+    def train(workdir, **more):
+        claim(workdir, runs.describe_features("perceptron", source.features, None, "unit"))
+        state = make_state(model, descent, (4,))
+        batches = Batches(source, BATCH, seed=3)
+        return fit(state, make_train_step(model, descent), batches, epochs=2, workdir=workdir, **more)[0]
+
+    def averaged(state):
+        return {**state.variables, "params": optim.averaged_weights(state.opt_state)}
+
+    judged = train(tmp_path / "judged", evaluated=averaged)
+    plain = train(tmp_path / "plain")
+    kept = runs.load_run(tmp_path / "judged").variables
+    assert same_bits(kept, averaged(judged))
+    assert not same_bits(kept, judged.variables)
+    assert same_bits(runs.load_run(tmp_path / "plain").variables, plain.variables)
+
+
+def test_variables_that_are_computed_and_not_picked_cannot_be_told(source):
+    state = make_state(MODELS["perceptron"](), optim.average_weights(0.9), (4,))
+    halved = origins(lambda state: jax.tree.map(lambda leaf: leaf / 2, state.variables), state)
+    assert halved == {}
+    assert origins(lambda state: state.variables, state) == {}
+    averaged = origins(lambda state: {"params": optim.averaged_weights(state.opt_state)}, state)
+    assert averaged == {"params": "opt_state/averaged"}

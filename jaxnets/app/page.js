@@ -31,7 +31,7 @@ async function start() {
   $("how").textContent =
     about.ink === "light"
       ? `A drawing is first cropped to its ink with the margin of the training images. ${scaled}, and what is ` +
-        `darker than ${about.threshold} becomes white ink on black.`
+        `darker than ${about.threshold} (less on dim photographs) becomes white ink on black.`
       : about.ink === "dark"
         ? `A drawing is first cropped to its ink with the margin of the training images. ${scaled}.`
         : `${scaled}.`;

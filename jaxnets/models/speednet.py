@@ -94,7 +94,7 @@ def whitening(images: jax.Array, epsilon: float = 5e-4) -> tuple[jax.Array, jax.
     patches = jnp.concatenate(corners, axis=-1).reshape(-1, 4 * channels)
     moments = jnp.matmul(patches.T, patches, precision="highest") / len(patches)
     values, vectors = jnp.linalg.eigh(moments)
-    vectors = vectors / jnp.sqrt(values + epsilon)
+    vectors = vectors / jnp.sqrt(values + epsilon)[None, :]
     kernel = jnp.concatenate([vectors, -vectors], axis=1).reshape(2, 2, channels, 8 * channels)
     kernel = kernel / deviation.reshape(1, 1, -1, 1)
     return kernel, -jnp.einsum("hwio,i->o", kernel, mean, precision="highest")

@@ -17,11 +17,11 @@ from jaxnets.errors import Interrupted, UserError
 from jaxnets.train.distributed import settle
 from jaxnets.train.interrupt import Interrupts
 from jaxnets.train.journal import Journal
-from jaxnets.train.monitor import History, Mode, check_validated, monitor_of, sign_of
+from jaxnets.train.monitor import History, Mode, check_measured, monitor_of, sign_of
 from jaxnets.train.nonfinite import check_some_kept, guarded, report
 from jaxnets.train.progress import REFRESH, Every, make_progress
 from jaxnets.train.state import TrainState, origins
-from jaxnets.train.step import means
+from jaxnets.train.step import means, measured
 from jaxnets.train.together import at_once, several
 
 Moment = Literal["train_begin", "epoch_begin", "step_end", "epoch_end", "train_end"]
@@ -106,11 +106,6 @@ def fit(
         raise UserError(f"{epochs} epochs: it must be at least 1")
     if restore_best and best is None:
         raise UserError("restore_best needs to know by what: give best='val_loss', or another measure")
-    if best is not None:
-        sign_of(best, best_mode)
-    if eval_step is None or validation is None:
-        watching = [stop, *(function for some in callbacks for function in some.values())]
-        check_validated([best, *map(monitor_of, watching)])
     train = on_device(train, mesh=mesh)
     validation = on_device(validation, mesh=mesh) if validation is not None else None
     # Committed, as a restored state is: what is fresh and what is restored are one program, compiled once.
@@ -130,9 +125,18 @@ def fit(
                 state = state if changed is None else changed
         return state
 
+    _, shapes = jax.eval_shape(step, state, {}, [next(train.epoch())])
+    watching = [stop, *(function for some in callbacks for function in some.values())]
+    if any(monitors := [best, *map(monitor_of, watching)]):
+        names = measured(shapes)
+        if measure is not None and validation is not None:
+            held_out = jax.eval_shape(measure, evaluated(state), next(validation.epoch()))
+            names += [f"val_{name}" for name in measured(held_out)]
+        check_measured(monitors, names)
+    if best is not None:
+        sign_of(best, best_mode)
     journal = Journal(workdir, keep, best, best_mode, origins(evaluated, state))
     with Interrupts(active=workdir is not None) as interrupts, journal:
-        _, shapes = jax.eval_shape(step, state, {}, [next(train.epoch())])
         state, sums = journal.restore(state, jax.device_put(_zeros(shapes), state.step.sharding))
         history, taken = journal.history, int(state.step)
         if not history and epochs <= done:

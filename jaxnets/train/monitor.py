@@ -47,11 +47,14 @@ def is_measured(monitor: str, history: History) -> bool:
     return monitor in history[-1]
 
 
-def check_validated(monitors: Sequence[str | None]) -> None:
-    """Raises UserError where a measure of the validation is to be watched, and there is none."""
+def check_measured(monitors: Sequence[str | None], names: Sequence[str]) -> None:
+    """Raises UserError where one of the measures to watch is not among those that there will be."""
     for monitor in monitors:
-        if monitor is not None and monitor.startswith("val_"):
+        if monitor is None or monitor in names:
+            continue
+        if monitor.startswith("val_") and not any(name.startswith("val_") for name in names):
             raise UserError(f"{monitor!r} is not measured: give validation= and eval_step=, or watch another")
+        raise UserError(f"{monitor!r} is not measured; what is: {', '.join(names)}")
 
 
 def monitor_of(function: Callable[..., Any] | None) -> str | None:

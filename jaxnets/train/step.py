@@ -138,8 +138,12 @@ def make_eval_step(
 def means(sums: Mapping[str, Any]) -> dict[str, float]:
     """Divides every sum by the count, once: {"loss": ..., "accuracy": ...} as floats; nan where that is 0."""
     count = float(sums["count"]) or float("nan")
-    names = ["loss", *sorted(sums.keys() - {"loss", "count"})]
-    return {name: float(sums[name]) / count for name in names}
+    return {name: float(sums[name]) / count for name in measured(sums)}
+
+
+def measured(sums: Mapping[str, Any]) -> list[str]:
+    """The names of what is summed: "loss", and the others by the alphabet."""
+    return ["loss", *sorted(sums.keys() - {"loss", "count"})]
 
 
 def _sums(logits: Any, batch: Batch, loss: PerExample, measures: Mapping[str, PerExample]) -> Sums:

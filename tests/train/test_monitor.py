@@ -6,6 +6,7 @@ import pytest
 from jaxnets import data, train
 from jaxnets.data import Batches
 from jaxnets.errors import UserError
+from jaxnets.metrics import accuracy
 from jaxnets.models import MODELS
 from jaxnets.train.monitor import sign_of
 
@@ -67,13 +68,14 @@ def test_a_misspelt_measure_is_told_as_soon_as_it_can_be():
             "'val_loss' is not measured: give",
         ),
         ({"best": "val_accuracy"}, "'val_accuracy' is not measured: give validation= and eval_step="),
-        ({"best": "wobble"}, "whether less or more 'wobble' is better"),
+        ({"best": "wobble"}, "'wobble' is not measured; what is: loss, accuracy, wibble"),
+        ({"best": "wibble"}, "whether less or more 'wibble' is better"),
         ({"restore_best": True}, "restore_best needs to know by what: give best='val_loss'"),
     ],
 )
 def test_what_cannot_be_watched_is_refused_before_the_first_step(asked, message):
     model, descent, iris = MODELS["perceptron"](), optax.sgd(0.1), data.load("iris")
     state = train.make_state(model, descent, (4,))
-    step = None  # never called
+    step = train.make_train_step(model, descent, measures={"accuracy": accuracy, "wibble": accuracy})
     with pytest.raises(UserError, match=message):
         train.fit(state, step, Batches(iris.train, 32, seed=0), epochs=1, **asked)

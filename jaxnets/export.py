@@ -6,10 +6,9 @@ at all. StableHLO and ONNX files take batches of any size, of prepared inputs, a
 
 import io
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from flax import linen
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.errors import UserError
+from jaxnets.files import complete
 from jaxnets.summary import summarize
 
 Variables = dict[str, Any]
@@ -34,7 +34,7 @@ def export_safetensors(
         from safetensors.numpy import save
 
     arrays = {"/".join(key): np.asarray(value) for key, value in flatten_dict(variables).items()}
-    with complete(path) as part:
+    with complete(Path(path)) as part:
         part.write_bytes(save(arrays, metadata={"model": type(module).__name__}))
 
 
@@ -77,7 +77,7 @@ def export_stablehlo(
     x = jax.ShapeDtypeStruct((batch, *input_shape), dtype)
     program = jax.jit(lambda x: module.apply(variables, x))
     exported = export.export(program, platforms=("cpu", "cuda", "tpu"))(x)
-    with complete(path) as part:
+    with complete(Path(path)) as part:
         part.write_bytes(exported.serialize())
 
 
@@ -94,7 +94,7 @@ def export_onnx(
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of names that it leaves out
     x = jax.ShapeDtypeStruct(("B", *input_shape), dtype)
     model = to_onnx(lambda x: module.apply(variables, x), [x], input_names=["x"], return_mode="proto")
-    with complete(path) as part:
+    with complete(Path(path)) as part:
         onnx.save(model, part)
 
 
@@ -110,7 +110,7 @@ def export_text(
     with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
         for key in keys:
             text.write(f"{'/'.join(key[1:])}\n{values[key].shape}\n{np.asarray(values[key])}\n")
-    with complete(path) as part:
+    with complete(Path(path)) as part:
         part.write_text(text.getvalue())
 
 
@@ -132,23 +132,3 @@ def _needed(package: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise UserError(f"this format needs a package that is missing: pip install {package}") from error
-
-
-@contextmanager
-def complete(path: str | Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place once it is written; folders are made.
-
-    Raises:
-        UserError: it cannot be written there.
-    """
-    path = Path(path)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error}): make room, or choose another place") from error
-    finally:
-        with suppress(OSError):
-            part.unlink()

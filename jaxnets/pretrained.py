@@ -24,6 +24,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.errors import UserError, lookup
+from jaxnets.files import complete
 from jaxnets.keras_weights import from_keras
 from jaxnets.models import INPUT_SHAPES, MODELS
 
@@ -181,11 +182,15 @@ def download(name: str) -> Path:
     path = cache_folder() / wanted.file_name
     if path.exists() and _md5(path) == wanted.md5:
         return path
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     otherwise = f"try again, or copy the file to {path}, or give the path of a copy"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        size = _fetch(wanted.url, part)
+    with complete(path) as part:
+        try:
+            size = _fetch(wanted.url, part)
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it is also the server's answer
+            reason = getattr(error, "reason", error)
+            raise UserError(f"{wanted.url} cannot be downloaded ({reason}): {otherwise}") from error
         had = part.stat().st_size
         if size is not None and had < size:
             raise UserError(
@@ -193,14 +198,6 @@ def download(name: str) -> Path:
             )
         if _md5(part) != wanted.md5:
             raise UserError(f"{wanted.url} has not the checksum {wanted.md5} that Keras knows: {otherwise}")
-        part.replace(path)
-    except (OSError, http.client.HTTPException) as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it is also the server's answer
-        reason = getattr(error, "reason", error)
-        raise UserError(f"{wanted.url} cannot be downloaded ({reason}): {otherwise}") from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

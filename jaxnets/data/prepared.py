@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxnets.errors import UserError
+from jaxnets.files import complete
 
 FORMAT = "array_record"  # the one of TFDS's formats that is read by random access without TensorFlow
 INFO = "dataset_info.json"
@@ -104,13 +105,12 @@ def convert(root: Path, name: str) -> Path:
     count = 0
     for file in sorted(item.folder.glob("*.tfrecord*")):
         written = file.with_name(file.name.replace(".tfrecord", f".{FORMAT}"))
-        partial = written.with_name(f"{written.name}.part")
-        writer = ArrayRecordWriter(str(partial), "group_size:1")  # as TFDS writes it
-        for record in read_tfrecord(file):
-            writer.write(record)
-            count += 1
-        writer.close()
-        partial.replace(written)
+        with complete(written) as partial:
+            writer = ArrayRecordWriter(str(partial), "group_size:1")  # as TFDS writes it
+            for record in read_tfrecord(file):
+                writer.write(record)
+                count += 1
+            writer.close()
     if count != sum(item.splits.values()):
         raise UserError(
             f"{item.folder} holds {count:,} examples, not the {sum(item.splits.values()):,} that its {INFO} "
@@ -118,9 +118,8 @@ def convert(root: Path, name: str) -> Path:
         )
     info = json.loads((item.folder / INFO).read_text())
     info["alternativeFileFormats"] = [*info.get("alternativeFileFormats", ()), FORMAT]
-    partial = item.folder / f"{INFO}.part"
-    partial.write_text(json.dumps(info, indent=2))
-    partial.replace(item.folder / INFO)
+    with complete(item.folder / INFO) as partial:
+        partial.write_text(json.dumps(info, indent=2))
     return item.folder
 
 

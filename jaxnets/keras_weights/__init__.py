@@ -26,6 +26,7 @@ What a source tells, and what happens where it tells nothing:
 In every case layers that have the same names on both sides belong together, whatever their order.
 """
 
+import zipfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ from flax import linen
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.errors import UserError
-from jaxnets.export import complete
+from jaxnets.files import complete
 from jaxnets.keras_weights.layers import Target, pair_weights, targets_of
 from jaxnets.keras_weights.matching import match
 from jaxnets.keras_weights.readers import read_file, read_model
@@ -101,7 +102,8 @@ def save_keras_weights(
     """Writes a file that Keras loads (`model.load_weights`), without Keras.
 
     Args:
-        path: to write; ``.weights.h5``, or with `like` the same format as that file.
+        path: to write; ``.weights.h5``, or with `like` the format of that file, or of the weights in a
+            ``.keras`` one.
         variables: of `module`.
         module: the network.
         input_shape: of one example; may be left out where `like` knows it.
@@ -110,9 +112,9 @@ def save_keras_weights(
             Without it the layers of each class are numbered in call order, which is Keras's for a chain.
 
     Raises:
-        UserError: the variables are not the module's, `like` is of another network, or there is no `like` and
-            the module has parallel branches: Keras orders those by depth, and would load some of the weights
-            into one another's layers.
+        UserError: the variables are not the module's, `like` is of another network or format, or there is no
+            `like` and the module has parallel branches: Keras orders those by depth, and would load some of
+            the weights into one another's layers.
     """
     path = Path(path)
     if like is None:
@@ -135,10 +137,21 @@ def save_keras_weights(
         with complete(path) as part:
             write_new(part, targets, values)
         return
+    inner = _ending(path) == ".weights.h5" and zipfile.is_zipfile(like)
+    if _ending(path) != _ending(like) and not inner:
+        raise UserError(
+            f"{path} would get the format of {like}: end its name in {_ending(like)!r}, by which Keras tells"
+        )
     pairs = _pairs(*_read(like), module, input_shape, dtype)
     new = {weight.handle: value for weight, value in _back(pairs, variables)}
     with complete(path) as part:  # `like` may be the very file that is written again
-        write_like(part, Path(like), new)
+        write_like(part, Path(like), new, inner=inner)
+
+
+def _ending(path: str | Path) -> str:
+    """By what Keras tells formats apart: ".weights.h5" is not legacy ".h5"."""
+    path = Path(path)
+    return ".weights.h5" if path.name.endswith(".weights.h5") else path.suffix
 
 
 def _read(model_or_path: Any) -> tuple[Node, str]:

@@ -34,8 +34,11 @@ def write_new(path: Path, targets: list[Target], values: dict[tuple[str, ...], A
                 stored[str(i)] = np.asarray(values[variable])
 
 
-def write_like(path: Path, like: Path, values: dict[str, np.ndarray]) -> None:
-    """A copy of the Keras file `like` in which the named datasets have new values."""
+def write_like(path: Path, like: Path, values: dict[str, np.ndarray], *, inner: bool = False) -> None:
+    """A copy of the Keras file `like` in which the named datasets have new values.
+
+    `inner`: only the ``.weights.h5`` that lies in a ``.keras`` file.
+    """
     if not zipfile.is_zipfile(like):
         shutil.copyfile(like, path)
         _replace(path, values)
@@ -44,6 +47,9 @@ def write_like(path: Path, like: Path, values: dict[str, np.ndarray]) -> None:
         members = {name: archive.read(name) for name in archive.namelist()}
     weights = io.BytesIO(members.pop("model.weights.h5"))
     _replace(weights, values)
+    if inner:
+        path.write_bytes(weights.getbuffer())
+        return
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)

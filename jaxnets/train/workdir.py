@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import UserError
+from jaxnets.files import PART, complete, writing
 from jaxnets.train.distributed import by_writer
 
-MAY_CHANGE = ("epochs", "versions")  # what may differ when a run is continued
+MAY_CHANGE = ("epochs", "versions", "ink_span")  # what may differ when a run is continued
 CHECKPOINTS = "checkpoints"
 BEST = "best"
-UNBORN = {"lock", "config.json.part"}  # what a run leaves that ended before it was noted down
 
 
 def claim(workdir: Path, config: Mapping[str, Any]) -> None:
@@ -23,7 +23,8 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
 
     Args:
         workdir: the run's folder.
-        config: what decides the run, JSON-able; "epochs" alone may differ from what the folder holds.
+        config: what decides the run, JSON-able; only what `MAY_CHANGE` names may differ from what the folder
+            holds.
 
     Raises:
         UserError: the folder belongs to another run (nothing in it changes), or is not a folder of ours.
@@ -40,10 +41,15 @@ def _claim(workdir: Path, config: Mapping[str, Any]) -> None:
                     f"{workdir} holds a run with {key} {held.get(key)!r}, not {config.get(key)!r}: "
                     "give another --workdir, or the same settings to continue it"
                 )
-    elif workdir.exists() and (not workdir.is_dir() or {path.name for path in workdir.iterdir()} - UNBORN):
+    elif workdir.exists() and (not workdir.is_dir() or _others(workdir)):
         raise UserError(f"{workdir} exists and is not the folder of a run: give another --workdir")
-    with locked(workdir):
-        write_atomically(workdir / "config.json", json.dumps(config, indent=2) + "\n")
+    with locked(workdir), complete(workdir / "config.json") as part:
+        part.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _others(workdir: Path) -> list[Path]:
+    """What a run does not leave that ended before it was noted down."""
+    return [path for path in workdir.iterdir() if path.name != "lock" and path.suffix != PART]
 
 
 @contextmanager
@@ -56,7 +62,7 @@ def locked(workdir: Path) -> Iterator[None]:
     import fcntl  # not on Windows
 
     path = workdir / "lock"
-    with _writing(path):
+    with writing(path):
         workdir.mkdir(parents=True, exist_ok=True)
         lock = path.open("a")
     with lock as file:
@@ -101,11 +107,12 @@ class MetricsLog:
         self.path = path
         self.records = [record for record in read_metrics(path) if record["epoch"] <= epoch]
         if write:
-            write_atomically(path, "".join(json.dumps(record) + "\n" for record in self.records))
+            with complete(path) as part:
+                part.write_text("".join(json.dumps(record) + "\n" for record in self.records))
 
     def append(self, record: dict[str, Any]) -> None:
         """Adds one line and sees it to the disk."""
-        with _writing(self.path), self.path.open("a") as file:
+        with writing(self.path), self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -118,24 +125,3 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in lines if line.endswith("\n")]
     except ValueError as error:
         raise UserError(f"{path} cannot be read as JSON lines ({error}): restore or remove it") from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file that is either the old one or the new one, whenever the process ends."""
-    beside = path.with_name(f"{path.name}.part")  # one name: who writes holds the folder's lock
-    with _writing(path):
-        with beside.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path} ({error.strerror}): make room, or give a --workdir that can be written"
-        ) from error

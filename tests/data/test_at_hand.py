@@ -1,4 +1,4 @@
-"""data.at_hand: the embedded set where another cannot be had, at once and said; what is wrong still raises."""
+"""data.at_hand: the embedded set where another cannot be had, at once and in one line."""
 
 import time
 

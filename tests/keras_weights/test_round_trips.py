@@ -2,6 +2,7 @@
 
 import h5py
 import jax
+import jax.numpy as jnp
 import keras
 import ml_dtypes
 import numpy as np
@@ -11,6 +12,8 @@ from keras_pairs import PAIRS, Pair, random_model
 
 from jaxnets.errors import UserError
 from jaxnets.keras_weights import from_keras, save_keras_weights, to_keras
+from jaxnets.models import MODELS
+from tests.keras_models import KERAS_MODELS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
@@ -70,6 +73,36 @@ def test_a_file_like_another_keeps_its_layout(ending, tmp_path):
     else:
         sink = keras.models.load_model(ours)
     assert equal(source.get_weights(), sink.get_weights())
+
+
+@pytest.mark.slow
+def test_a_network_with_branches_goes_back_into_weights_h5(tmp_path):
+    """ResNet-18, whose order only the Keras file knows; and from the whole model's file, just its weights."""
+    module, shape = MODELS["resnet18"](), (8, 8, 3)
+    source, sink = (random_model(lambda: KERAS_MODELS["resnet18"](shape), seed) for seed in (0, 1))
+    variables = from_keras(source, module, shape)
+    sink.save_weights(tmp_path / "like.weights.h5")
+    sink.save(tmp_path / "like.keras")
+    for like in ("like.weights.h5", "like.keras"):
+        for variable in sink.weights:
+            variable.assign(jnp.zeros_like(variable.value))
+        save_keras_weights(tmp_path / "ours.weights.h5", variables, module, shape, like=tmp_path / like)
+        sink.load_weights(tmp_path / "ours.weights.h5")
+        assert equal(source.get_weights(), sink.get_weights())
+
+
+@pytest.mark.parametrize("like, ours", [(".keras", ".h5"), (".weights.h5", ".keras"), (".h5", ".weights.h5")])
+def test_a_name_that_promises_another_format_is_refused(like, ours, tmp_path):
+    pair = PAIRS["sequential"]
+    model = build(pair, 0)
+    (model.save_weights if like == ".weights.h5" else model.save)(tmp_path / f"a{like}")
+    with pytest.raises(
+        UserError, match=rf"b{ours} would get the format of \S+a{like}: end its name in '{like}'"
+    ):
+        save_keras_weights(
+            tmp_path / f"b{ours}", from_keras(model, pair.module), pair.module, like=tmp_path / f"a{like}"
+        )
+    assert not (tmp_path / f"b{ours}").exists()
 
 
 @pytest.mark.parametrize("ending", [".keras", ".h5"])

@@ -1,0 +1,46 @@
+"""Files that are complete or not there, and failures to write them as one sentence."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from jaxnets.errors import UserError
+
+PART = ".part"  # the end of the name of a file that is being written; a killed process leaves it behind
+
+
+@contextmanager
+def complete(path: Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place once it is written and on the disk; folders are made.
+
+    Whenever the process ends, `path` is the old file or the new one.
+
+    Raises:
+        UserError: it cannot be written there.
+
+    Example:
+        >>> with complete(Path("weights.bin")) as part:
+        ...     part.write_bytes(weights)
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
+    try:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Says of a system error inside the block that `path` cannot be written, as a UserError."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"cannot write {path} ({reason}): make room, or choose another place") from error

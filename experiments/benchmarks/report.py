@@ -146,6 +146,16 @@ def over_devices(found: list[Record]) -> str:
     return table(["network", "batch", *(f"{name}, ms" for name in names)], rows)
 
 
+def speedruns(found: list[Record]) -> str:
+    """CIFAR-10 beside airbench."""
+    rows = []
+    for record in found:
+        for name, of in record["results"].items():
+            accuracy = f"{of['accuracy']:.4f} +- {of['deviation']:.4f}"
+            rows.append([name, record["dataset"], accuracy, f"{of['seconds']:.3f}", str(of["runs"])])
+    return table(["training", "images", "accuracy", "seconds", "runs"], rows)
+
+
 def about(found: list[Record]) -> str:
     """Versions, and the settings that won."""
     versions: dict[str, str] = {}
@@ -212,6 +222,7 @@ def main(*, path: Path = records.RECORDS, into: Path = records.ROOT / "docs" / "
         parts += section("Peak memory while training", of["step"], memory)
         parts += section("Arithmetic", of["matrix"], partial(rates, of["step"]))
         parts += section("One batch over several devices", of["devices"], over_devices)
+        parts += section("94% on CIFAR-10", of["speedrun"], speedruns)
     into.write_text("\n".join(parts))
     print(f"{into}: {sum(map(len, machines.values()))} comparisons on {len(machines)} machines")
 

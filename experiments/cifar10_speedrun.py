@@ -18,7 +18,7 @@ here: it also takes off the images' mean.) On CPUs, whose convolutions are slow 
 functions are called step by step.
 
 Seconds are by the wall clock, from the call to the accuracy on the host, reading the data left out: the first
-call's with compilation, and the others' without. experiments/benchmarks/airbench.py measures airbench beside it.
+call's with compilation, and the others' without. benchmarks/airbench.py measures airbench beside it.
 """
 
 import statistics

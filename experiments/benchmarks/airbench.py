@@ -1,4 +1,4 @@
-"""experiments/cifar10_speedrun.py beside the published airbench94_muon.py: same machine, same images, in turns.
+"""experiments/cifar10_speedrun.py beside the published airbench94_muon.py: same machine and images, in turns.
 
     git clone https://github.com/KellerJordan/cifar10-airbench
     python -m experiments.benchmarks.airbench cifar10-airbench/airbench94_muon.py --seeds 30
@@ -23,6 +23,16 @@ from experiments.benchmarks import records
 from jaxnets import commandline, data
 from jaxnets.data.device import read_all
 from jaxnets.errors import UserError
+
+
+CALL = """
+import contextlib, json, sys
+sys.path.insert(0, {0!r})
+from experiments.cifar10_speedrun import main
+with contextlib.redirect_stdout(sys.stderr):
+    measured = main(**{1})
+print(json.dumps(measured))
+"""
 
 
 def write_images(dataset: data.Dataset, folder: Path) -> None:
@@ -82,9 +92,8 @@ def main(
         for number in range(rounds):
             settings = {"seeds": each + 1, "seed": number * (each + 1), "dataset": dataset} | json.loads(ours)
             settings |= {"data_dir": str(data_dir.resolve())} if data_dir else {}
-            call = "import json, sys; from experiments.cifar10_speedrun import main; print(json.dumps(main(**{})))"
-            code = f"import sys; sys.path.insert(0, {str(records.ROOT)!r}); {call.format(settings)}"
-            measured = json.loads(run([sys.executable, "-c", code], folder).splitlines()[-1])
+            code = CALL.format(str(records.ROOT), settings)
+            measured = json.loads(run([sys.executable, "-c", code], folder))
             results["jaxnets"] += list(zip(measured["accuracies"], measured["all_seconds"], strict=True))[1:]
             printed = run([sys.executable, script.name], folder)
             results["airbench94_muon"] += final_rows(printed, each)
@@ -97,21 +106,14 @@ def main(
         }
         for name, runs in results.items()
     }
-    print(
-        f"{figures['airbench94_muon']['seconds'] / figures['jaxnets']['seconds']:.2f}x airbench94_muon's speed"
-    )
+    ratio = figures["airbench94_muon"]["seconds"] / figures["jaxnets"]["seconds"]
+    print(f"{ratio:.2f} times as fast as airbench94_muon")
     for name, of in figures.items():
-        print(
-            f"{name:16} accuracy {of['accuracy']:.4f} +- {of['deviation']:.4f}, {of['seconds']:.3f} s, {of['runs']}"
-        )
+        accuracy = f"accuracy {of['accuracy']:.4f} +- {of['deviation']:.4f}"
+        print(f"{name:16} {accuracy}, {of['seconds']:.3f} s, {of['runs']} runs")
     about: dict[str, Any] = {"hardware": records.hardware(), "jaxnets": records.fingerprint()}
-    about |= {
-        "network": "speednet",
-        "kind": "speedrun",
-        "batch": 2000,
-        "dtype": "bfloat16",
-        "dataset": found.name,
-    }
+    about |= {"network": "speednet", "kind": "speedrun", "batch": 2000, "dtype": "bfloat16"}
+    about["dataset"] = found.name
     when = datetime.now(UTC).isoformat(timespec="seconds")
     records.append({"when": when, **about, "results": figures}, path)
     return figures

@@ -24,7 +24,6 @@ from jaxnets import commandline, data
 from jaxnets.data.device import read_all
 from jaxnets.errors import UserError
 
-
 CALL = """
 import contextlib, json, sys
 sys.path.insert(0, {0!r})

@@ -1,7 +1,7 @@
 """A trained network from its workdir alone: for predicting, evaluating and exporting."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from flax import linen
 from flax.traverse_util import flatten_dict
 
 import jaxnets
-from jaxnets import plots
+from jaxnets import plots, report
 from jaxnets.data import Batches, Dataset, Features, Source
 from jaxnets.data.images import Ink, ink_of, ink_span
 from jaxnets.errors import UserError, lookup
@@ -27,6 +27,8 @@ from jaxnets.train.workdir import BEST, CHECKPOINTS
 
 Prepare = Callable[[jax.Array], jax.Array]
 
+AT_ONCE = 64  # examples in a batch to predict
+
 # How images of bytes become numbers: 0 to 1; as the official ResNet and VGG, or Xception, have them; as is.
 INPUTS: dict[str, Prepare] = {
     "unit": normalise,
@@ -36,13 +38,13 @@ INPUTS: dict[str, Prepare] = {
 }
 
 
-def make_model(name: str, features: Features) -> linen.Module:
-    """Returns the registered model `name` for examples like these.
+def make_model(name: str, features: Features, **options: Any) -> linen.Module:
+    """Returns the registered model `name` for examples like these, with fields of it set as `options` say.
 
     Raises:
         UserError: no such model, or it does not take inputs of this shape.
     """
-    model = lookup(MODELS, name, "model")(num_classes=len(features.classes))
+    model = lookup(MODELS, name, "model")(num_classes=len(features.classes), **options)
     try:
         check_input(model, features.shape)
     except UserError as error:
@@ -88,6 +90,38 @@ def _ink(dataset: Dataset) -> Ink | None:
 
 def _first(source: Source, count: int) -> np.ndarray:
     return np.stack([source[index]["x"] for index in range(min(count, len(source)))])
+
+
+def sum_up(
+    name: str,
+    model: linen.Module,
+    dataset: Dataset,
+    history: Sequence[Mapping[str, Any]],
+    documented: Mapping[str, Any],
+    **more: Any,
+) -> dict[str, Any]:
+    """Prints the layers of a trained network, and its documented figures beside the measured ones.
+
+    Args:
+        name: of the registered model.
+        model: the network as it was trained.
+        dataset: what it was trained on.
+        history: the records of `fit`.
+        documented: figures by name: parameters, accuracy, val_accuracy, ...; those that a short run has not
+            reached are not printed.
+        more: further measured figures.
+
+    Returns:
+        The last record and `more`; "parameters" of the network with the input and the classes that the
+        document has, and "parameters_here"; "history", and "dataset", the name of the data.
+    """
+    print((here := summarize(model, dataset.features.shape)).to_text())
+    original = summarize(MODELS[name](), INPUT_SHAPES[name])
+    counts = {"parameters": original.parameters, "parameters_here": here.parameters}
+    measured = {**history[-1], **counts, **more}
+    known = {key: figure for key, figure in documented.items() if key in measured}
+    report.beside(known, {key: round(measured[key], 4) for key in known}, on=dataset.name)
+    return measured | {"history": list(history), "dataset": dataset.name}
 
 
 def illustrate(
@@ -189,8 +223,11 @@ class Run:
 def probabilities(
     model: linen.Module, variables: Any, x: np.ndarray, prepare: Prepare = normalise
 ) -> np.ndarray:
-    """Returns float32 (N, classes) for inputs (N, ...) as they are stored (uint8 images)."""
-    return np.asarray(_forward(model, variables, x, prepare))
+    """Returns float32 (N, classes) for inputs (N, ...) as they are stored, `AT_ONCE` at a time."""
+    size = min(AT_ONCE, len(x))
+    rows = np.resize(np.arange(len(x)), (-(-len(x) // size), size))  # one shape: the last starts over
+    found = [np.asarray(_forward(model, variables, x[some], prepare)) for some in rows]
+    return np.concatenate(found)[: len(x)]
 
 
 @partial(jax.jit, static_argnums=(0, 3))
@@ -201,6 +238,8 @@ def _forward(model: linen.Module, variables: Any, x: jax.Array, prepare: Prepare
 
 def load_run(workdir: Path) -> Run:
     """Returns a run with its best parameters where it kept them, else the newest.
+
+    They are those that its training judged: averaged weights, where it judged the average.
 
     Raises:
         UserError: the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.

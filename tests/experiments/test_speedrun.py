@@ -135,3 +135,16 @@ def test_it_learns_digits_and_reports(tmp_path, capsys):
     with Image.open(tmp_path / "curves.png") as image:
         low, high = image.convert("L").getextrema()
     assert high - low > 100
+
+
+@pytest.mark.slow
+def test_the_program_lowers_for_gpus_and_tpus_in_bfloat16():
+    plan = Plan(SpeedNet((4, 8, 8), 10, dtype=jnp.bfloat16), 8, 100, 5, jnp.bfloat16)
+    sets = [
+        (jax.ShapeDtypeStruct((n, 32, 32, 3), jnp.uint8), jax.ShapeDtypeStruct((n,), jnp.int32))
+        for n in (500, 60)
+    ]
+    seed = jax.ShapeDtypeStruct((), jnp.int32)
+    exported = jax.export.export(whole_program(plan), platforms=["cuda", "tpu"])(seed, *sets)
+    assert [leaf.shape for leaf in exported.out_avals] == [(), (8,)]
+    assert "bf16" in exported.mlir_module()

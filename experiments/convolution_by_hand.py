@@ -42,8 +42,9 @@ def main() -> dict[str, Any]:
     """Slide both kernels."""
     output, sobel = np.asarray(slide(IMAGE, KERNEL) + BIAS), np.asarray(slide(SMALL, VERTICAL_SOBEL))
     measured = {f"row {i}": row.astype(int) for i, row in enumerate(output)}
-    report.beside(DOCUMENTED, measured | {"sobel, top left": int(sobel[0, 0])})
-    return {"output": output, "sobel": sobel}
+    measured |= {"sobel, top left": int(sobel[0, 0])}
+    report.beside(DOCUMENTED, measured)
+    return measured | {"output": output, "sobel": sobel}
 
 
 if __name__ == "__main__":

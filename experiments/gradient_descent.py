@@ -77,7 +77,7 @@ def main(
     x, quantities = np.arange(steps), {"w": "w", "loss": "loss before the step", "rate": "learning rate"}
     panels = {label: {name: (x, run[q]) for name, run in runs.items()} for q, label in quantities.items()}
     plots.lines(panels, workdir / "descent.png", xlabel="step", logarithmic=["loss before the step"])
-    return runs
+    return runs | measured
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def main(
     report.beside(DOCUMENTED, {name: round(measured[name], 4) for name in DOCUMENTED})
     # 6. picture
     plots.curves(history, workdir / "curves.png")
-    return measured | {"history": history}
+    return measured | {"history": history, "dataset": iris.name}
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def main(
     panels = {"training loss": {"sgd": (x, sgd["loss"])}, "test accuracy": {"sgd": (x, sgd["accuracy"])}}
     plots.lines(panels, workdir / "sgd.png", xlabel="epoch")
     plots.race(runs, workdir / "optimizers.png")
-    return runs
+    return measured | {"runs": runs, "dataset": iris.name}
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ def predict(
     *,
     ink: Literal["auto", "dark", "light"] = "auto",
     threshold: int | None = None,
+    sheet: Path | None = None,
     json: bool = False,
 ) -> None:
     """Say what a trained network sees in image files: the label, its probability and the next two guesses.
@@ -78,45 +79,54 @@ def predict(
         files: images of any size and mode, PNG or JPEG.
         ink: of the drawings: dark on light paper, light on dark, or judged by looking at each image.
         threshold: dark ink is what is darker than this (0 to 255); by itself 200, or less on dim photographs.
+        sheet: a PNG to draw: every image, what the network saw of it, and its three best guesses.
         json: print one JSON list instead of a line an image.
     """
-    import numpy as np
-
-    from jaxnets.data.images import read_image
-    from jaxnets.runs import load_run
+    from jaxnets import plots
+    from jaxnets.predict import guesses, load_image_run, look
 
     if not files:
         raise UserError("no image given: name one or more PNG or JPEG files after the workdir")
-    run = load_run(workdir)
-    if len(run.features.shape) != 3:
-        raise UserError(
-            f"{workdir} learned {run.config['dataset']}, whose examples are not images: use evaluate"
-        )
-    images, readable = [], []
+    if sheet:
+        plots.check_sheet(sheet, files)
+    run = load_image_run(workdir)
+    looks = []
     for file in files:
         try:
-            forced = None if ink == "auto" else ink
-            wanted = run.config["input"].get("ink")
-            images.append(
-                read_image(file, run.features.shape, wanted=wanted, ink=forced, threshold=threshold)
-            )
-            readable.append(file)
+            looks.append(look(run, file, str(file), ink=None if ink == "auto" else ink, threshold=threshold))
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
-    found = []
-    for file, probabilities in zip(
-        readable, run.probabilities(np.stack(images)) if images else [], strict=True
-    ):
-        best = np.argsort(probabilities)[::-1][:3]
-        guesses = [{"label": run.features.classes[i], "probability": float(probabilities[i])} for i in best]
-        found.append({"file": str(file), "guesses": guesses})
-        if not json:
-            first, *rest = [f"{guess['label']} ({guess['probability']:.3f})" for guess in guesses]
-            print(f"{file}: {first}" + (f", then {', '.join(rest)}" if rest else ""))
+    found = [best[:3] for best in guesses(run, [look.seen for look in looks])]
+    pairs = list(zip(looks, found, strict=True))
     if json:
-        print(_json(found))
-    if len(readable) < len(files):
+        answers: list[dict[str, Any]] = [
+            {"file": look.where, "guesses": [dataclasses.asdict(guess) for guess in best]}
+            for look, best in pairs
+        ]
+        print(_json(answers))
+    else:
+        for one, best in pairs:
+            first, *rest = [f"{guess.label} ({guess.probability:.3f})" for guess in best]
+            print(f"{one.where}: {first}" + (f", then {', '.join(rest)}" if rest else ""))
+    if sheet and pairs:
+        plots.contact_sheet(pairs, sheet)
+        print(f"{sheet}: {len(pairs)} of them, and what was seen", file=sys.stderr if json else sys.stdout)
+    if len(looks) < len(files):
         sys.exit(2)
+
+
+def app(workdir: Workdir, /, *, port: int = 8000, open: bool = False) -> None:
+    """Serve a page on this machine alone: draw or drop a picture, and see what a network makes of it.
+
+    Args:
+        workdir: the run's folder.
+        port: of 127.0.0.1; 0 for any that is free.
+        open: show the page in the browser.
+    """
+    from jaxnets.app import serve
+    from jaxnets.predict import load_image_run
+
+    serve(load_image_run(workdir), port, show=open)
 
 
 def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) -> None:
@@ -215,6 +225,7 @@ COMMANDS: dict[str, Any] = {
     "models": models,
     "summary": summary,
     "predict": predict,
+    "app": app,
     "evaluate": evaluate,
     "export": export,
     "import-keras": import_keras,

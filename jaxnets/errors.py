@@ -11,6 +11,10 @@ class UserError(ValueError):
     """What was asked for is wrong; the message is one sentence: what, where and what would be right."""
 
 
+class NotAtHand(UserError):
+    """A data set that is known by name, but neither prepared on this machine nor to be had now."""
+
+
 class Interrupted(KeyboardInterrupt):
     """A run was asked to stop and has saved itself.
 

@@ -1,23 +1,45 @@
-"""A documented figure and the measured one, side by side on the screen."""
+"""What was measured: beside what was documented, and on what machine."""
 
+import os
+import platform
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 
-def beside(documented: Mapping[str, Any], measured: Mapping[str, Any]) -> None:
+def beside(documented: Mapping[str, Any], measured: Mapping[str, Any], on: str = "") -> None:
     """Prints a row for every documented figure, with the measured one of the same name.
+
+    Args:
+        documented: figures by name.
+        measured: at least those, by the same names.
+        on: the data that was measured on, for the heading.
 
     >>> beside({"w after step 0": 2.6}, {"w after step 0": np.float32(2.6), "loss": 36.0})
                     documented  measured
     w after step 0  2.6         2.6
     """
-    rows = [("", "documented", "measured")]
+    rows = [("", "documented", f"measured on {on}" if on else "measured")]
     rows += [(name, _text(value), _text(measured[name])) for name, value in documented.items()]
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, left, right in rows:
         print(f"{name:<{widths[0]}}  {left:<{widths[1]}}  {right}")
+
+
+def hardware() -> str:
+    """Returns JAX's accelerator where it has one, the processor, and how many cores this process may use."""
+    import jax
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), None)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    devices = (
+        [] if jax.default_backend() == "cpu" else [f"{jax.device_count()} x {jax.devices()[0].device_kind}"]
+    )
+    return ", ".join([*devices, f"{cores} cores of {processor or platform.processor()}"])
 
 
 def _text(value: Any) -> str:

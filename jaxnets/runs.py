@@ -1,7 +1,7 @@
 """A trained network from its workdir alone: for predicting, evaluating and exporting."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,14 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen
+from flax.traverse_util import flatten_dict
 
 import jaxnets
-from jaxnets import plots
-from jaxnets.data import Dataset, Features, Source
-from jaxnets.data.images import ink_of
+from jaxnets import plots, report
+from jaxnets.data import Batches, Dataset, Features, Source
+from jaxnets.data.images import Ink, ink_of, ink_span
 from jaxnets.errors import UserError, lookup
+from jaxnets.metrics import confusion_matrix
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.pretrained import caffe_inputs, tf_inputs
+from jaxnets.summary import summarize
 from jaxnets.train import Checkpoints, check_input, normalise, read_config
 from jaxnets.train.workdir import BEST, CHECKPOINTS
 
@@ -35,13 +38,13 @@ INPUTS: dict[str, Prepare] = {
 }
 
 
-def make_model(name: str, features: Features) -> linen.Module:
-    """Returns the registered model `name` for examples like these.
+def make_model(name: str, features: Features, **options: Any) -> linen.Module:
+    """Returns the registered model `name` for examples like these, with fields of it set as `options` say.
 
     Raises:
         UserError: no such model, or it does not take inputs of this shape.
     """
-    model = lookup(MODELS, name, "model")(num_classes=len(features.classes))
+    model = lookup(MODELS, name, "model")(num_classes=len(features.classes), **options)
     try:
         check_input(model, features.shape)
     except UserError as error:
@@ -56,8 +59,13 @@ def describe(
     model: str, dataset: Dataset, data_dir: Path | None = None, inputs: str = "unit"
 ) -> dict[str, Any]:
     """Returns the part of config.json from which `load_run` can rebuild the network and find the data."""
-    ours = {"dataset": dataset.name, "data_dir": str(data_dir) if data_dir else None}
-    return describe_features(model, dataset.features, _ink(dataset), inputs) | ours
+    ink = _ink(dataset)
+    ours = {
+        "dataset": dataset.name,
+        "data_dir": str(data_dir) if data_dir else None,
+        "ink_span": None if ink is None else round(ink_span(_first(dataset.train, 64), ink), 3),
+    }
+    return describe_features(model, dataset.features, ink, inputs) | ours
 
 
 def describe_features(model: str, features: Features, ink: str | None, inputs: str) -> dict[str, Any]:
@@ -73,7 +81,7 @@ def describe_features(model: str, features: Features, ink: str | None, inputs: s
     }
 
 
-def _ink(dataset: Dataset) -> str | None:
+def _ink(dataset: Dataset) -> Ink | None:
     """The ink of grey images, by a few of them; None for anything else."""
     if dataset.features.dtype != "uint8" or dataset.features.shape[-1] != 1:
         return None
@@ -84,6 +92,38 @@ def _first(source: Source, count: int) -> np.ndarray:
     return np.stack([source[index]["x"] for index in range(min(count, len(source)))])
 
 
+def sum_up(
+    name: str,
+    model: linen.Module,
+    dataset: Dataset,
+    history: Sequence[Mapping[str, Any]],
+    documented: Mapping[str, Any],
+    **more: Any,
+) -> dict[str, Any]:
+    """Prints the layers of a trained network, and its documented figures beside the measured ones.
+
+    Args:
+        name: of the registered model.
+        model: the network as it was trained.
+        dataset: what it was trained on.
+        history: the records of `fit`.
+        documented: figures by name: parameters, accuracy, val_accuracy, ...; those that a short run has not
+            reached are not printed.
+        more: further measured figures.
+
+    Returns:
+        The last record and `more`; "parameters" of the network with the input and the classes that the
+        document has, and "parameters_here"; "history", and "dataset", the name of the data.
+    """
+    print((here := summarize(model, dataset.features.shape)).to_text())
+    original = summarize(MODELS[name](), INPUT_SHAPES[name])
+    counts = {"parameters": original.parameters, "parameters_here": here.parameters}
+    measured = {**history[-1], **counts, **more}
+    known = {key: figure for key, figure in documented.items() if key in measured}
+    report.beside(known, {key: round(measured[key], 4) for key in known}, on=dataset.name)
+    return measured | {"history": list(history), "dataset": dataset.name}
+
+
 def illustrate(
     workdir: Path,
     dataset: Dataset,
@@ -92,25 +132,66 @@ def illustrate(
     prepare: Prepare = normalise,
     count: int = 32,
 ) -> str:
-    """Saves pictures of the first held-out images with their predictions; returns what to try next.
+    """Saves pictures of how the network does on the held-out images; returns what to try next.
 
-    Writes predictions.png and, as an image to predict, example.png; nothing where examples are not images.
+    Writes predictions.png (the first images and answers), confusion.png (all of them), mistakes.png (where it
+    was wrong and surest), kernels.png (where the first layer is a convolution of 1 or 3 channels) and, as an
+    image to predict, example.png; nothing where examples are not images.
     """
-    if len(dataset.features.shape) != 3 or dataset.features.dtype != "uint8":
+    features, source = dataset.features, dataset.test
+    if len(features.shape) != 3 or features.dtype != "uint8" or not features.classes:
         return f"evaluate {workdir}"
     from PIL import Image
 
-    images = _first(dataset.test, count)
     variables = jax.tree.map(np.asarray, variables)  # of this process alone, where there are several
-    guesses = probabilities(model, variables, images, prepare).argmax(-1)
-    names = dataset.features.classes
-    titles = []
-    for index, guess in enumerate(guesses):
-        label = int(dataset.test[index]["y"])
-        titles.append(names[guess] if guess == label else f"{names[guess]}, not {names[label]}!")
-    plots.images(images, titles, workdir / "predictions.png")
-    Image.fromarray(images[0].squeeze()).save(workdir / "example.png")
+    batches = Batches(source, 256).epoch()
+    found = np.concatenate([probabilities(model, variables, batch["x"], prepare) for batch in batches])
+    found = found[: len(source)]  # the last batch is filled up
+    labels, guesses, names = source.labels(), found.argmax(-1), features.classes
+
+    first = _first(source, count)
+    titles = [
+        names[guess] if guess == label else f"{names[guess]}, not {names[label]}!"
+        for guess, label in zip(guesses[:count], labels, strict=False)
+    ]
+    plots.images(first, titles, workdir / "predictions.png")
+    Image.fromarray(first[0].squeeze()).save(workdir / "example.png")
+
+    taken_for = confusion_matrix(jnp.asarray(guesses), jnp.asarray(labels), len(names))
+    plots.confusion(taken_for, names, workdir / "confusion.png")
+    worst = surest_mistakes(found, labels)[:count]
+    if len(worst):
+        titles = [f"{names[guesses[i]]} ({found[i].max():.0%})\nis {names[labels[i]]}" for i in worst]
+        plots.images((source[i]["x"] for i in worst), titles, workdir / "mistakes.png", size=(1.2, 1.5))
+    else:
+        (workdir / "mistakes.png").unlink(missing_ok=True)  # of when it was trained less
+    kernel = first_kernel(model, variables, features.shape)
+    if kernel is not None:
+        plots.kernels(kernel, workdir / "kernels.png")
     return f"predict {workdir} {workdir / 'example.png'}"
+
+
+def surest_mistakes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns which examples were taken for a wrong class, the ones held most probable first.
+
+    Args:
+        probabilities: (N, classes).
+        labels: (N,).
+
+    Returns:
+        Indices of examples (M,), of equally probable ones the earlier first.
+    """
+    wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")]
+
+
+def first_kernel(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Returns the kernel (H, W, C, N) of the first layer if it is a convolution over 1 or 3 channels."""
+    first = next(row for row in summarize(model, shape).layers if row.trainable)
+    for path, array in first.variables.items():
+        if path[-1] == "kernel" and len(array.shape) == 4 and array.shape[2] in (1, 3):
+            return flatten_dict(variables)[path]
+    return None
 
 
 @dataclass(frozen=True)

@@ -16,19 +16,18 @@ jaxnets' time is compilation; the 2,000 steps themselves take 0.01 s.
 
 import importlib
 import importlib.util
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 from importlib import metadata
-from pathlib import Path
 
 import jax
 import numpy as np
 
 from experiments import iris_optimizers
+from experiments.benchmarks import records
 from jaxnets import commandline, data, optim
 
 RATE, BATCH = 0.1, 32
@@ -113,15 +112,6 @@ def median_seconds(run: Callable[[], None], repeats: int) -> float:
     return statistics.median(times)
 
 
-def hardware() -> str:
-    """The processor and how many of its cores this process may use."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{names[0] if names else platform.processor()}, {cores} cores, JAX on {jax.default_backend()}"
-
-
 def main(
     *, epochs: int = 500, repeats: int = 3, others: tuple[str, ...] = ("keras", "tensorflow")
 ) -> dict[str, dict[str, float]]:
@@ -155,8 +145,8 @@ def main(
         versions.append(f"{who} {module.__version__}")
     if "keras" in installed:
         versions.append(f"(backend {importlib.import_module('keras').backend.backend()})")
-    print(f"median of {repeats}, {epochs} epochs each; {hardware()}; Python {platform.python_version()}")
-    print(", ".join(versions))
+    print(f"median of {repeats}, {epochs} epochs each; {records.hardware()}")
+    print(f"JAX on {jax.default_backend()}, Python {platform.python_version()}, " + ", ".join(versions))
     return times
 
 

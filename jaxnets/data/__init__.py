@@ -8,6 +8,7 @@ from jaxnets.data.sampler import Batches, epoch_order
 from jaxnets.data.source import ArraySource, Dataset, Features, Source, Subset
 from jaxnets.data.split import split
 from jaxnets.data.tfds_source import load_tfds
+from jaxnets.errors import NotAtHand
 
 __all__ = [
     "EMBEDDED",
@@ -17,6 +18,7 @@ __all__ = [
     "Features",
     "Source",
     "Subset",
+    "at_hand",
     "epoch_order",
     "load",
     "photos",
@@ -43,3 +45,28 @@ def load(name: str, *, data_dir: str | PathLike | None = None, **options: Any) -
     if name in EMBEDDED and not options:
         return EMBEDDED[name]()
     return load_tfds(name, EMBEDDED, data_dir=data_dir, **options)
+
+
+def at_hand(name: str, data_dir: str | PathLike | None = None, otherwise: str = "digits") -> Dataset:
+    """Returns `load(name)`, or an embedded data set where that one cannot be had on this machine now.
+
+    For experiments, which are to run anywhere: a line says what was taken instead, and what to do to get
+    what was asked for; `Dataset.name` tells which it is.
+
+    Args:
+        name: of the data set.
+        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        otherwise: the embedded data set to take instead.
+
+    Raises:
+        UserError: the name is unknown, or the data set is here but wrong.
+    """
+    try:
+        return load(name, data_dir=data_dir)
+    except NotAtHand as error:
+        where = f" --data-dir {data_dir}" if data_dir else ""
+        print(
+            f"{name} is not at hand, {otherwise} instead: {error}, or prepare it from files: "
+            f"python -m jaxnets data prepare SOURCE --name {name}{where}"
+        )
+        return load(otherwise)

@@ -41,6 +41,28 @@ def _border_level(image: np.ndarray) -> float:
     return float(np.median(np.concatenate([side.ravel() for side in border])))
 
 
+def ink_span(images: np.ndarray, ink: Ink) -> float:
+    """Returns how much of an image drawings fill: the longer side of the box around their ink, as a share.
+
+    Args:
+        images: uint8 (N, H, W, 1); the median over them counts.
+        ink: of the drawings; what is nearer to it than to the other end of an image's range.
+
+    Example:
+        >>> paper = np.full((1, 28, 28, 1), 230, np.uint8)
+        >>> paper[0, 7:21, 13:15] = 40
+        >>> ink_span(paper, "dark")
+        0.5
+    """
+    spans = []
+    for grey in images[..., 0]:
+        middle = (int(grey.min()) + int(grey.max())) / 2
+        mask = grey < middle if ink == "dark" else grey > middle
+        extents = [np.ptp(np.flatnonzero(mask.any(axis))) + 1 if mask.any() else 0 for axis in (0, 1)]
+        spans.append(max(extents[0] / grey.shape[1], extents[1] / grey.shape[0]))
+    return float(np.median(spans))
+
+
 def white_ink(image: np.ndarray, threshold: int | None = None) -> np.ndarray:
     """Returns dark ink on light paper as white ink (255) on black (0).
 
@@ -78,27 +100,40 @@ def read_image(
     Raises:
         UserError: there is no such file, or it is not an image or cut off.
     """
+    return as_trained(open_image(path, str(path)), shape, wanted=wanted, ink=ink, threshold=threshold)
+
+
+def as_trained(
+    image: Any,
+    shape: tuple[int, ...],
+    *,
+    wanted: Ink | None = None,
+    ink: Ink | None = None,
+    threshold: int | None = None,
+) -> np.ndarray:
+    """Returns a Pillow image as a network saw its training images; the arguments are `read_image`'s."""
     height, width, channels = shape
-    image = scale(open_image(path, str(path)), channels, (height, width))
-    if wanted is None or (ink or ink_of(image)) == wanted:
-        return image
-    return white_ink(image, threshold) if wanted == "light" else 255 - image
+    pixels = scale(image, channels, (height, width))
+    if wanted is None or (ink or ink_of(pixels)) == wanted:
+        return pixels
+    return white_ink(pixels, threshold) if wanted == "light" else 255 - pixels
 
 
-def open_image(file: Any, where: str, *, check: bool = False) -> Any:
+def open_image(file: Any, where: str, *, check: bool = False, largest: int | None = None) -> Any:
     """Opens an image file and decodes it whole.
 
     Args:
         file: its path, or a binary file.
         where: its name, for messages.
         check: whether to compare the checksums of a PNG first, which decoding alone does not.
+        largest: how many pixels it may have, checked before any is decoded; by itself Pillow's own limit.
 
     Returns:
         A Pillow image, mode L (of grey files, whatever their depth) or RGB. The EXIF rotation is applied,
         and what is transparent becomes white paper.
 
     Raises:
-        UserError: there is no such file, or it is not an image or cut off.
+        UserError: there is no such file, it is not an image or cut off, or has too many pixels.
     """
     from PIL import Image, ImageOps
 
@@ -107,6 +142,11 @@ def open_image(file: Any, where: str, *, check: bool = False) -> Any:
             with Image.open(file, formats=FORMATS) as opened:
                 opened.verify()
         with Image.open(file, formats=FORMATS) as opened:
+            if largest is not None and opened.width * opened.height > largest:
+                raise UserError(
+                    f"{where}: {opened.width} x {opened.height} pixels are too many; make it smaller, "
+                    f"{largest:,} pixels at most"
+                )
             image: Image.Image = ImageOps.exif_transpose(opened)
             if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
                 grey = image.mode in ("1", "L", "LA", "La")
@@ -118,6 +158,8 @@ def open_image(file: Any, where: str, *, check: bool = False) -> Any:
             return image.convert("L" if image.mode in ("1", "L", "F") else "RGB")
     except FileNotFoundError as error:
         raise UserError(f"{where}: there is no such file") from error
+    except UserError:
+        raise
     except Exception as error:  # Pillow raises almost anything on damaged files
         raise UserError(
             f"{where}: not an image that can be read ({reason(error)}); PNG and JPEG can"

@@ -16,7 +16,7 @@ import numpy as np
 from jaxnets.data.form import Form, Store, find_form
 from jaxnets.data.prepared import FORMAT, data_root, find_prepared
 from jaxnets.data.readers import Contents, Problems, read_contents
-from jaxnets.errors import UserError
+from jaxnets.errors import NotAtHand, UserError
 
 TFDS_HOST = ("storage.googleapis.com", 443)
 
@@ -122,18 +122,18 @@ def download(builder: Any) -> None:
     """Downloads and prepares one of TFDS's data sets, or says at once what is missing.
 
     Raises:
-        UserError: TensorFlow, which TFDS prepares with, is not installed, or there is no network (TFDS
+        NotAtHand: TensorFlow, which TFDS prepares with, is not installed, or there is no network (TFDS
             itself would go on trying for minutes).
     """
     where = f"or put its prepared files into {builder.data_dir}"
     name = builder.info.name
     if importlib.util.find_spec("tensorflow") is None:
-        raise UserError(
+        raise NotAtHand(
             f"the TFDS data set {name!r} is not prepared yet, and that needs TensorFlow once: "
             f"pip install 'jaxnets[tfds]', {where}"
         )
     if not _online():
-        raise UserError(
+        raise NotAtHand(
             f"the TFDS data set {name!r} is not prepared yet, and there is no network to download it: "
             f"connect and run again, {where}"
         )

@@ -137,8 +137,8 @@ def load_tfds(
             ymin, xmin, ymax, xmax as fractions of the image.
 
     Raises:
-        UserError: TFDS does not know the name, it has no image or label, a split is wrong, or it cannot be
-            prepared here.
+        NotAtHand: TFDS knows the name, but it is not prepared and cannot be prepared here.
+        UserError: TFDS does not know the name, it has no image or label, or a split is wrong.
     """
     try:
         import tensorflow_datasets as tfds

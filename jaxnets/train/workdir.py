@@ -11,7 +11,7 @@ from jaxnets.errors import UserError
 from jaxnets.files import PART, complete, writing
 from jaxnets.train.distributed import by_writer
 
-MAY_CHANGE = ("epochs", "versions")  # what may differ when a run is continued
+MAY_CHANGE = ("epochs", "versions", "ink_span")  # what may differ when a run is continued
 CHECKPOINTS = "checkpoints"
 BEST = "best"
 
@@ -23,7 +23,8 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
 
     Args:
         workdir: the run's folder.
-        config: what decides the run, JSON-able; "epochs" alone may differ from what the folder holds.
+        config: what decides the run, JSON-able; only what `MAY_CHANGE` names may differ from what the folder
+            holds.
 
     Raises:
         UserError: the folder belongs to another run (nothing in it changes), or is not a folder of ours.

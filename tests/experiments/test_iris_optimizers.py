@@ -113,7 +113,7 @@ def test_rmsprop_as_written_ends_in_nan_and_guarded_does_not(runs):
 
 def test_the_experiment_reaches_accuracy_1(tmp_path):
     measured = iris_optimizers.main(workdir=tmp_path)
-    assert all(run["accuracy"][-1] == 1.0 for run in measured.values())
+    assert all(run["accuracy"][-1] == 1.0 for run in measured["runs"].values())
     assert (tmp_path / "sgd.png").exists()
     assert (tmp_path / "optimizers.png").exists()
 

@@ -39,7 +39,14 @@ def test_lenet_on_digits_reaches_the_promised_accuracy(unbroken):
 
 
 def test_it_leaves_pictures_and_a_digit_to_predict(unbroken):
-    for name in ("curves.png", "predictions.png", "example.png"):
+    for name in (
+        "curves.png",
+        "predictions.png",
+        "confusion.png",
+        "mistakes.png",
+        "kernels.png",
+        "example.png",
+    ):
         with Image.open(unbroken / name) as image:
             assert image.size >= (28, 28)
             low, high = image.convert("L").getextrema()

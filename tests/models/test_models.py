@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from flax import linen
 
+from experiments.benchmarks.keras_twins import KERAS_MODELS
 from jaxnets import nn
 from jaxnets.models import INPUT_SHAPES, MODELS, Classifier, LeNet5, Localizer, RecurrentNet
-from tests.keras_models import KERAS_MODELS
 from tests.keras_random import random_weights
 
 NAMES = sorted(MODELS)

@@ -19,10 +19,10 @@ import pytest
 from jax.tree_util import tree_map_with_path
 from keras.src.backend.common import dtypes
 
+from experiments.benchmarks.keras_twins import KERAS_MODELS
 from jaxnets import losses
 from jaxnets.keras_weights import from_keras
 from jaxnets.models import INPUT_SHAPES, MODELS
-from tests.keras_models import KERAS_MODELS
 from tests.keras_random import random_weights
 
 
@@ -69,6 +69,7 @@ ROWS = [
     Row("xception_localizer", (224, 224, 3), 20_879_921, 20_825_393, 54_528, {}, (75, 93, 3), (71, 71, 3)),
     Row("vgg16", (224, 224, 3), 138_357_544, 138_357_544, 0, {}, (35, 49, 3), (32, 32, 3)),
     Row("vgg19", (224, 224, 3), 143_667_240, 143_667_240, 0, {}, (35, 49, 3), (32, 32, 3)),
+    Row("speednet", (32, 32, 3), 1_975_096, 1_972_792, 2_304),
     Row("letters_1to1", (1, 5), 47, 47),
     Row("letters_4to1", (4, 5), 47, 47),
     Row("letters_1to1_embedding", (1,), 48, 48),

@@ -1,7 +1,8 @@
-"""The documented networks once more, in Keras, written from the documents: the oracle of the parity tests.
+"""The documented networks once more, in Keras, written from the documents.
 
-Layers carry the names of ours, so that weights find their place. Every network gives logits, and dropout is
-left out: it is random, and the identity when it does not draw.
+The oracle of the parity tests and a contestant of the benchmarks. Layers carry the names of ours, so that
+weights find their place. Every network gives logits, and drops out nothing unless told: what is random is the
+identity when it does not draw.
 """
 
 from collections.abc import Callable
@@ -65,7 +66,7 @@ def cnn8(shape):
     )
 
 
-def fashion_cnn(shape):
+def fashion_cnn(shape, *, dropout=0.0):
     """F3."""
     conv = partial(layers.Conv2D, kernel_size=3, activation="relu", padding="SAME")
     return keras.Sequential(
@@ -81,13 +82,15 @@ def fashion_cnn(shape):
             layers.MaxPooling2D(pool_size=2),
             layers.Flatten(),
             layers.Dense(units=128, activation="relu", name="dense1"),
+            layers.Dropout(dropout),
             layers.Dense(units=64, activation="relu", name="dense2"),
+            layers.Dropout(dropout),
             layers.Dense(units=10, name="head"),
         ]
     )
 
 
-def baseline(shape):
+def baseline(shape, *, dropout=0.0):
     """C1."""
     return keras.Sequential(
         [
@@ -96,14 +99,16 @@ def baseline(shape):
             layers.BatchNormalization(name="bn1"),
             layers.Activation("relu"),
             layers.MaxPool2D(pool_size=(2, 2), strides=2, padding="same"),
+            layers.Dropout(dropout),
             layers.Flatten(),
             layers.Dense(128, activation="relu", name="dense1"),
+            layers.Dropout(dropout),
             layers.Dense(10, name="head"),
         ]
     )
 
 
-def alexnet8(shape):
+def alexnet8(shape, *, dropout=0.0):
     """C3."""
     return keras.Sequential(
         [
@@ -122,13 +127,15 @@ def alexnet8(shape):
             layers.MaxPool2D(pool_size=(3, 3), strides=2),
             layers.Flatten(),
             layers.Dense(2048, activation="relu", name="dense1"),
+            layers.Dropout(dropout),
             layers.Dense(2048, activation="relu", name="dense2"),
+            layers.Dropout(dropout),
             layers.Dense(10, name="head"),
         ]
     )
 
 
-def vgg16_cifar(shape):
+def vgg16_cifar(shape, *, dropout=0.0):
     """C4."""
     model = [layers.Input(shape)]
     for group, (width, count) in enumerate([(64, 2), (128, 2), (256, 3), (512, 3), (512, 3)], start=1):
@@ -137,8 +144,10 @@ def vgg16_cifar(shape):
             model.append(layers.BatchNormalization(name=f"block{group}_bn{n}"))
             model.append(layers.Activation("relu"))
         model.append(layers.MaxPool2D(pool_size=(2, 2), strides=2, padding="same"))
+        model.append(layers.Dropout(dropout))
     model.append(layers.Flatten())
-    model += [layers.Dense(512, activation="relu", name=f"fc{n}") for n in (1, 2)]
+    for n in (1, 2):
+        model += [layers.Dense(512, activation="relu", name=f"fc{n}"), layers.Dropout(dropout)]
     return keras.Sequential([*model, layers.Dense(10, name="predictions")])
 
 
@@ -206,6 +215,20 @@ def basic_resnet(shape, *, blocks, stem, classes):
     return keras.Model(inputs, layers.Dense(classes, name="predictions")(x))
 
 
+def speednet(shape):
+    """Airbench's network."""
+    conv = partial(layers.Conv2D, kernel_size=3, padding="same", use_bias=False)
+    norm = partial(layers.BatchNormalization, momentum=0.6, epsilon=1e-12)
+    model = [layers.Input(shape), layers.Conv2D(24, 2, activation="gelu", name="whiten")]
+    for block, width in enumerate((64, 256, 256), start=1):
+        model += [conv(width, name=f"block{block}_conv1"), layers.MaxPool2D()]
+        model += [norm(name=f"block{block}_bn1"), layers.Activation("gelu")]
+        model += [conv(width, name=f"block{block}_conv2"), norm(name=f"block{block}_bn2")]
+        model.append(layers.Activation("gelu"))
+    model += [layers.GlobalMaxPooling2D(), layers.Rescaling(1 / 256)]
+    return keras.Sequential([*model, layers.Dense(10, use_bias=False, name="head")])
+
+
 def application(shape, *, name):
     """keras.applications with random weights, giving logits."""
     build = getattr(keras.applications, name)
@@ -234,13 +257,14 @@ def two_heads(x):
     return {"class": layers.Dense(5, name="class_head")(x), "box": layers.Dense(4, name="box_head")(x)}
 
 
-def recurrent(shape, *, layer=layers.SimpleRNN, units=(3,), classes=5, vocabulary=None):
+def recurrent(shape, *, layer=layers.SimpleRNN, units=(3,), classes=5, vocabulary=None, dropout=0.0):
     """D2 to D6."""
     model = [layers.Input(shape)]
     if vocabulary:
         model.append(layers.Embedding(vocabulary, 2, name="embedding"))
     for number, width in enumerate(units, start=1):
         model.append(layer(width, return_sequences=number < len(units), name=f"rnn{number}"))
+        model.append(layers.Dropout(dropout))
     return keras.Sequential([*model, layers.Dense(classes, name="head")])
 
 
@@ -267,6 +291,7 @@ KERAS_MODELS: dict[str, Callable[..., keras.Model]] = {
     "xception_localizer": partial(xception, head=two_heads),
     "vgg16": partial(application, name="VGG16"),
     "vgg19": partial(application, name="VGG19"),
+    "speednet": speednet,
     "letters_1to1": recurrent,
     "letters_4to1": recurrent,
     "letters_1to1_embedding": partial(recurrent, vocabulary=5),

@@ -1,57 +1,12 @@
-"""Pictures, in one quiet style: colours that colour-blind readers can tell apart, axes and units named."""
+"""Charts of trainings and measurements."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# Okabe and Ito's palette (jfly.uni-koeln.de/color)
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
-
-STYLE: dict[Any, Any] = {
-    "axes.edgecolor": "#888888",
-    "axes.grid": True,
-    "axes.labelcolor": "#333333",
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlesize": "medium",
-    "figure.dpi": 120,
-    "font.size": 10,
-    "grid.color": "#e6e6e6",
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "xtick.color": "#666666",
-    "ytick.color": "#666666",
-}
-
-
-@contextmanager
-def figure(
-    path: Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (4.0, 3.0)
-) -> Iterator[Any]:
-    """Yields the axes (rows, columns) of a new picture and saves it at the end.
-
-    Args:
-        path: of the PNG.
-        rows: of axes.
-        columns: of axes.
-        size: of one of the axes, in inches.
-    """
-    from cycler import cycler
-    from matplotlib import rc_context
-
-    with rc_context(STYLE | {"axes.prop_cycle": cycler(color=COLOURS)}):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        # Not pyplot: it keeps every figure alive and wants a display on some machines.
-        drawing = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
-        FigureCanvasAgg(drawing)
-        yield drawing.subplots(rows, columns, squeeze=False)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        drawing.savefig(path)
+from jaxnets.plots.style import COLOURS, figure
 
 
 def curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -179,30 +134,3 @@ def precision_recall(recalls: Any, precisions: Any, best: Any, mean: float, path
         axis.axhline(mean, color=COLOURS[2], linestyle=":", label=f"average precision {mean:.4f}")
         axis.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         axis.legend(loc="lower left")
-
-
-def images(
-    pictures: Iterable[np.ndarray],
-    titles: Sequence[str],
-    path: Path,
-    *,
-    columns: int = 8,
-    size: tuple[float, float] = (1.1, 1.3),
-) -> None:
-    """Draws a grid of images, each under its title; a title that ends in "!" is drawn in the warning colour.
-
-    Args:
-        pictures: uint8 (H, W, 1 or 3) each.
-        titles: one line each.
-        path: of the PNG.
-        columns: images in a row.
-        size: of one of them with its title, in inches.
-    """
-    rows = -(-len(titles) // columns)
-    with figure(path, rows, columns, size=size) as axes:
-        for axis in axes.flat:
-            axis.set_axis_off()
-        for axis, picture, title in zip(axes.flat, pictures, titles, strict=False):
-            picture = picture[..., 0] if picture.shape[-1] == 1 else picture
-            axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
-            axis.set_title(title, fontsize=8, color=COLOURS[1] if title.endswith("!") else "#333333")

@@ -1,0 +1,315 @@
+"""One framework, one network, in a process of its own: told how many steps to do, it says how long they took.
+
+`suite` starts it as `python -m experiments.benchmarks.contestants SPEC` and speaks to it in lines of JSON. It
+says when its imports are done, when the first step is, and when it is ready; after that it answers every
+number of steps with the seconds one took. Each framework gets the best settings known for it:
+
+- jaxnets: what `train.fit` compiles: the guarded step, as many at once as it chooses for the device.
+- keras-tensorflow: `fit` over a repeated tensor, several steps an execution, with or without `jit_compile`.
+- keras-jax: one jitted `stateless_call` step with donated buffers, as Keras's guide to custom loops has it.
+- torch, torch.compile: fused Adam; channels-last or not, one thread or all; on a GPU channels-last, cuDNN's
+  benchmark and TF32; `max-autotune` on GPUs, frozen weights for inference on CPUs.
+
+What says "or" is tried in the same process and the faster one stays.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from experiments.benchmarks.contest import Ready, Run, Spec, best_of, examples, regression, say, serve
+
+
+def jax_memory() -> int | None:
+    """Peak bytes on the first device."""
+    import jax
+
+    return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
+
+
+def jaxnets(spec: Spec) -> Ready:
+    """What `fit` runs, on a batch that lies on the device."""
+    import jax
+    import jax.numpy as jnp
+
+    from jaxnets import losses, optim, train
+    from jaxnets.data.device import replicate
+    from jaxnets.models import MODELS
+    from jaxnets.summary import summarize
+    from jaxnets.train.nonfinite import guarded
+    from jaxnets.train.together import at_once, several
+
+    say("imported")
+    model = MODELS[spec.network](dtype=jnp.bfloat16 if spec.dtype == "bfloat16" else None)
+    x, y = examples(spec)
+    optimizer = optim.OPTIMIZERS["adam"](1e-3)
+    state = train.make_state(model, optimizer, spec.shape)
+    batch: Any = {"x": x, "y": y, "mask": np.ones(spec.batch, np.float32)}
+    if spec.devices > 1:
+        mesh = train.make_mesh(spec.devices)
+        assert mesh is not None
+        split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(mesh.axis_names[0]))
+        state, batch = replicate(state, mesh), jax.device_put(batch, split)
+    batch = jax.device_put(batch)
+    about = {
+        "parameters": sum(leaf.size for leaf in jax.tree.leaves(state.variables)),
+        "multiply_adds": summarize(model, spec.shape).multiply_adds,
+        "device_bytes": jax_memory,
+    }
+    if spec.kind == "inference":
+        apply = jax.jit(lambda variables, x: model.apply(variables, x))
+
+        def infer(steps: int) -> None:
+            for _ in range(steps):
+                out = apply(state.variables, batch["x"])
+            jax.block_until_ready(out)
+
+        return Ready(infer, settings="jit", **about)
+    loss = losses.mean_squared_error if regression(spec) else losses.sparse_categorical_crossentropy
+    together = at_once(spec.at_once)
+    one = partial(guarded, train.make_train_step(model, optimizer, loss=loss, measures={}), False)
+    unrolled = jax.default_backend() == "cpu"
+    step = jax.jit(partial(several, one, unrolled=unrolled), donate_argnums=(0, 1))
+    _, shapes = jax.eval_shape(step, state, {}, [batch])
+    carry = [state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)]
+
+    def run(steps: int) -> None:
+        for _ in range(steps // together):
+            carry[:] = step(*carry, [batch] * together)
+        jax.block_until_ready(carry)
+
+    return Ready(run, settings=f"jit, {together} at once", unit=together, **about)
+
+
+def keras_twin(spec: Spec, backend: str) -> Any:
+    """The Keras network, with our dropout."""
+    os.environ["KERAS_BACKEND"] = backend
+    import keras
+
+    from experiments.benchmarks.keras_twins import KERAS_MODELS
+
+    say("imported")
+    if spec.dtype == "bfloat16":
+        keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    dropout = {"fashion_cnn": 0.5, "baseline": 0.2, "alexnet8": 0.5, "vgg16_cifar": 0.2, "stock": 0.2}
+    rate = dropout.get("stock" if regression(spec) else spec.network)
+    return KERAS_MODELS[spec.network](spec.shape, **({} if rate is None else {"dropout": rate}))
+
+
+def keras_loss(spec: Spec) -> Any:
+    """From logits, or squared errors."""
+    import keras
+
+    if regression(spec):
+        return keras.losses.MeanSquaredError()
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def keras_tensorflow(spec: Spec) -> Ready:
+    """Model.fit, as its users call it."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    model = keras_twin(spec, "tensorflow")
+    import keras
+
+    x, y = (tf.constant(values) for values in examples(spec))
+    endless = tf.data.Dataset.from_tensors((x, y)).repeat()
+
+    def fitted(jit: bool) -> Run:
+        twin = keras.models.clone_model(model)
+        twin.compile(
+            keras.optimizers.Adam(1e-3), keras_loss(spec), jit_compile=jit, steps_per_execution=spec.at_once
+        )
+        return lambda steps: twin.fit(endless, epochs=1, steps_per_epoch=steps, verbose=0)
+
+    def called(jit: bool) -> Run:
+        call = tf.function(lambda x: model(x, training=False), jit_compile=jit)
+
+        def run(steps: int) -> None:
+            for _ in range(steps):
+                out = call(x)
+            out.numpy()
+
+        return run
+
+    make, unit = (called, 1) if spec.kind == "inference" else (fitted, spec.at_once)
+    makers = {"graph": partial(make, False), "jit_compile": partial(make, True)}
+    settings, run, tried = best_of(makers, spec, unit)
+    peak = (lambda: tf.config.experimental.get_memory_info("GPU:0")["peak"]) if gpus else lambda: None
+    return Ready(run, model.count_params(), settings, unit, tried, device_bytes=peak)
+
+
+def keras_jax(spec: Spec) -> Ready:
+    """Keras's stateless functions under one jit."""
+    import jax
+
+    model = keras_twin(spec, "jax")
+    import keras
+
+    x, y = (jax.device_put(values) for values in examples(spec))
+    loss, optimizer = keras_loss(spec), keras.optimizers.Adam(1e-3)
+    optimizer.build(model.trainable_variables)
+    carry = [
+        [variable.value for variable in variables]
+        for variables in (model.trainable_variables, model.non_trainable_variables, optimizer.variables)
+    ]
+    about = {"parameters": model.count_params(), "device_bytes": jax_memory}
+    if spec.kind == "inference":
+        apply = jax.jit(lambda trained, rest, x: model.stateless_call(trained, rest, x, training=False)[0])
+
+        def infer(steps: int) -> None:
+            for _ in range(steps):
+                out = apply(*carry[:2], x)
+            jax.block_until_ready(out)
+
+        return Ready(infer, settings="jit", **about)
+
+    def objective(trained: Any, rest: Any, x: Any, y: Any) -> Any:
+        logits, rest = model.stateless_call(trained, rest, x, training=True)
+        return loss(y, logits), rest
+
+    @partial(jax.jit, donate_argnums=(0, 1, 2))
+    def step(trained: Any, rest: Any, memory: Any, x: Any, y: Any) -> Any:
+        (_, rest), grads = jax.value_and_grad(objective, has_aux=True)(trained, rest, x, y)
+        return *optimizer.stateless_apply(memory, grads, trained), rest
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            carry[0], carry[2], carry[1] = step(*carry, x, y)
+        jax.block_until_ready(carry)
+
+    return Ready(run, settings="jit", **about)
+
+
+def pytorch(spec: Spec, compiled: bool) -> Ready:
+    """A plain training loop."""
+    import torch
+    from torch.nn import functional
+
+    from experiments.benchmarks.torch_twins import make, parameters
+
+    say("imported")
+    gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if gpu else "cpu")
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as JAX has it
+    images = len(spec.shape) == 3
+    arrays = examples(spec)
+    inputs = torch.from_numpy(arrays[0].transpose(0, 3, 1, 2).copy() if images else arrays[0]).to(device)
+    targets = torch.from_numpy(arrays[1]).to(device)
+    targets = targets if regression(spec) else targets.long()
+    low = torch.autocast(device.type, torch.bfloat16, enabled=spec.dtype == "bfloat16")
+    cores = torch.get_num_threads()
+
+    def prepared(channels_last: bool, threads: int, compiled: bool) -> Run:
+        torch.set_num_threads(threads)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        network: Any = make(spec.network, inputs.cpu()).to(device, memory_format=layout)
+        x = inputs.contiguous(memory_format=layout) if images else inputs
+        model = network
+        if compiled:
+            if spec.kind == "inference" and not gpu:
+                import torch._inductor.config as inductor
+
+                inductor.freezing = True
+            model = torch.compile(network, mode="max-autotune" if gpu else None)
+        adam = torch.optim.Adam((p for p in network.parameters() if p.requires_grad), 1e-3, fused=True)
+        measure = functional.mse_loss if regression(spec) else functional.cross_entropy
+        network.train(spec.kind != "inference")
+
+        def train(steps: int) -> None:
+            torch.set_num_threads(threads)
+            for _ in range(steps):
+                adam.zero_grad(set_to_none=True)
+                with low:
+                    loss = measure(model(x), targets)
+                loss.backward()
+                adam.step()
+            loss.item()
+
+        def infer(steps: int) -> None:
+            torch.set_num_threads(threads)
+            with torch.no_grad(), low:
+                for _ in range(steps):
+                    out = model(x)
+            out[0, 0].item()
+
+        return infer if spec.kind == "inference" else train
+
+    options = [(True, cores), (True, 1), (False, cores), (False, 1)]
+    if gpu:
+        options = [(images, 1)]
+    elif not images:
+        options = [(False, cores), (False, 1)]
+    names = {
+        f"{'channels-last' if last else 'contiguous'}, {threads} threads": (last, threads)
+        for last, threads in dict.fromkeys(options)
+    }
+    eager = {name: partial(prepared, *chosen, False) for name, chosen in names.items()}
+    settings, run = next(iter(names)), None
+    tried: dict[str, float] = {}
+    if spec.tune or not compiled:
+        settings, run, tried = best_of(eager, spec)
+    if compiled:
+        run = prepared(*names[settings], True)
+    assert run is not None
+    count = parameters(make(spec.network, inputs.cpu()))
+    peak = torch.cuda.max_memory_allocated if gpu else lambda: None
+    return Ready(run, count, settings, tried=tried, device_bytes=peak)
+
+
+def jax_matrix(spec: Spec) -> Ready:
+    """Products of square matrices."""
+    import jax
+    import jax.numpy as jnp
+
+    say("imported")
+    a, b = jax.random.normal(jax.random.key(0), (2, spec.batch, spec.batch), jnp.dtype(spec.dtype))
+    product = jax.jit(jnp.matmul)
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            out = product(a, b)
+        jax.block_until_ready(out)
+
+    return Ready(run, 0, "jit", multiply_adds=spec.batch**2, device_bytes=jax_memory)
+
+
+def torch_matrix(spec: Spec) -> Ready:
+    """Products of square matrices."""
+    import torch
+
+    say("imported")
+    torch.set_float32_matmul_precision("high")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a, b = torch.randn(2, spec.batch, spec.batch, device=device, dtype=getattr(torch, spec.dtype))
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            out = a @ b
+        out[0, 0].item()
+
+    return Ready(run, 0, "eager", multiply_adds=spec.batch**2)
+
+
+CONTESTANTS: dict[str, Callable[[Spec], Ready]] = {
+    "jaxnets": jaxnets,
+    "keras-tensorflow": keras_tensorflow,
+    "keras-jax": keras_jax,
+    "torch": partial(pytorch, compiled=False),
+    "torch.compile": partial(pytorch, compiled=True),
+}
+MATRICES = {"jaxnets": jax_matrix, "torch": torch_matrix}
+
+if __name__ == "__main__":
+    asked = json.loads(sys.argv[1])
+    spec = Spec(**{**asked, "shape": tuple(asked["shape"])})
+    serve((MATRICES if spec.kind == "matrix" else CONTESTANTS)[spec.contestant], spec)

@@ -1,0 +1,247 @@
+"""Every system that the documents describe: which script reproduces it, and how `reproduce.py` runs that."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+
+class File(str):
+    """A file of the user's, by the name that `--files NAME=PATH` gives it; the option is left out without."""
+
+
+class Row(NamedTuple):
+    """One system of the catalogue.
+
+    Attributes:
+        what: it is.
+        script: of this folder, without .py.
+        options: what its `main` gets; a data set goes by its name in TFDS, which `--rename` may change.
+        quick: options of a smoke run, instead of or beside these.
+        key: which of the script's DOCUMENTED, where that is a table by model.
+        figures: the names of those to show; all documented ones when empty.
+        documented: whether the script's DOCUMENTED is about this row's data.
+        seeds: each is one run.
+        picture: of the script's, the one for the page.
+        seconds: documented, of the whole training.
+    """
+
+    what: str
+    script: str
+    options: Mapping[str, Any] = {}
+    quick: Mapping[str, Any] = {}
+    key: str | None = None
+    figures: tuple[str, ...] = ()
+    documented: bool = True
+    seeds: tuple[int, ...] = ()
+    picture: str = ""
+    seconds: float | None = None
+
+
+CHAPTERS = {
+    "A": "Calculus, tensors, losses",
+    "B": "The recipe, own data, tools",
+    "C": "Convolutional networks",
+    "D": "Recurrent networks",
+    "E": "First convolutional networks",
+    "F": "Vision beyond classification",
+}
+
+SMALL = {"dataset": "digits", "epochs": 1}
+THREE = (0, 1, 2)
+
+
+def network(
+    model: str, dataset: str, title: str, seeds: tuple[int, ...] = (0,), documented: bool = True
+) -> Row:
+    """One of chapter 5's networks."""
+    return Row(
+        f"{title} on {dataset}",
+        "cifar10",
+        {"model": model, "dataset": dataset},
+        SMALL,
+        key=model,
+        figures=("parameters", "accuracy", "val_accuracy"),
+        documented=documented,
+        seeds=seeds,
+        picture="curves.png",
+    )
+
+
+def letters(model: str, title: str) -> Row:
+    """One of the networks that continue letters."""
+    options = {"model": model}
+    return Row(title, "letters", options, {"epochs": 20}, key=model, seeds=THREE, picture="curves.png")
+
+
+def stock(model: str, title: str) -> Row:
+    """One of the networks that continue a stock's prices."""
+    options = {"model": model, "csv": File("stock")}
+    figures = ("parameters", "rmse", "mae", "rmse of tomorrow = today")
+    return Row(title, "stock", options, {"epochs": 1}, model, figures, seeds=THREE, picture="prices.png")
+
+
+def cnn(variant: str, title: str) -> Row:
+    """One of the three trainings of the CNN of E4 and E6."""
+    return Row(
+        f"{title}, mnist",
+        "cnn_mnist",
+        {"variant": variant, "dataset": "mnist"},
+        SMALL,
+        key=variant,
+        figures=("parameters", "val_accuracy"),
+        seeds=(0,),
+        picture="curves.png",
+    )
+
+
+NETWORKS = {
+    "C1": ("baseline", "Baseline"),
+    "C2": ("lenet5_sigmoid", "LeNet-5"),
+    "C3": ("alexnet8", "AlexNet-8"),
+    "C4": ("vgg16_cifar", "VGG-16"),
+    "C5": ("inception10", "Inception-10"),
+    "C6": ("resnet18", "ResNet-18"),
+}
+QUICK_NETWORKS = ("C1", "C2", "C5")  # two cores train them in minutes: three seeds each
+
+ROWS = {
+    "A1": Row(
+        "gradient descent, constant rate",
+        "gradient_descent",
+        figures=("w, constant rate", "loss before each update", "first step that prints w = -1.000000"),
+        picture="descent.png",
+    ),
+    "A2": Row(
+        "gradient descent, decaying rate", "gradient_descent", figures=("w, decaying rate", "last rate")
+    ),
+    "A3": Row("tensors and gradients", "tensor_basics"),
+    "A4": Row("4-3 layer by hand", "forward_pass"),
+    "A5": Row("what networks cost", "network_complexity"),
+    "A6": Row("activations and derivatives", "activations", picture="activations.png"),
+    "A7": Row("yogurt, squared error", "yogurt", figures=("squared error",), picture="weights.png"),
+    "A8": Row("yogurt, a cost of its own", "yogurt", figures=("cost 1, profit 99", "cost 99, profit 1")),
+    "A9": Row("cross-entropy", "cross_entropy"),
+    "A10": Row(
+        "L2 on the dots",
+        "regularisation",
+        {"data": File("dots")},
+        {"epochs": 40},
+        seeds=THREE,
+        picture="contours.png",
+    ),
+    "A11": Row(
+        "iris, 4-3 by hand, SGD", "iris_optimizers", figures=("test accuracy of sgd",), picture="sgd.png"
+    ),
+    "A12": Row(
+        "five optimizers by hand",
+        "iris_optimizers",
+        figures=tuple(f"seconds of {name}" for name in ("sgd", "sgdm", "adagrad", "rmsprop", "adam")),
+        picture="optimizers.png",
+    ),
+    "B1": Row("iris, six steps", "iris", quick={"epochs": 20}, seeds=(18, 0, 1), picture="curves.png"),
+    "B2": Row(
+        "784-128-10 on mnist, with B3, B6, B7, B8",
+        "mnist",
+        {"dataset": "mnist"},
+        SMALL,
+        seeds=THREE,
+        picture="curves.png",
+    ),
+    "B4": Row(
+        "images and a label file, cached",
+        "own_data",
+        {"dataset": "mnist"},
+        SMALL,
+        figures=(
+            "identical from the cache",
+            "seconds from the images",
+            "seconds from the cache",
+            "val_accuracy",
+        ),
+        seeds=(0,),
+    ),
+    "B5": Row(
+        "augmentation on mnist",
+        "augmentation",
+        {"dataset": "mnist"},
+        SMALL,
+        figures=(
+            "val_accuracy without",
+            "val_accuracy with",
+            "val_accuracy without on changed images",
+            "val_accuracy with on changed images",
+        ),
+        seeds=(0,),
+        picture="augmentation.png",
+    ),
+    "B9": Row(
+        "photographed digits",
+        "application",
+        {"dataset": "mnist"},
+        SMALL,
+        figures=("photographs read right",),
+        seeds=(0,),
+        picture="sheet.png",
+    ),
+    **{
+        name: network(model, "cifar10", title, THREE if name in QUICK_NETWORKS else (0,))
+        for name, (model, title) in NETWORKS.items()
+    },
+    "C5 BN": network("inception10_batch_norm", "cifar10", "Inception-10 with batch statistics"),
+    **{
+        f"C7 {name}": network(model, "fashion_mnist", title, documented=False)
+        for name, (model, title) in NETWORKS.items()
+    },
+    "D1": Row("one recurrent step by hand", "recurrent_step"),
+    "D2": letters("letters_1to1", "letters, one-hot, 1 to 1"),
+    "D3": letters("letters_4to1", "letters, one-hot, 4 to 1"),
+    "D4": letters("letters_1to1_embedding", "letters, embedded, 1 to 1"),
+    "D5": letters("letters_4to1_embedding", "26 letters, embedded, 4 to 1"),
+    "D6 RNN": stock("stock_rnn", "stock prices, SimpleRNN"),
+    "D6 LSTM": stock("stock_lstm", "stock prices, LSTM"),
+    "D6 GRU": stock("stock_gru", "stock prices, GRU"),
+    "E1": Row(
+        "a convolution layer of one's own",
+        "own_layer",
+        quick={"epochs": 1},
+        figures=("num_kernels", "kernel_size", "strides", "difference of values", "difference of gradients"),
+        seeds=(0,),
+    ),
+    "E2": Row(
+        "LeNet-5 on mnist, early stopping",
+        "lenet_mnist",
+        {"dataset": "mnist"},
+        SMALL,
+        seeds=(0,),
+        picture="curves.png",
+    ),
+    "E3": Row("7x7 image, 3x3 kernel", "convolution_by_hand", figures=tuple(f"row {i}" for i in range(5))),
+    "E4": cnn("drawn", "CNN, images drawn with replacement"),
+    "E5": Row("NumPy CNN, untrained", "numpy_cnn"),
+    "E6": cnn("dropout", "the same with dropout, 2,000 steps"),
+    "E6 epochs": cnn("dropout_epochs", "the same with dropout, 10 epochs"),
+    "E7": Row("Sobel", "convolution_by_hand", figures=("sobel, top left",)),
+    "F1": Row("line filters over two photos", "feature_maps", documented=False, picture="maps.png"),
+    "F2": Row("pooling", "feature_maps", picture="pooling.png"),
+    "F3": Row(
+        "Fashion-MNIST CNN",
+        "fashion_cnn",
+        {"dataset": "fashion_mnist"},
+        SMALL,
+        seeds=(0,),
+        picture="curves.png",
+    ),
+    "F4": Row(
+        "ResNet-50 of ImageNet", "pretrained", {"weights": File("resnet50")}, picture="predictions.png"
+    ),
+    "F7": Row("mean average precision", "average_precision", picture="precision_recall.png"),
+    "F8": Row("transposed convolution", "transposed_convolution", quick={"size": 32}, picture="enlarged.png"),
+    "F9": Row(
+        "ResNet-34, and its first 40 steps",
+        "resnet34",
+        {"dataset": "cifar10"},
+        {"dataset": "digits", "epochs": 2},
+        figures=("trainable", "blocks", "projections", "first loss", "loss"),
+        seeds=(0,),
+        picture="loss.png",
+    ),
+}

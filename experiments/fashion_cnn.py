@@ -1,0 +1,88 @@
+"""Fashion-MNIST by five convolutions, each pixel standardised (F3).
+
+    python experiments/fashion_cnn.py
+
+Convolution 64 of 7x7, 128 twice and 256 twice of 3x3, pooling after each group, 128 and 64 units with dropout
+0.5; Nadam 0.001, cross-entropy, batches of 32, 10 epochs. The last 5,000 of the 60,000 training images
+validate (of another data set the last twelfth); mean and deviation of every pixel are of the others.
+
+Documented: after epoch 10 loss 0.2564 and accuracy 0.9129 in training, 0.2882 and 0.9010 in validation,
+0.2944 and 0.9018 on the test images; 54 s an epoch.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnets import commandline, data, optim, plots, runs, train
+from jaxnets.data.standardise import fit_moments, standardise
+
+DOCUMENTED = {
+    "loss": 0.2564,
+    "accuracy": 0.9129,
+    "val_loss": 0.2882,
+    "val_accuracy": 0.9010,
+    "test_loss": 0.2944,
+    "test_accuracy": 0.9018,
+}
+
+
+def main(
+    *,
+    dataset: str = "fashion_mnist",
+    epochs: int = 10,
+    batch_size: int = 32,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    workdir: Path | None = None,
+    data_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Train, and judge by the test images at the end; the same command again continues it.
+
+    Args:
+        dataset: of images; digits stand in for what cannot be had.
+        epochs: passes over the training images in all.
+        batch_size: images in a step.
+        learning_rate: of Nadam.
+        seed: of the first weights, the order of the images and dropout.
+        workdir: the run's folder; runs/fashion_cnn-DATASET when left out.
+        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+    """
+    # 1. data
+    examples = data.at_hand(dataset, data_dir)
+    learned, validation = data.split(examples.train, 1 / 12)
+    moments = fit_moments(learned, per="pixel")
+    # The digits have pixels that are the same in all training images; 1e-7 would blow them up in others.
+    prepare = standardise(moments._replace(std=np.where(moments.std > 0, moments.std, 255)), epsilon=1e-7)
+    # 2. network
+    network = runs.make_model("fashion_cnn", examples.features)
+    # 3. optimizer and loss
+    optimizer = optim.OPTIMIZERS["nadam"](learning_rate)
+    # 4. fit
+    workdir = workdir or Path("runs") / f"fashion_cnn-{examples.name}"
+    settings = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "epochs": epochs}
+    train.claim(workdir, {"experiment": "fashion_cnn", "dataset": examples.name} | settings)
+    eval_step = train.make_eval_step(network, prepare=prepare)
+    state, history = train.fit(
+        train.make_state(network, optimizer, examples.features.shape, seed),
+        train.make_train_step(network, optimizer, prepare=prepare),
+        data.Batches(learned, batch_size, seed),
+        epochs=epochs,
+        eval_step=eval_step,
+        validation=data.Batches(validation, 256),
+        workdir=workdir,
+    )
+    tested = train.evaluate(jax.jit(eval_step), state.variables, data.Batches(examples.test, 256))
+    # 5. summary
+    test = {f"test_{name}": value for name, value in tested.items()}
+    measured = runs.sum_up("fashion_cnn", network, examples, history, DOCUMENTED, **test)
+    # 6. pictures
+    plots.curves(history, workdir / "curves.png")
+    runs.illustrate(workdir, examples, network, state.variables, prepare)
+    return measured
+
+
+if __name__ == "__main__":
+    commandline.run(main)

@@ -1,0 +1,93 @@
+"""Handwritten digits in the six steps, with everything that fit can be asked for (B2, B3, B6 to B8).
+
+    python experiments/mnist.py
+    python experiments/mnist.py --epochs 10   # goes on from the five epochs of the first command
+    python experiments/mnist.py --workdir runs/other --batch-size 128 --hold-out 0.2 --validate-every 2
+
+784-128-10, ReLU, bytes / 255, Adam 0.001, cross-entropy, batches of 32, 5 epochs. The weights of the epoch
+that is best by `--monitor` are kept in WORKDIR/best. A run that was interrupted, or is to have more epochs,
+goes on from WORKDIR/checkpoints and ends with the bits of one that was never stopped. weights.txt has name,
+shape and values of every trainable array, curves.png accuracy and loss.
+
+Documented: 101,770 parameters, in epoch 5 loss 0.0478 and accuracy 0.9854 in training, 0.0730 and 0.9776 on
+the held-out images. Measured with seed 0 on a JPEG copy of MNIST: 0.0463 and 0.9857, 0.0787 and 0.9752 (in
+epoch 4, 0.0745 and 0.9776). The whole command takes 20 s of CPU time on a Xeon.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from jaxnets import commandline, data, export, optim, plots, runs, train
+
+DOCUMENTED = {
+    "parameters": 101_770,
+    "loss": 0.0478,
+    "accuracy": 0.9854,
+    "val_loss": 0.0730,
+    "val_accuracy": 0.9776,
+}
+
+
+def main(
+    *,
+    dataset: str = "mnist",
+    epochs: int = 5,
+    batch_size: int = 32,
+    hold_out: float = 0.0,
+    validate_every: int = 1,
+    monitor: str = "val_loss",
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    workdir: Path | None = None,
+    data_dir: Path | None = None,
+) -> dict[str, Any]:
+    """Train two layers on handwritten digits; the same command again continues.
+
+    Args:
+        dataset: of images; digits stand in for what cannot be had.
+        epochs: passes over the training images in all.
+        batch_size: images in a step.
+        hold_out: the fraction of the training images to validate by; the test images when 0.
+        validate_every: so many epochs the held-out images are looked at.
+        monitor: loss, accuracy, val_loss or val_accuracy; the epoch that is best by it is kept.
+        learning_rate: of Adam.
+        seed: of the first weights and the order of the images.
+        workdir: the run's folder; runs/mnist-DATASET when left out.
+        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+    """
+    # 1. data
+    examples = data.at_hand(dataset, data_dir)
+    learnt, held_out = data.split(examples.train, hold_out) if hold_out else (examples.train, examples.test)
+    # 2. network
+    network = runs.make_model("mlp", examples.features)
+    # 3. optimizer and loss
+    optimizer = optim.OPTIMIZERS["adam"](learning_rate)
+    # 4. fit
+    workdir = workdir or Path("runs") / f"mnist-{examples.name}"
+    settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
+    settings |= {"hold_out": hold_out, "validate_every": validate_every, "monitor": monitor}
+    train.claim(workdir, runs.describe("mlp", examples, data_dir) | settings | {"epochs": epochs})
+    state, history = train.fit(
+        train.make_state(network, optimizer, examples.features.shape, seed),
+        train.make_train_step(network, optimizer),
+        data.Batches(learnt, batch_size, seed),
+        epochs=epochs,
+        eval_step=train.make_eval_step(network),
+        validation=data.Batches(held_out, 256),
+        validate_every=validate_every,
+        workdir=workdir,
+        best=monitor,
+    )
+    # 5. summary, and the parameters as text
+    best_epoch = history[train.improvements(history, monitor)[-1]]["epoch"]
+    measured = runs.sum_up("mlp", network, examples, history, DOCUMENTED, best_epoch=best_epoch)
+    export.export_text(workdir / "weights.txt", network, state.variables, examples.features.shape)
+    # 6. pictures
+    plots.curves(history, workdir / "curves.png")
+    command = runs.illustrate(workdir, examples, network, state.variables)
+    print(f"try next: {commandline.PYTHON} -m jaxnets {command}")
+    return measured
+
+
+if __name__ == "__main__":
+    commandline.run(main)

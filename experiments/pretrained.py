@@ -1,0 +1,79 @@
+"""What a ResNet-50 trained on ImageNet sees in two photos: its surest classes, by name (F4).
+
+    python experiments/pretrained.py                        # downloads the official weights once
+    python experiments/pretrained.py --weights resnet50.h5  # or a copy of them; any Keras file of ResNet-50
+
+china.jpg and flower.jpg are scaled to 224x224 (bilinear) and become BGR minus the mean colour.
+
+Documented: china.jpg is a bell_cote (0.8235), palace (0.0675), monastery (0.0419); flower.jpg a honeycomb
+(0.4983), stinkhorn (0.3396), bee (0.0435). Not measured where this was written, for want of a network. What
+was measured: a Keras-made file of random weights gives Keras's own classes, names and probabilities.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets import commandline, data, plots, report
+from jaxnets.models import INPUT_SHAPES, MODELS
+from jaxnets.pretrained import class_index, decode_predictions, load_pretrained, preprocess
+from jaxnets.summary import summarize
+
+DOCUMENTED = {
+    "parameters": 25_636_712,
+    "china: bell_cote": 0.8235,
+    "china: palace": 0.0675,
+    "china: monastery": 0.0419,
+    "flower: honeycomb": 0.4983,
+    "flower: stinkhorn": 0.3396,
+    "flower: bee": 0.0435,
+}
+
+
+def main(
+    *, weights: Path | None = None, top: int = 3, workdir: Path = Path("runs/pretrained")
+) -> dict[str, Any]:
+    """Name what is on the photos.
+
+    Args:
+        weights: a Keras file of ResNet-50 with 1,000 classes; the official one, downloaded once into
+            ~/.cache/jaxnets (or JAXNETS_CACHE), when left out.
+        top: how many classes to name.
+        workdir: where predictions.png goes.
+    """
+    # 1. data
+    photos = data.photos()
+    shape = INPUT_SHAPES["resnet50"]
+    x = jnp.asarray(photos.x, jnp.float32)
+    x = jax.image.resize(x, (len(photos), *shape), "bilinear", antialias=False)
+    # 2. network
+    network = MODELS["resnet50"]()
+    variables = load_pretrained("resnet50", weights or "imagenet")
+    # 3. what it says
+    logits: Any = jax.jit(network.apply)(variables, preprocess("resnet50", x))
+    probabilities = np.asarray(jax.nn.softmax(logits))
+    best = decode_predictions(probabilities, top)
+    titles = []
+    for photo, classes in zip(photos.features.classes, best, strict=True):
+        lines = [f"{name} {probability:.2%}" for _, name, probability in classes]
+        titles.append("\n".join(lines))
+        print(f"{photo}.jpg: {', '.join(lines)}")
+    # 4. beside the document
+    measured: dict[str, Any] = {"parameters": summarize(network, shape).parameters}
+    for row, photo in enumerate(photos.features.classes):
+        chances = zip(class_index(), probabilities[row], strict=True)
+        measured |= {f"{photo}: {name}": float(chance) for (_, name), chance in chances}
+    measured = {name: measured[name] for name in DOCUMENTED}
+    report.beside(DOCUMENTED, {name: round(value, 4) for name, value in measured.items()})
+    # 5. picture
+    plots.images(
+        np.asarray(x).astype(np.uint8), titles, workdir / "predictions.png", columns=2, size=(2.6, 3)
+    )
+    return measured | {"best": best, "history": [], "dataset": "china.jpg, flower.jpg"}
+
+
+if __name__ == "__main__":
+    commandline.run(main)

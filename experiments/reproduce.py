@@ -1,0 +1,212 @@
+"""The documents, reproduced: runs the experiments and sets what they measure beside what is documented.
+
+    python experiments/reproduce.py                   # all of it, hours on two cores
+    python experiments/reproduce.py --only C2 C6      # some
+    python experiments/reproduce.py --quick           # a smoke run of all, minutes
+
+What was interrupted is resumed and what is done is skipped. The page and its pictures go to docs/results.md
+and docs/results/ (of a quick run into the workdir), all figures to results.json beside the page: rows that
+were not run keep what stands there. Data sets that cannot be had here are replaced by embedded ones, which
+the page says; data prepared under a name of your own is told by --rename:
+
+    python experiments/reproduce.py --rename mnist=mnist_jpeg --files stock=SH600519.csv --data-dir DIR
+"""
+
+import gc
+import importlib
+import inspect
+import json
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxnets import commandline, data, report
+from jaxnets.errors import UserError, lookup
+
+sys.path.insert(0, str(Path(__file__).parent))  # the experiments import one another as scripts do
+from catalogue import ROWS, File, Row
+from results_page import render
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def main(
+    *,
+    only: tuple[str, ...] = (),
+    quick: bool = False,
+    epochs: int | None = None,
+    seeds: int | None = None,
+    rename: tuple[str, ...] = (),
+    files: tuple[str, ...] = (),
+    data_dir: Path | None = None,
+    workdir: Path = Path("runs/reproduce"),
+) -> dict[str, Any]:
+    """Run what is not done yet, and write the page.
+
+    Args:
+        only: rows of the catalogue, such as A1 C2 D6; all when left out.
+        quick: a smoke run of everything: few epochs, embedded data; its page goes into the workdir.
+        epochs: of every training at most.
+        seeds: of every row at most.
+        rename: NAME=OTHER for data sets that are prepared under another name than TFDS's.
+        files: NAME=PATH for files of the documents: stock (CSV), dots (CSV), resnet50 (weights).
+        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        workdir: where the runs go.
+    """
+    names, paths = pairs("--rename", rename), pairs("--files", files)
+    chosen = [name for name in ROWS if not only or name in only or name.split()[0] in only]
+    for name in only:
+        if not any(name in (row, row.split()[0]) for row in chosen):
+            lookup(ROWS, name, "row")
+    workdir = workdir / ("quick" if quick else "full")
+    page = (workdir if quick else DOCS) / "results.md"
+    for name in chosen:
+        row = ROWS[name]
+        runs = []
+        for seed in ([None, *row.seeds] if not row.seeds else row.seeds)[: 1 if quick else seeds]:
+            folder = workdir / "-".join([name.replace(" ", "-"), *([] if seed is None else [str(seed)])])
+            options = resolve(row, quick, epochs, names, paths)
+            runs.append(run(name, row, options, seed, data_dir, folder))
+        record(page, name, row, runs, workdir)
+    results = load(page)
+    page.write_text(render(results, page.parent))
+    print(f"the page is {page}")
+    failed = [name for name in chosen if any("defect" in run for run in results[name]["runs"])]
+    if failed:
+        raise SystemExit(f"{', '.join(failed)}: not as they should be, see above")
+    return results
+
+
+def pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
+    """NAME=VALUE arguments as a table."""
+    for pair in given:
+        if "=" not in pair:
+            raise UserError(f"{option} {pair}: it must be NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in given)
+
+
+def resolve(
+    row: Row, quick: bool, epochs: int | None, names: Mapping[str, str], paths: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the row's script is called with, seed and folders aside."""
+    options = {**row.options, **(row.quick if quick else {})}
+    if "dataset" in options:
+        options["dataset"] = names.get(options["dataset"], options["dataset"])
+    for key, value in list(options.items()):
+        if isinstance(value, File):
+            del options[key]
+            if value in paths and not quick:
+                options[key] = Path(paths[value])
+    default = epochs_of(row)
+    if epochs and default:
+        options["epochs"] = min(epochs, options.get("epochs", default))
+    return options
+
+
+def epochs_of(row: Row) -> int | None:
+    """How many epochs the document trains, where that is one number."""
+    parameters = inspect.signature(importlib.import_module(row.script).main).parameters
+    return parameters["epochs"].default if "epochs" in parameters else None
+
+
+def run(
+    name: str, row: Row, options: dict[str, Any], seed: int | None, data_dir: Path | None, folder: Path
+) -> dict[str, Any]:
+    """Runs one script once, or reads what it measured before with the same options."""
+    asked = {key: value.name if isinstance(value, Path) else value for key, value in options.items()}
+    done = folder / "result.json"
+    if done.exists() and (known := json.loads(done.read_text()))["options"] == asked:
+        return known
+    main = importlib.import_module(row.script).main
+    more = {"seed": seed, "data_dir": data_dir, "workdir": folder}
+    takes = inspect.signature(main).parameters
+    more = {key: value for key, value in more.items() if key in takes and value is not None}
+    print(f"\n=== {name}: {row.what}" + ("" if seed is None else f", seed {seed}"), flush=True)
+    result: dict[str, Any] = {"options": asked, "seed": seed}
+    start = time.perf_counter()
+    try:
+        measured = main(**options, **more)
+    except UserError as error:
+        print(f"not measured: {error}")
+        return result | {"error": str(error)}
+    except Exception as error:  # one row's defect must not cost the others; reported at the end
+        traceback.print_exc()
+        return result | {"error": f"{type(error).__name__}: {error}", "defect": True}
+    finally:
+        jax.clear_caches()
+        gc.collect()
+    result |= {
+        "seconds": round(time.perf_counter() - start, 1),
+        "dataset": measured.get("dataset"),
+        "epochs": measured.get("epoch", options.get("epochs")),
+        "hardware": report.hardware(),
+        "figures": {key: plain(value) for key, value in measured.items() if is_figure(value)},
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    done.write_text(json.dumps(result, indent=1))
+    return result
+
+
+def is_figure(value: Any) -> bool:
+    """Numbers, short arrays of them and words; not histories and networks."""
+    if isinstance(value, str | int | float):
+        return True
+    return isinstance(value, list | np.ndarray | np.generic | jax.Array) and np.size(value) <= 16
+
+
+def plain(value: Any) -> Any:
+    """For JSON."""
+    return value if isinstance(value, str) else np.asarray(value).tolist()
+
+
+def record(page: Path, name: str, row: Row, runs: list[dict[str, Any]], workdir: Path) -> None:
+    """Puts a row's runs into results.json beside the page, and its picture into a folder there."""
+    results = load(page)
+    before = results.get(name, {}).get("runs", [{}])[0]
+    if is_stand_in(row, runs[0]) and before and not is_stand_in(row, before):
+        print(f"{name}: {page.name} keeps what was measured on {before['dataset']}")
+        return
+    module = importlib.import_module(row.script)
+    documented = getattr(module, "DOCUMENTED", {}) if row.documented else {}
+    documented = documented[row.key] if row.key and documented else documented
+    figures = row.figures or tuple(documented)
+    entry = {
+        "documented": {key: plain(documented[key]) for key in figures if key in documented},
+        "figures": figures,
+        "epochs": epochs_of(row),
+        "runs": runs,
+    }
+    first = runs[0]["seed"]
+    folder = workdir / "-".join([name.replace(" ", "-"), *([] if first is None else [str(first)])])
+    if row.picture and (folder / row.picture).exists():
+        picture = page.parent / "results" / f"{name.replace(' ', '-')}.png"
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / row.picture, picture)
+        entry["picture"] = f"results/{picture.name}"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.with_suffix(".json").write_text(json.dumps(results | {name: entry}, indent=1) + "\n")
+
+
+def is_stand_in(row: Row, run: Mapping[str, Any]) -> bool:
+    """Whether an embedded data set stood in for the one that the row asks for, or nothing was measured."""
+    return "error" in run or (
+        run["dataset"] in data.EMBEDDED and run["options"].get("dataset") != run["dataset"]
+    )
+
+
+def load(page: Path) -> dict[str, Any]:
+    """What results.json beside the page holds, in the catalogue's order."""
+    path = page.with_suffix(".json")
+    known = json.loads(path.read_text()) if path.exists() else {}
+    return {name: known[name] for name in ROWS if name in known}
+
+
+if __name__ == "__main__":
+    commandline.run(main)

@@ -1,0 +1,141 @@
+"""Pictures of pictures: images with titles and boxes, what kernels look like, what layers answer."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxnets.errors import UserError
+from jaxnets.plots.style import COLOURS, figure
+
+SIGNED = "cividis"  # grey in the middle, and its brightness rises all the way: it survives a grey print
+
+
+def images(
+    pictures: Iterable[np.ndarray],
+    titles: Sequence[str],
+    path: Path,
+    *,
+    columns: int = 8,
+    size: tuple[float, float] = (1.1, 1.3),
+    boxes: Mapping[str, Sequence[np.ndarray]] | None = None,
+) -> None:
+    """Draws a grid of images, each under its title; a title that ends in "!" is drawn in the warning colour.
+
+    Args:
+        pictures: uint8 (H, W, 1 or 3) each.
+        titles: one each, of one line or more.
+        path: of the PNG.
+        columns: images in a row.
+        size: of one of them with its title, in inches.
+        boxes: {name in the legend: for every image (4,) or (K, 4)}, such as {"true": ..., "predicted": ...}:
+            the edges ymin, xmin, ymax, xmax as fractions of the image, as TFDS has them.
+    """
+    columns = max(1, min(columns, len(titles)))
+    rows = max(1, -(-len(titles) // columns))
+    with figure(path, rows, columns, size=size) as axes:
+        for axis in axes.flat:
+            axis.set_axis_off()
+        for index, (axis, picture, title) in enumerate(zip(axes.flat, pictures, titles, strict=False)):
+            picture = picture[..., 0] if picture.shape[-1] == 1 else picture
+            axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
+            axis.set_title(title, fontsize=8, color=COLOURS[1] if title.endswith("!") else "#333333")
+            _draw_boxes(axis, {name: each[index] for name, each in (boxes or {}).items()}, picture.shape)
+        if boxes:
+            drawing = axes[0, 0].figure
+            drawing.legend(
+                *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(boxes)
+            )
+
+
+def _draw_boxes(axis: Any, boxes: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> None:
+    """Blue, orange, ... on a white rim, to be seen on any photo; by their dashes, without colours too."""
+    from matplotlib.patches import Rectangle
+
+    size = np.array([*shape[:2], *shape[:2]])
+    for (name, edges), colour, dashes in zip(boxes.items(), COLOURS, ("-", "--", ":", "-."), strict=False):
+        for number, (top, left, bottom, right) in enumerate(np.reshape(edges, (-1, 4)) * size):
+            for rim in (True, False):
+                axis.add_patch(
+                    Rectangle(
+                        (left - 0.5, top - 0.5),  # pixel i is drawn from i - 0.5 to i + 0.5
+                        right - left,
+                        bottom - top,
+                        fill=False,
+                        clip_on=False,
+                        edgecolor="white" if rim else colour,
+                        linewidth=3.2 if rim else 1.8,
+                        linestyle="-" if rim else dashes,
+                        label=name if not (rim or number) else None,
+                    )
+                )
+
+
+def kernels(kernel: Any, path: Path, *, columns: int = 8) -> None:
+    """Draws the kernels of a first layer, all on one scale on which grey is zero.
+
+    Args:
+        kernel: (H, W, C, N), C 1 or 3: kernels of three channels are shown as colours.
+        path: of the PNG.
+        columns: kernels in a row.
+
+    Raises:
+        UserError: it has another number of axes or channels.
+    """
+    kernel = np.asarray(kernel, np.float32)
+    if kernel.ndim != 4 or kernel.shape[2] not in (1, 3):
+        raise UserError(f"kernels of shape {kernel.shape}: they must be (H, W, 1 or 3, N) to be drawn")
+    largest = float(np.abs(kernel).max()) or 1.0
+    each = np.moveaxis(kernel, -1, 0)
+    each = 0.5 + each / (2 * largest) if kernel.shape[2] == 3 else each[..., 0]
+    _grid(each, path, columns, size=(0.8, 0.8), limits=(-largest, largest), label="weight")
+
+
+def feature_maps(
+    maps: Any,
+    path: Path,
+    *,
+    titles: Sequence[str] = (),
+    columns: int = 8,
+    size: tuple[float, float] = (1.2, 1.2),
+) -> None:
+    """Draws what the channels of a layer answer to one image, all on one scale.
+
+    Args:
+        maps: numbers (H, W, N).
+        path: of the PNG.
+        titles: one each, or none.
+        columns: maps in a row.
+        size: of one of them, in inches.
+    """
+    each = np.moveaxis(np.asarray(maps, np.float32), -1, 0)
+    low, high = float(each.min()), float(each.max())
+    if low < 0:  # signed: grey is zero, as for kernels
+        low, high = -max(-low, high), max(-low, high)
+    _grid(each, path, columns, size=size, limits=(low, high), label="activation", titles=titles)
+
+
+def _grid(
+    each: np.ndarray,
+    path: Path,
+    columns: int,
+    *,
+    size: tuple[float, float],
+    limits: tuple[float, float],
+    label: str,
+    titles: Sequence[str] = (),
+) -> None:
+    """Draws numbers (N, H, W) on one scale with its bar, or colours (N, H, W, 3)."""
+    columns = min(columns, len(each))
+    with figure(path, -(-len(each) // columns), columns, size=size) as axes:
+        for axis in axes.flat:
+            axis.set_axis_off()
+        shown = None
+        for axis, one in zip(axes.flat, each, strict=False):
+            shown = axis.imshow(one, cmap=SIGNED, vmin=limits[0], vmax=limits[1])
+        for axis, title in zip(axes.flat, titles, strict=False):
+            axis.set_title(title, fontsize=8, color="#333333")
+        if each.ndim == 3:
+            bar = axes[0, 0].figure.colorbar(shown, ax=axes, shrink=0.8, aspect=30, label=label)
+            bar.outline.set_visible(False)

@@ -1,0 +1,54 @@
+"""One quiet style: colours that colour-blind readers can tell apart, axes and units named."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jaxnets.files import complete
+
+# Okabe and Ito's palette (jfly.uni-koeln.de/color)
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+
+STYLE: dict[Any, Any] = {
+    "axes.edgecolor": "#888888",
+    "axes.grid": True,
+    "axes.labelcolor": "#333333",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": "medium",
+    "figure.dpi": 120,
+    "font.size": 10,
+    "grid.color": "#e6e6e6",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "xtick.color": "#666666",
+    "ytick.color": "#666666",
+}
+
+
+@contextmanager
+def figure(
+    path: Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (4.0, 3.0)
+) -> Iterator[Any]:
+    """Yields the axes (rows, columns) of a new picture and saves it at the end.
+
+    Args:
+        path: of the PNG.
+        rows: of axes.
+        columns: of axes.
+        size: of one of the axes, in inches.
+    """
+    from cycler import cycler
+    from matplotlib import rc_context
+
+    with rc_context(STYLE | {"axes.prop_cycle": cycler(color=COLOURS)}):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
+        # Not pyplot: it keeps every figure alive and wants a display on some machines.
+        drawing = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+        FigureCanvasAgg(drawing)
+        yield drawing.subplots(rows, columns, squeeze=False)
+        with complete(path) as part:
+            drawing.savefig(part, format="png")

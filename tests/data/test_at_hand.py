@@ -1,0 +1,44 @@
+"""data.at_hand: the embedded set where another cannot be had, at once and in one line."""
+
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxnets import data
+from jaxnets.data.prepare import prepare
+from jaxnets.errors import UserError
+
+
+def test_what_cannot_be_had_is_replaced_at_once_in_one_line(tmp_path, capsys):
+    start = time.monotonic()
+    found = data.at_hand("fashion_mnist", tmp_path)
+    assert time.monotonic() - start < 10
+    assert found.name == "digits"
+    assert len(found.train) == 1438
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1
+    assert said.startswith("fashion_mnist is not at hand, digits instead: ")
+    assert "pip install 'jaxnets[tfds]'" in said
+    assert f"python -m jaxnets data prepare SOURCE --name fashion_mnist --data-dir {tmp_path}" in said
+    assert data.at_hand("cifar10", tmp_path, otherwise="iris").features.shape == (4,)
+
+
+def test_what_is_embedded_or_prepared_is_taken_in_silence(tmp_path, capsys):
+    assert data.at_hand("iris", tmp_path).name == "iris"
+    for number, grey in enumerate((10, 250) * 3):
+        folder = tmp_path / "photos" / ("dark" if grey < 128 else "light")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((5, 4), grey, np.uint8)).save(folder / f"{number}.png")
+    prepare(tmp_path / "photos", "mnist", data_dir=tmp_path / "tfds")
+    capsys.readouterr()
+    found = data.at_hand("mnist", tmp_path / "tfds")  # the user's own, under a name that TFDS knows too
+    assert (found.name, found.features.classes) == ("mnist", ("dark", "light"))
+    assert capsys.readouterr().out == ""
+
+
+def test_a_mistyped_name_is_no_reason_to_take_another(tmp_path, capsys):
+    with pytest.raises(UserError, match=r"unknown data set 'mnits' \(did you mean mnist\?\)"):
+        data.at_hand("mnits", tmp_path)
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,75 @@
+"""runs.illustrate: all held-out examples counted, and the surest mistakes chosen."""
+
+import jax
+import numpy as np
+import pytest
+from sklearn import metrics as oracle
+
+from jaxnets import data, plots, runs
+from jaxnets.models import INPUT_SHAPES, MODELS
+from jaxnets.train import normalise
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What `illustrate` hands to the functions that draw, by the name of the picture."""
+    found = {}
+    for name in ("images", "confusion", "kernels"):
+
+        def note(*arguments, **options):
+            path = next(one for one in arguments if hasattr(one, "suffix"))
+            found[path.name] = [[*one] if hasattr(one, "__next__") else one for one in arguments]
+
+        monkeypatch.setattr(plots, name, note)
+    return found
+
+
+@pytest.fixture(scope="module")
+def lenet():
+    digits = data.load("digits")
+    model = MODELS["lenet5"]()
+    return digits, model, model.init(jax.random.key(0), np.zeros((1, 28, 28, 1), np.float32))
+
+
+def test_confusion_mistakes_and_kernels_beside_scikit_learn_and_numpy(lenet, seen, tmp_path):
+    digits, model, variables = lenet
+    assert runs.illustrate(tmp_path, digits, model, variables).startswith("predict ")
+    x, y = digits.test.x, digits.test.y
+    logits = np.asarray(model.apply(variables, normalise(x)), np.float64)
+    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    guesses = probabilities.argmax(-1)
+    np.testing.assert_array_equal(
+        seen["confusion.png"][0], oracle.confusion_matrix(y, guesses, labels=range(10))
+    )
+    pictures, titles, _ = seen["mistakes.png"]
+    wrong = [i for i in range(len(y)) if guesses[i] != y[i]]
+    surest = sorted(wrong, key=lambda i: -probabilities[i, guesses[i]])[:32]
+    assert len(pictures) == len(titles) == 32
+    for picture, title, i in zip(pictures, titles, surest, strict=True):
+        np.testing.assert_array_equal(picture, x[i])
+        assert title == f"{guesses[i]} ({probabilities[i].max():.0%})\nis {y[i]}"
+    np.testing.assert_array_equal(seen["kernels.png"][0], variables["params"]["conv1"]["kernel"])
+
+
+def test_no_mistake_leaves_no_picture_of_mistakes(lenet, seen, tmp_path):
+    digits, model, variables = lenet
+    (tmp_path / "mistakes.png").write_text("of an earlier epoch")
+    guesses = np.asarray(model.apply(variables, normalise(digits.test.x))).argmax(-1)
+    right = data.ArraySource(digits.test.x, guesses, digits.features.classes)
+    runs.illustrate(tmp_path, data.Dataset("right", digits.train, right), model, variables)
+    assert "mistakes.png" not in seen
+    assert not (tmp_path / "mistakes.png").exists()
+
+
+def test_equally_sure_mistakes_keep_their_order():
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9], [0.9, 0.1], [0.05, 0.95]])
+    assert runs.surest_mistakes(probabilities, np.array([1, 1, 0, 1, 0])).tolist() == [4, 0, 2, 3]
+
+
+@pytest.mark.parametrize("name, path", [("cnn8", "conv1"), ("resnet18", "conv1_conv"), ("mlp", None)])
+def test_the_first_kernel_is_that_of_the_first_layer(name, path):
+    model, shape = MODELS[name](), INPUT_SHAPES[name]
+    shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *shape), np.float32))
+    variables = jax.tree.map(lambda array: np.zeros(array.shape), shapes)
+    found = runs.first_kernel(model, variables, shape)
+    assert found is (variables["params"][path]["kernel"] if path else None)

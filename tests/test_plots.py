@@ -1,0 +1,109 @@
+"""jaxnets.plots: what is drawn is where and what it should be, read back from the axes or the pixels."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from jaxnets import plots
+from jaxnets.errors import UserError
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that were saved, in order."""
+    figures = []
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *a, **k: (figures.append(self), save(self, *a, **k)))
+    return figures
+
+
+@pytest.mark.parametrize("number", [10, 26])
+def test_confusion_writes_every_count_where_it_belongs(drawn, tmp_path, number):
+    matrix = np.random.default_rng(0).poisson(1.0, (number, number)) + 90 * np.eye(number, dtype=int)
+    plots.confusion(matrix, [chr(65 + i) for i in range(number)], tmp_path / "confusion.png")
+    axis = drawn[0].axes[0]
+    written = np.zeros_like(matrix)
+    for text in axis.texts:
+        column, row = text.get_position()
+        written[row, column] = int(text.get_text())
+    np.testing.assert_array_equal(written, matrix)
+    recalls = [tick.get_text() for tick in axis.child_axes[0].get_yticklabels()]
+    assert recalls == [f"{matrix[i, i] / matrix[i].sum():.1%}" for i in range(number)]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("predicted", "true")
+
+
+def test_confusion_of_a_class_without_examples_and_of_very_many_classes(drawn, tmp_path):
+    plots.confusion(np.diag([3, 0]), ["a", "b"], tmp_path / "two.png")
+    assert [tick.get_text() for tick in drawn[0].axes[0].child_axes[0].get_yticklabels()] == ["100.0%", "-"]
+    plots.confusion(np.eye(100), [str(i) for i in range(100)], tmp_path / "many.png")
+    assert not drawn[1].axes[0].texts
+
+
+def test_kernels_of_three_channels_are_colours_around_grey(drawn, tmp_path):
+    kernel = np.zeros((2, 2, 3, 2))
+    kernel[0, 0, 0, 0], kernel[1, 1, 2, 1] = 0.2, -0.4
+    plots.kernels(kernel, tmp_path / "kernels.png")
+    first, second = (axis.images[0].get_array() for axis in drawn[0].axes[:2])
+    np.testing.assert_allclose(first[0, 0], [0.75, 0.5, 0.5])
+    np.testing.assert_allclose(second[1, 1], [0.5, 0.5, 0.0], atol=1e-7)
+    np.testing.assert_allclose(first[1], 0.5)
+
+
+def test_kernels_of_one_channel_and_signed_maps_have_zero_in_the_middle(drawn, tmp_path):
+    values = np.array([[[1.0, -3.0]], [[0.5, 2.0]]])  # (2, 1, 2)
+    plots.kernels(values[:, :, None], tmp_path / "kernels.png")
+    plots.feature_maps(values, tmp_path / "maps.png", titles=("one", "two"))
+    plots.feature_maps(abs(values), tmp_path / "relu.png")
+    shown = [[axis.images[0] for axis in figure.axes[:2]] for figure in drawn]
+    assert [image.get_clim() for image in (shown[0][0], shown[1][1], shown[2][0])] == [
+        (-3, 3),
+        (-3, 3),
+        (0.5, 3),
+    ]
+    np.testing.assert_array_equal(shown[1][1].get_array(), values[..., 1])
+    assert [axis.get_title() for axis in drawn[1].axes[:2]] == ["one", "two"]
+
+
+def test_the_signed_map_stays_ordered_in_a_grey_print():
+    from matplotlib import colormaps
+
+    from jaxnets.plots.pictures import SIGNED
+
+    red, green, blue, _ = colormaps[SIGNED](np.linspace(0, 1, 64)).T
+    assert (np.diff(0.2126 * red + 0.7152 * green + 0.0722 * blue) > 0).all()
+    middle = colormaps[SIGNED](0.5)[:3]
+    assert max(middle) - min(middle) < 0.05  # grey
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 2, 4), (9, 4)])
+def test_kernels_that_cannot_be_drawn_are_refused(shape, tmp_path):
+    with pytest.raises(UserError, match="to be drawn"):
+        plots.kernels(np.zeros(shape), tmp_path / "kernels.png")
+
+
+def test_boxes_lie_on_their_pixels_with_a_legend(drawn, tmp_path):
+    black = np.zeros((40, 20, 3), np.uint8)
+    plots.images(
+        [black, black],
+        ["one", "two!"],
+        tmp_path / "boxes.png",
+        boxes={
+            "true": np.array([[0.25, 0.5, 0.75, 1.0], [0, 0, 0.5, 0.5]]),
+            "predicted": np.array([[[0.2, 0.5, 0.7, 1.0]], [[0, 0, 0.5, 0.5]]]),
+        },
+    )
+    first = drawn[0].axes[0]
+    labelled = {
+        patch.get_label(): patch for patch in first.patches if patch.get_label() in ("true", "predicted")
+    }
+    assert labelled["true"].get_bbox().bounds == (9.5, 9.5, 10, 20)  # x, y, width, height in pixels
+    assert labelled["predicted"].get_bbox().bounds == (9.5, 7.5, 10, 20)
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["true", "predicted"]
+    assert (first.get_title(), drawn[0].axes[1].get_title()) == ("one", "two!")
+
+
+def test_the_names_of_before_are_still_there(tmp_path):
+    plots.curves([{"epoch": 1, "loss": 2.0, "accuracy": 0.5}], tmp_path / "deeper" / "curves.png")
+    with Image.open(tmp_path / "deeper" / "curves.png") as picture:
+        assert picture.size == (960, 360)

@@ -99,7 +99,9 @@ def main(
         "loss": history[-1]["loss"],
     }
     report.beside(DOCUMENTED, measured)
-    print(f"loss {measured['first loss']:.4f} in the first {steps_per_epoch} steps on {examples.name}, ", end="")
+    print(
+        f"loss {measured['first loss']:.4f} in the first {steps_per_epoch} steps on {examples.name}, ", end=""
+    )
     print(f"{measured['loss']:.4f} in the last of {epochs * steps_per_epoch}")
     # 6. picture
     steps, losses = zip(*((record["step"], record["loss"]) for record in history), strict=True)

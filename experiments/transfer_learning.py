@@ -38,7 +38,9 @@ def few_of(source: ArraySource, count: int, seed: int) -> ArraySource:
     """So many examples of every class."""
     rng = np.random.default_rng(seed)
     classes = source.features.classes
-    rows = [rng.choice(np.flatnonzero(source.y == label), count, replace=False) for label in range(len(classes))]
+    rows = [
+        rng.choice(np.flatnonzero(source.y == label), count, replace=False) for label in range(len(classes))
+    ]
     return ArraySource(**source[np.concatenate(rows)], classes=classes)
 
 
@@ -121,7 +123,8 @@ def main(
     frozen = way(*freeze(network, eager, shapes["params"], ["backbone"]), prepare)
 
     # 4. fit
-    def fit(how: Way, start: Any, source: Source, test: Source, size: int, epochs: int, seed: int) -> Any:
+    def fit(how: Way, start: Any, parts: tuple[Source, Source], size: int, epochs: int, seed: int) -> Any:
+        source, test = parts
         return train.fit_whole(
             train.make_state(how.model, how.optimizer, shape, seed, start),
             how.step,
@@ -133,14 +136,18 @@ def main(
         )
 
     first, second = few_epochs // 2, few_epochs - few_epochs // 2
-    seen: dict[str, list[list[tuple[int, float]]]] = {"from scratch": [], "backbone frozen": [], "then thawed": []}
+    seen: dict[str, list[list[tuple[int, float]]]] = {
+        "from scratch": [],
+        "backbone frozen": [],
+        "then thawed": [],
+    }
     history: list[dict[str, Any]] = []
     for number in range(seed, seed + seeds):
         if run:
             found = run.variables
         else:
-            known = [of_classes(part, 0, old) for part in (examples.train, examples.test)]
-            state, history = fit(before, None, *known, batch_size, epochs, number)
+            known = of_classes(examples.train, 0, old), of_classes(examples.test, 0, old)
+            state, history = fit(before, None, known, batch_size, epochs, number)
             found = {name: tree["backbone"] for name, tree in state.variables.items() if "backbone" in tree}
             print(f"seed {number}: the backbone tells the old classes, {history[-1]['val_accuracy']:.4f}")
         few = few_of(new, per_class, number)
@@ -154,7 +161,7 @@ def main(
         done = 0
         for name, (how, variables, length) in plans.items():
             variables = state.variables if variables is None else variables
-            state, records = fit(how, variables, few, held_out, 10, length, number)
+            state, records = fit(how, variables, (few, held_out), 10, length, number)
             done = first if name == "then thawed" else 0
             judged = [record for record in records if "val_accuracy" in record]
             seen[name].append([(done + record["epoch"], record["val_accuracy"]) for record in judged])

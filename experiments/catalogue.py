@@ -146,9 +146,32 @@ ROWS = {
         seeds=THREE,
         picture="curves.png",
     ),
-    "B4": Row("images and a label file, cached", "own_data", quick={"epochs": 1}, seeds=(0,)),
+    "B4": Row(
+        "images and a label file, cached",
+        "own_data",
+        {"dataset": "mnist"},
+        SMALL,
+        figures=(
+            "identical from the cache",
+            "seconds from the images",
+            "seconds from the cache",
+            "val_accuracy",
+        ),
+        seeds=(0,),
+    ),
     "B5": Row(
-        "augmentation", "augmentation", {"dataset": "mnist"}, SMALL, seeds=(0,), picture="augmentation.png"
+        "augmentation on mnist",
+        "augmentation",
+        {"dataset": "mnist"},
+        SMALL,
+        figures=(
+            "val_accuracy without",
+            "val_accuracy with",
+            "val_accuracy without on changed images",
+            "val_accuracy with on changed images",
+        ),
+        seeds=(0,),
+        picture="augmentation.png",
     ),
     "B9": Row(
         "photographed digits",
@@ -176,7 +199,13 @@ ROWS = {
     "D6 RNN": stock("stock_rnn", "stock prices, SimpleRNN"),
     "D6 LSTM": stock("stock_lstm", "stock prices, LSTM"),
     "D6 GRU": stock("stock_gru", "stock prices, GRU"),
-    "E1": Row("a convolution layer of one's own", "own_layer", quick={"epochs": 1}, seeds=(0,)),
+    "E1": Row(
+        "a convolution layer of one's own",
+        "own_layer",
+        quick={"epochs": 1},
+        figures=("num_kernels", "kernel_size", "strides", "difference of values", "difference of gradients"),
+        seeds=(0,),
+    ),
     "E2": Row(
         "LeNet-5 on mnist, early stopping",
         "lenet_mnist",
@@ -201,6 +230,18 @@ ROWS = {
         seeds=(0,),
         picture="curves.png",
     ),
+    "F4": Row(
+        "ResNet-50 of ImageNet", "pretrained", {"weights": File("resnet50")}, picture="predictions.png"
+    ),
     "F7": Row("mean average precision", "average_precision", picture="precision_recall.png"),
     "F8": Row("transposed convolution", "transposed_convolution", quick={"size": 32}, picture="enlarged.png"),
+    "F9": Row(
+        "ResNet-34, and its first 40 steps",
+        "resnet34",
+        {"dataset": "cifar10"},
+        {"dataset": "digits", "epochs": 2},
+        figures=("trainable", "blocks", "projections", "first loss", "loss"),
+        seeds=(0,),
+        picture="loss.png",
+    ),
 }

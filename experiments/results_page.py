@@ -85,7 +85,15 @@ def table_rows(name: str, entry: Mapping[str, Any] | None) -> list[list[str]]:
         cells.append(difference(documented, values))
         lines.append([figure, *cells, *(about if not lines else ["", "", ""])])
     lines += [
-        [figure, text(entry["documented"][figure]), f"not reached in {epochs} epochs", "none", "", "", ""]
+        [
+            figure,
+            text(entry["documented"].get(figure, "not given")),
+            f"not reached in {epochs} epochs",
+            "none",
+            "",
+            "",
+            "",
+        ]
         for figure in missing
     ]
     lines = lines or [["pictures", "pictures", "pictures", "none", *about]]
@@ -102,6 +110,7 @@ def spread(values: Sequence[Any], digits: int) -> str:
     """A value, or the mean of several with the extremes."""
     if len({str(value) for value in values}) == 1 or isinstance(values[0], str | list):
         return text(values[0], digits)
+    digits = min(digits, 5)  # seeds differ by more
     return f"{text(mean(values), digits)} ({text(min(values), digits)} to {text(max(values), digits)})"
 
 

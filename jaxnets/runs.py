@@ -27,6 +27,8 @@ from jaxnets.train.workdir import BEST, CHECKPOINTS
 
 Prepare = Callable[[jax.Array], jax.Array]
 
+AT_ONCE = 64  # examples in a batch to predict
+
 # How images of bytes become numbers: 0 to 1; as the official ResNet and VGG, or Xception, have them; as is.
 INPUTS: dict[str, Prepare] = {
     "unit": normalise,
@@ -221,8 +223,11 @@ class Run:
 def probabilities(
     model: linen.Module, variables: Any, x: np.ndarray, prepare: Prepare = normalise
 ) -> np.ndarray:
-    """Returns float32 (N, classes) for inputs (N, ...) as they are stored (uint8 images)."""
-    return np.asarray(_forward(model, variables, x, prepare))
+    """Returns float32 (N, classes) for inputs (N, ...) as they are stored, `AT_ONCE` at a time."""
+    size = min(AT_ONCE, len(x))
+    rows = np.resize(np.arange(len(x)), (-(-len(x) // size), size))  # one shape: the last starts over
+    found = [np.asarray(_forward(model, variables, x[some], prepare)) for some in rows]
+    return np.concatenate(found)[: len(x)]
 
 
 @partial(jax.jit, static_argnums=(0, 3))
@@ -233,6 +238,8 @@ def _forward(model: linen.Module, variables: Any, x: jax.Array, prepare: Prepare
 
 def load_run(workdir: Path) -> Run:
     """Returns a run with its best parameters where it kept them, else the newest.
+
+    They are those that its training judged: averaged weights, where it judged the average.
 
     Raises:
         UserError: the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.

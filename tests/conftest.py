@@ -13,6 +13,16 @@ jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.fixture(scope="session")
+def workdir(tmp_path_factory):
+    """The folder of a run: a network that has learned the digits."""
+    from experiments.train import main as train
+
+    workdir = tmp_path_factory.mktemp("runs") / "mlp-digits"
+    train(model="mlp", epochs=15, workdir=workdir, devices=1)
+    return workdir
+
+
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Calls the command line with these arguments; returns (exit code, stdout, stderr)."""

@@ -9,16 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.train import main as train
 from jaxnets import cli, commandline, data
 from jaxnets.data.images import ink_of
-
-
-@pytest.fixture(scope="module")
-def workdir(tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("runs") / "mlp-digits"
-    train(model="mlp", epochs=15, workdir=workdir, devices=1)
-    return workdir
 
 
 def test_models_lists_every_model_with_its_parameters(run):

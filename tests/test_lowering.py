@@ -14,7 +14,7 @@ from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.train import make_state, make_train_step
 
 PLATFORMS = ("cpu", "cuda", "tpu")
-LARGE = ("resnet34", "resnet50", "xception", "xception_classifier", "vgg16", "vgg19")
+LARGE = ("resnet34", "resnet50", "xception", "xception_classifier", "xception_localizer", "vgg16", "vgg19")
 
 
 def lower(name: str, dtype, mesh: Mesh | None) -> str:
@@ -23,14 +23,8 @@ def lower(name: str, dtype, mesh: Mesh | None) -> str:
     shape = INPUT_SHAPES[name]
     state = jax.eval_shape(lambda: make_state(model, descent, shape))
     out = jax.eval_shape(lambda state, x: model.apply(state.variables, x), state, jnp.zeros((8, *shape)))
-    regression = name.startswith("stock")
-    step = make_train_step(
-        model,
-        descent,
-        loss=losses.mean_squared_error if regression else losses.sparse_categorical_crossentropy,
-        measures={},
-    )
-    label = jax.ShapeDtypeStruct(out.shape if regression else (8,), jnp.float32 if regression else jnp.int32)
+    loss, label = target(name, out)
+    step = make_train_step(model, descent, loss=loss, measures={})
     batch = {
         "x": jax.ShapeDtypeStruct((8, *shape), jnp.float32),
         "y": label,
@@ -41,13 +35,25 @@ def lower(name: str, dtype, mesh: Mesh | None) -> str:
     return jax.export.export(jax.jit(step), platforms=PLATFORMS)(state, batch).mlir_module()
 
 
+def target(name: str, out) -> tuple:
+    """The loss of a network and the labels it takes."""
+    classes = losses.sparse_categorical_crossentropy, jax.ShapeDtypeStruct((8,), jnp.int32)
+    if isinstance(out, dict):  # a class and a box
+
+        def both(heads, y):
+            box = losses.mean_squared_error(heads["box"], y["box"])
+            values = {"class": classes[0](heads["class"], y["class"]), "box": box}
+            return losses.weighted_sum(values, {"class": 1.0, "box": 1.0})
+
+        return both, {"class": classes[1], "box": jax.ShapeDtypeStruct((8, 4), jnp.float32)}
+    if name.startswith("stock"):
+        return losses.mean_squared_error, jax.ShapeDtypeStruct(out.shape, jnp.float32)
+    return classes
+
+
 def placed(tree, mesh, spec):
     sharding = NamedSharding(mesh, spec)
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), tree)
-
-
-def networks(large: bool) -> list[str]:
-    return [name for name in MODELS if (name in LARGE) == large and name != "xception_localizer"]
 
 
 def check(name: str, dtype, devices: int) -> None:
@@ -57,14 +63,24 @@ def check(name: str, dtype, devices: int) -> None:
     assert ("sdy.mesh" in module or "mhlo.num_partitions = 4" in module) == (devices > 1)
 
 
-@pytest.mark.parametrize("dtype, devices", [(None, 1), (jnp.bfloat16, 4)])
-@pytest.mark.parametrize("name", networks(large=False))
+CHEAP = [(None, 1), (jnp.bfloat16, 4)]
+REST = [(None, 4), (jnp.bfloat16, 1)]
+
+
+@pytest.mark.parametrize("dtype, devices", CHEAP)
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in LARGE])
 def test_lowering(name, dtype, devices):
     check(name, dtype, devices)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype, devices", [(None, 1), (None, 4), (jnp.bfloat16, 1), (jnp.bfloat16, 4)])
-@pytest.mark.parametrize("name", networks(large=True))
-def test_lowering_of_large_networks(name, dtype, devices):
+@pytest.mark.parametrize(
+    "name, dtype, devices",
+    [
+        (name, dtype, devices)
+        for name in MODELS
+        for dtype, devices in (CHEAP + REST if name in LARGE else REST)
+    ],
+)
+def test_lowering_of_the_rest(name, dtype, devices):
     check(name, dtype, devices)

@@ -215,6 +215,20 @@ def basic_resnet(shape, *, blocks, stem, classes):
     return keras.Model(inputs, layers.Dense(classes, name="predictions")(x))
 
 
+def speednet(shape):
+    """Airbench's network."""
+    conv = partial(layers.Conv2D, kernel_size=3, padding="same", use_bias=False)
+    norm = partial(layers.BatchNormalization, momentum=0.6, epsilon=1e-12)
+    model = [layers.Input(shape), layers.Conv2D(24, 2, activation="gelu", name="whiten")]
+    for block, width in enumerate((64, 256, 256), start=1):
+        model += [conv(width, name=f"block{block}_conv1"), layers.MaxPool2D()]
+        model += [norm(name=f"block{block}_bn1"), layers.Activation("gelu")]
+        model += [conv(width, name=f"block{block}_conv2"), norm(name=f"block{block}_bn2")]
+        model.append(layers.Activation("gelu"))
+    model += [layers.GlobalMaxPooling2D(), layers.Rescaling(1 / 256)]
+    return keras.Sequential([*model, layers.Dense(10, use_bias=False, name="head")])
+
+
 def application(shape, *, name):
     """keras.applications with random weights, giving logits."""
     build = getattr(keras.applications, name)
@@ -277,6 +291,7 @@ KERAS_MODELS: dict[str, Callable[..., keras.Model]] = {
     "xception_localizer": partial(xception, head=two_heads),
     "vgg16": partial(application, name="VGG16"),
     "vgg19": partial(application, name="VGG19"),
+    "speednet": speednet,
     "letters_1to1": recurrent,
     "letters_4to1": recurrent,
     "letters_1to1_embedding": partial(recurrent, vocabulary=5),

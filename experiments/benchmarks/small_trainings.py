@@ -145,11 +145,8 @@ def main(
         versions.append(f"{who} {module.__version__}")
     if "keras" in installed:
         versions.append(f"(backend {importlib.import_module('keras').backend.backend()})")
-    print(
-        f"median of {repeats}, {epochs} epochs each; {records.hardware()}; JAX on {jax.default_backend()}; "
-        f"Python {platform.python_version()}"
-    )
-    print(", ".join(versions))
+    print(f"median of {repeats}, {epochs} epochs each; {records.hardware()}")
+    print(f"JAX on {jax.default_backend()}, Python {platform.python_version()}, " + ", ".join(versions))
     return times
 
 

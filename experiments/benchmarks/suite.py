@@ -97,10 +97,8 @@ class Contestant:
         line = self.process.stdout.readline()
         answer = json.loads(line) if line else {}
         if answer.get("event") != event:
-            self.process.kill()
-            self.log.seek(0)
-            said = [text.strip() for text in self.log.read().splitlines() if text.strip()] or ["nothing"]
-            raise RuntimeError(said[-1][:300])
+            said = self.stop()
+            raise RuntimeError(said[-1][:300] if said else "it ended without a word")
         return time.perf_counter() - self.started, answer
 
     def do(self, steps: int) -> dict[str, Any]:
@@ -115,12 +113,14 @@ class Contestant:
         unit = self.about["unit"]
         return unit * max(1, round(seconds / self.do(unit)["seconds"] / unit))
 
-    def stop(self) -> None:
-        """Ends the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-        self.log.close()
+    def stop(self) -> list[str]:
+        """Ends the process; returns the lines it wrote to its error stream."""
+        with self.process, self.log:  # closing its input ends it
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+            self.process.wait()
+            self.log.seek(0)
+            return [text.strip() for text in self.log.read().splitlines() if text.strip()]
 
 
 def environment(folder: str, devices: int = 1) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from jaxnets.data.form import find_form
 from jaxnets.data.images import EXTENSIONS
-from jaxnets.data.readers import Archive, Problems
+from jaxnets.data.readers import Archive, Contents, Problems
 from jaxnets.data.readers.labelled import from_labels, parse_labels
 from jaxnets.data.source import ArraySource
 from jaxnets.errors import UserError, reason
@@ -23,6 +24,7 @@ def labelled_images(
     *,
     channels: int = 1,
     size: tuple[int, int] | None = None,
+    classes: Sequence[str] | None = None,
     problems: Problems | None = None,
 ) -> ArraySource:
     """Returns the images that a text file labels, `image label` a line, as arrays.
@@ -38,6 +40,8 @@ def labelled_images(
         labels: the text file.
         channels: 1 makes them grey, as the document does; 3 colour.
         size: (height, width) to scale all to; by default they must be of one size.
+        classes: for held-out images, those of the training images, so that the labels get the same numbers;
+            not all of them need be there.
         problems: what to do about lines and images that are wrong.
 
     Raises:
@@ -49,7 +53,7 @@ def labelled_images(
         raise UserError(f"{file}: there is no such label file")
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder of images")
-    wanted = _fingerprint(folder, file, channels, size)
+    wanted = _fingerprint(folder, file, channels, size, classes)
     stored = {key: file.with_suffix(f".{key}.npy") for key in "xy"}
     note = file.with_suffix(".cache.json")
     if note.exists():
@@ -65,11 +69,13 @@ def labelled_images(
         text = file.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not text in UTF-8 ({reason(error)})") from error
-    lines = {"train": parse_labels(text, str(file), archive, ("",), problems)}
-    contents = from_labels(archive, lines, problems, None)
-    form = find_form(contents, problems, channels=channels, size=size)
+    split = "train" if classes is None else "test"
+    lines = {split: parse_labels(text, str(file), archive, ("",), problems)}
+    contents = from_labels(archive, lines, problems, classes)
+    examples = contents.splits[split]
+    form = find_form(Contents(contents.classes, {"train": examples}), problems, channels=channels, size=size)
     x, y = [], []
-    for where, content, label in contents.splits["train"]():
+    for where, content, label in examples():
         try:
             x.append(form.pixels(where, content))
             y.append(label)
@@ -86,9 +92,11 @@ def labelled_images(
     return source
 
 
-def _fingerprint(folder: Path, labels: Path, channels: int, size: tuple[int, int] | None) -> str:
+def _fingerprint(
+    folder: Path, labels: Path, channels: int, size: tuple[int, int] | None, classes: Sequence[str] | None
+) -> str:
     """Of what the arrays depend on: names, sizes and times of the files, and the form asked for."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
     stats = [(str(path.relative_to(folder)), path.stat()) for path in files] + [("", labels.stat())]
-    facts = [channels, size, *((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)]
+    facts = [channels, size, classes, *((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

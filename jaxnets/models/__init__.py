@@ -20,6 +20,7 @@ from jaxnets.models.lenet import LeNet5, LeNet5Sigmoid
 from jaxnets.models.mlp import MLP, Perceptron
 from jaxnets.models.recurrent import RecurrentNet, StockRNN
 from jaxnets.models.resnet import ResNet, ResNet18, ResNet34, ResNet50
+from jaxnets.models.speednet import SpeedNet, whitening
 from jaxnets.models.vgg import VGG, VGG16, VGG19
 from jaxnets.models.xception import Xception
 
@@ -51,6 +52,7 @@ MODELS: dict[str, Callable[..., linen.Module]] = {
     "xception_localizer": partial(on_xception, Localizer),
     "vgg16": VGG16,
     "vgg19": VGG19,
+    "speednet": SpeedNet,
     "letters_1to1": RecurrentNet,
     "letters_4to1": RecurrentNet,
     "letters_1to1_embedding": partial(RecurrentNet, vocabulary=5),
@@ -81,6 +83,7 @@ INPUT_SHAPES: dict[str, tuple[int, ...]] = {
     "xception_localizer": (224, 224, 3),
     "vgg16": (224, 224, 3),
     "vgg19": (224, 224, 3),
+    "speednet": (32, 32, 3),
     "letters_1to1": (1, 5),
     "letters_4to1": (4, 5),
     "letters_1to1_embedding": (1,),
@@ -113,6 +116,8 @@ __all__ = [
     "ResNet18",
     "ResNet34",
     "ResNet50",
+    "SpeedNet",
     "StockRNN",
     "Xception",
+    "whitening",
 ]

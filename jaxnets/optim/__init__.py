@@ -47,6 +47,7 @@ from jaxnets.optim.keras import (
     sgd,
     sgdm,
 )
+from jaxnets.optim.muon import orthogonalize, spherical_muon
 from jaxnets.optim.textbook import TEXTBOOK, nesterov_average, scale_by_moments
 from jaxnets.optim.transforms import (
     accumulate,
@@ -78,10 +79,12 @@ __all__ = [
     "nadam",
     "nesterov",
     "nesterov_average",
+    "orthogonalize",
     "rmsprop",
     "scale_by_keras_adam",
     "scale_by_keras_nadam",
     "scale_by_moments",
     "sgd",
     "sgdm",
+    "spherical_muon",
 ]

@@ -26,10 +26,11 @@ def confusion(matrix: Any, classes: Sequence[str], path: Path) -> None:
     side = float(np.clip(0.42 * number + 1.6, 4.5, 13.0))
     from matplotlib.colors import PowerNorm
 
-    with figure(path, size=(side + 1.2, side)) as axes:
+    with figure(path, size=(side + 1.6, side)) as axes:
         axis = axes[0, 0]
         # The root makes one mistake in a hundred visible beside ninety-nine that are none.
-        shown = axis.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
+        # "auto", since the layout makes too little room for the labels of axes that keep their shape.
+        shown = axis.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), aspect="auto")
         axis.grid(False)
         axis.spines[:].set_visible(False)
         axis.set(xlabel="predicted", ylabel="true")

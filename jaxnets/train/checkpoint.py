@@ -1,5 +1,9 @@
 """Saving and restoring a run's state with Orbax: asynchronous, atomic, and checked on the way back."""
 
+import functools
+import operator
+import os
+import re
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
@@ -13,6 +17,8 @@ import numpy as np
 from flax import serialization, traverse_util
 
 from jaxnets.errors import UserError
+from jaxnets.files import writing
+from jaxnets.train.distributed import anywhere, by_writer
 
 FORMAT = 2  # of what is saved: {"state": TrainState, "sums": of the running epoch} and what `meta` says
 Meta = Mapping[str, Any]
@@ -96,40 +102,47 @@ class Checkpoints:
     def restore_variables(self) -> dict[str, Any] | None:
         """Returns what `model.apply` takes, {"params": ..., "batch_stats": ...}, of the newest sound one.
 
+        These are the variables that the training judged: the average, where it judged an average (`origins`).
         Damaged ones stay where they are: a training may be at work in the folder, or it may be read-only.
         """
         found = self._newest(lambda step: self._read(step, None), move=False)
         if found is None:
             return None
-        state = found[0]["state"]
-        return {"params": state["params"], **state["model_state"]}
+        tree, meta = found
+        state = tree["state"]
+        variables = {"params": state["params"], **state["model_state"]}
+        for name, place in meta.get("evaluated", {}).items():
+            variables[name] = functools.reduce(operator.getitem, place.split("/"), state)
+        return variables
 
     def _newest(self, read: Any, move: bool = True) -> Any:
-        damaged: list[Any] = []
+        damaged: list[str] = []
         for step in sorted(self._manager.all_steps(), reverse=True):
+            found, reason = None, ""
             try:
                 found = read(step)
-            except UserError:
-                raise
-            except Exception as error:  # Orbax raises whatever the broken file made it stumble over
-                reason = str(error) if isinstance(error, OSError) else type(error).__name__
-                damaged.append(self._set_aside(step, reason) if move else f"step {step}: {reason}")
-            else:
+            except _Damaged as error:
+                reason = str(error)
+            if not (anywhere(bool(reason)) if move else reason):  # all processes use the same one
                 if damaged and not move:
                     print(f"damaged in {self.directory}, passed over: {'; '.join(damaged)}", file=sys.stderr)
                 return found
+            damaged.append(f"step {step}: {reason}")
+            if move:
+                self._set_aside(step, reason or "seen by another process")
         if damaged and not move:
             raise UserError(f"no checkpoint in {self.directory} is sound ({'; '.join(damaged)})")
         if damaged:
             raise UserError(
-                f"no checkpoint in {self.directory} is sound; the damaged ones are now in "
-                f"{damaged[0].parent}: restore them from elsewhere, or give the command again to start anew"
+                f"no checkpoint in {self.directory} is sound; the damaged ones are now in {self._aside}: "
+                "restore them from elsewhere, or give the command again to start anew"
             )
         return None
 
     def _read(self, step: int, wanted: Any) -> tuple[Any, Meta]:
         args, folder = self._ocp.args, self.directory / str(step)
-        meta = self._manager.restore(step, args=args.Composite(meta=args.JsonRestore())).meta
+        with _reading():
+            meta = self._manager.restore(step, args=args.Composite(meta=args.JsonRestore())).meta
         if meta.get("format") != FORMAT:
             raise UserError(
                 f"the checkpoint {folder} has format {meta.get('format')}, and this jaxnets reads {FORMAT}: "
@@ -138,34 +151,66 @@ class Checkpoints:
         self._said[step] = {key: value for key, value in meta.items() if key not in ("format", "checksums")}
         target = None
         if wanted is not None:
-            _check_layout(folder, _shapes(self._manager.item_metadata(step).tree.tree), _shapes(wanted))
+            with _reading():
+                saved = _shapes(self._manager.item_metadata(step).tree.tree)
+            _check_layout(folder, saved, _shapes(wanted))
             target = jax.tree.map(_abstract, wanted)
-        tree = self._manager.restore(step, args=args.Composite(tree=args.StandardRestore(target))).tree
+        with _reading():
+            tree = self._manager.restore(step, args=args.Composite(tree=args.StandardRestore(target))).tree
         if (sums := _checksums(tree)) and meta["checksums"] and sums != meta["checksums"]:
-            raise OSError("its contents changed on the disk")
+            raise _Damaged("its contents changed on the disk")
         return tree, meta
 
-    def _set_aside(self, step: int, reason: str) -> Path:
-        aside = self.directory.with_name(f"{self.directory.name}-damaged") / str(step)
-        while aside.exists():
-            aside = aside.with_name(f"{aside.name}-again")
-        aside.parent.mkdir(exist_ok=True)
-        (self.directory / str(step)).rename(aside)
+    @property
+    def _aside(self) -> Path:
+        return self.directory.with_name(f"{self.directory.name}-damaged")
+
+    def _set_aside(self, step: int, reason: str) -> None:
+        """Moves a checkpoint out of the way: one process does, and the others wait for it."""
+
+        def move() -> None:
+            aside = self._aside / str(step)
+            while aside.exists():
+                aside = aside.with_name(f"{aside.name}-again")
+            with writing(aside):
+                aside.parent.mkdir(exist_ok=True)
+                (self.directory / str(step)).rename(aside)
+            print(
+                f"the checkpoint of step {step} is damaged ({reason}): set aside as {aside}", file=sys.stderr
+            )
+
+        by_writer(move)
         self._manager.reload()
-        print(f"the checkpoint of step {step} is damaged ({reason}): set aside as {aside}", file=sys.stderr)
-        return aside
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Orbax reports a failed background write at its next call, as one of several exceptions."""
+        """Orbax reports a failed background write at its next call; what is no fault of a disk passes."""
         try:
             yield
-        except Exception as error:
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        except (OSError, ValueError) as error:
+            found = re.search(r"os_error_code='(\d+)'", str(error))  # as TensorStore tells it, a ValueError
+            if not isinstance(error, OSError) and not found:
+                raise
+            reason = os.strerror(int(found[1])) if found else str(error).splitlines()[0][:200]
             raise UserError(
                 f"cannot save a checkpoint in {self.directory} ({reason}): make room, or choose a --workdir "
                 "that can be written; the last complete checkpoint is kept"
             ) from error
+
+
+class _Damaged(Exception):
+    """A checkpoint that cannot be read, or not as it was written."""
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Orbax raises whatever the broken file made it stumble over; too little memory is no damage."""
+    try:
+        yield
+    except (MemoryError, jax.errors.JaxRuntimeError):
+        raise
+    except Exception as error:
+        raise _Damaged(str(error) if isinstance(error, OSError) else type(error).__name__) from error
 
 
 def _check_layout(folder: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:

@@ -66,6 +66,13 @@ def settle(tree: Any, mesh: Mesh | None) -> None:
         jax.block_until_ready(tree)
 
 
+def anywhere(flag: bool) -> bool:
+    """Whether the flag is set in any process; all of them ask."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
 def is_writer() -> bool:
     """Whether this process writes what all would write alike: logs, pictures, lines on the screen."""
     return jax.process_index() == 0

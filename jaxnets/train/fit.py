@@ -1,7 +1,7 @@
 """The training loop: the only one, and the only place where state, data, metrics and checkpoints meet."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -17,11 +17,11 @@ from jaxnets.errors import Interrupted, UserError
 from jaxnets.train.distributed import settle
 from jaxnets.train.interrupt import Interrupts
 from jaxnets.train.journal import Journal
-from jaxnets.train.monitor import History
-from jaxnets.train.nonfinite import guarded, report
-from jaxnets.train.progress import make_progress
-from jaxnets.train.state import TrainState
-from jaxnets.train.step import means
+from jaxnets.train.monitor import History, Mode, check_measured, monitor_of, sign_of
+from jaxnets.train.nonfinite import check_some_kept, guarded, report
+from jaxnets.train.progress import REFRESH, Every, make_progress
+from jaxnets.train.state import TrainState, origins
+from jaxnets.train.step import means, measured
 from jaxnets.train.together import at_once, several
 
 Moment = Literal["train_begin", "epoch_begin", "step_end", "epoch_end", "train_end"]
@@ -42,6 +42,7 @@ def fit(
     workdir: Path | None = None,
     keep: int = 2,
     best: str | None = None,
+    best_mode: Mode = "auto",
     restore_best: bool = False,
     stop: Callable[[History], bool] | None = None,
     on_nonfinite: Literal["stop", "skip"] = "stop",
@@ -61,14 +62,17 @@ def fit(
         eval_step: a pure step, as `make_eval_step` returns it.
         validation: the batches to judge by.
         validate_every: epochs from one validation to the next; the last epoch is always validated.
-        evaluated: of the state, the variables to judge; an average of the weights, for instance.
+        evaluated: of the state, the variables to judge; an average of the weights, for instance. Where it
+            picks them out of the state, `load_run` (predict, evaluate, export) takes the same ones.
         workdir: where metrics.jsonl and checkpoints go; nothing is written when left out.
         keep: how many of the newest checkpoints stay.
         best: a measure ("val_loss"); the state that was best by it is kept in `workdir/best`.
-        restore_best: return that state's variables (needs `best`).
+        best_mode: whether less ("min") or more ("max") of it is better; "auto": as its name tells.
+        restore_best: return that state, but for its step (needs `best`).
         stop: of the history, whether to stop before `epochs`; see `early_stopping`.
-        on_nonfinite: a loss that is nan or infinite stops the run, with the state before it and the
-            batch's indices saved; or skips that step: nothing changes but the step number.
+        on_nonfinite: a loss or gradient that is nan or infinite stops the run within a second (of several
+            processes, at the epoch's end), with the state before it and the batch's indices saved; or skips
+            that step: nothing changes but the step number.
         callbacks: functions by moment, called with the state and, at "step_end", the epoch's running sums
             (on the device), else the history; one at "epoch_end" may return another state to go on with.
         mesh: devices to spread every batch over, by the mesh's first axis, those of other processes
@@ -82,8 +86,9 @@ def fit(
         val_loss, val_accuracy, seconds, examples_per_second (of the training part).
 
     Raises:
-        UserError: `epochs` is not positive, or no more than the given state has done; the loss is not
-            finite; a checkpoint does not fit or cannot be written; another process trains in the workdir.
+        UserError: `epochs` is not positive, or no more than the given state has done; the loss or gradient is
+            not finite; what shall be watched is not measured; a checkpoint does not fit or cannot be written;
+            another process trains in the workdir.
         Interrupted: Ctrl-C or SIGTERM came, and the run is saved.
 
     Example:
@@ -99,6 +104,8 @@ def fit(
     """
     if epochs < 1:
         raise UserError(f"{epochs} epochs: it must be at least 1")
+    if restore_best and best is None:
+        raise UserError("restore_best needs to know by what: give best='val_loss', or another measure")
     train = on_device(train, mesh=mesh)
     validation = on_device(validation, mesh=mesh) if validation is not None else None
     # Committed, as a restored state is: what is fresh and what is restored are one program, compiled once.
@@ -118,8 +125,18 @@ def fit(
                 state = state if changed is None else changed
         return state
 
-    with Interrupts(active=workdir is not None) as interrupts, Journal(workdir, keep, best) as journal:
-        _, shapes = jax.eval_shape(step, state, {}, [next(train.epoch())])
+    _, shapes = jax.eval_shape(step, state, {}, [next(train.epoch())])
+    watching = [stop, *(function for some in callbacks for function in some.values())]
+    if any(monitors := [best, *map(monitor_of, watching)]):
+        names = measured(shapes)
+        if measure is not None and validation is not None:
+            held_out = jax.eval_shape(measure, evaluated(state), next(validation.epoch()))
+            names += [f"val_{name}" for name in measured(held_out)]
+        check_measured(monitors, names)
+    if best is not None:
+        sign_of(best, best_mode)
+    journal = Journal(workdir, keep, best, best_mode, origins(evaluated, state))
+    with Interrupts(active=workdir is not None) as interrupts, journal:
         state, sums = journal.restore(state, jax.device_put(_zeros(shapes), state.step.sharding))
         history, taken = journal.history, int(state.step)
         if not history and epochs <= done:
@@ -134,28 +151,36 @@ def fit(
         def check(state: TrainState, sums: Any) -> None:
             if interrupts.due(taken):
                 report(sums, state, train, workdir)
-                journal.save(state, sums, now=True)
+                within = taken > done * steps  # an epoch, its evaluation included
+                journal.save(state, sums, now=True, seconds=time.perf_counter() - start if within else 0.0)
                 raise Interrupted(f"stopped after step {taken}, all saved in {workdir}", interrupts.exit_code)
+            if jax.process_count() == 1 and look.due():  # several would look at different steps
+                report(sums, state, train, workdir)
 
+        def count(steps: Iterable[int]) -> int:
+            return sum(map(train.batches.count, steps))
+
+        look, spent = Every(REFRESH), journal.seconds
         stream = train.steps(taken)  # the batches of all epochs: which they are depends on nothing else
         size = len(train.source) * steps // train.steps_per_epoch
         with make_progress(epochs, done, size) as progress:
             call("train_begin", state, history)
             while done < epochs and not (stop is not None and history and stop(history)):
-                epoch, start = done + 1, time.perf_counter()
+                epoch, start = done + 1, time.perf_counter() - spent
                 call("epoch_begin", state, history)
-                seen = 0
+                seen, spent = count(range(done * steps, taken)), 0.0
                 while taken < epoch * steps:
                     batches = list(islice(stream, min(together, epoch * steps - taken)))
                     state, sums = step(state, sums, batches)
                     settle(sums, mesh)
-                    examples = sum(train.batches.count(taken + number) for number in range(len(batches)))
+                    examples = count(range(taken, taken + len(batches)))
                     taken += len(batches)
                     seen += examples
                     progress.update(epoch, examples, sums)
                     call("step_end", state, sums)
                     check(state, sums)
                 report(sums, state, train, workdir)  # waits for the device
+                check_some_kept(sums, epoch)
                 trained, seconds = means(sums), time.perf_counter() - start
                 record = {"epoch": epoch, "step": taken, **trained}
                 if learning_rate is not None:

@@ -76,6 +76,14 @@ def freeze(
     return FrozenModel(model, frozen), optax.partition(parts, label)
 
 
+def trainable(model: Any, params: Any) -> Any:
+    """The parameters of a model that learn: all, or what `freeze` has left; a penalty is of these (Keras)."""
+    if not isinstance(model, FrozenModel):
+        return params
+    learning = {path: leaf for path, leaf in flatten_dict(params).items() if path not in model.frozen}
+    return unflatten_dict(learning)
+
+
 def carry_over(old: optax.OptState, new: optax.OptState) -> optax.OptState:
     """`new` with all that `old` remembers too: the state for another choice of frozen parameters.
 

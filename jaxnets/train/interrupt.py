@@ -1,5 +1,6 @@
 """Stopping a run from outside: finish the step, save, say how to continue."""
 
+import os
 import signal
 import threading
 from contextlib import AbstractContextManager
@@ -7,6 +8,8 @@ from typing import Any
 
 import jax
 from jax.experimental.multihost_utils import reached_preemption_sync_point
+
+from jaxnets.train.distributed import anywhere
 
 
 class Interrupts(AbstractContextManager):
@@ -23,16 +26,17 @@ class Interrupts(AbstractContextManager):
 
     def __init__(self, active: bool = True) -> None:
         # Of several processes JAX itself catches SIGTERM, tells the others and agrees with them on a step.
-        alone = jax.process_count() == 1
-        self._active = active and alone and threading.current_thread() is threading.main_thread()
+        self._alone = jax.process_count() == 1
+        self._active = active and threading.current_thread() is threading.main_thread()
         self.asked: signal.Signals | None = None
-        self._step = -1
+        self._step, self._agreed = -1, False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupts":
         """Takes over the handlers."""
         if self._active:
-            self._before = {number: signal.signal(number, self._ask) for number in self.SIGNALS}
+            ours = self.SIGNALS if self._alone else (signal.SIGINT,)
+            self._before = {number: signal.signal(number, self._ask) for number in ours}
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -42,16 +46,21 @@ class Interrupts(AbstractContextManager):
 
     def _ask(self, number: int, _: Any) -> None:
         self.asked = signal.Signals(number)
-        for again in self.SIGNALS:  # the system's own, which needs no turn of the interpreter
+        for again in self._before:  # the system's own, which needs no turn of the interpreter
             signal.signal(again, signal.SIG_DFL)
+        if not self._alone:
+            os.kill(os.getpid(), signal.SIGTERM)  # what JAX listens to
 
     def due(self, step: int) -> bool:
         """Whether to stop after this step: at the same one in all processes, whichever got the signal."""
-        if jax.process_count() > 1 and step != self._step:  # once a step, as the protocol wants it
+        if self._alone:
+            return self.asked is not None
+        if step != self._step:  # once a step, as the protocol wants it
             self._step = step
             if reached_preemption_sync_point(step):
-                self.asked = signal.SIGTERM
-        return self.asked is not None
+                self.asked = signal.SIGINT if anywhere(self.asked is not None) else signal.SIGTERM
+                self._agreed = True
+        return self._agreed
 
     @property
     def exit_code(self) -> int:

@@ -10,10 +10,9 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
-from jaxnets.errors import UserError
 from jaxnets.train.checkpoint import Checkpoints
 from jaxnets.train.distributed import by_writer, is_writer
-from jaxnets.train.monitor import improvements
+from jaxnets.train.monitor import Mode, improvements, is_measured
 from jaxnets.train.state import TrainState
 from jaxnets.train.workdir import BEST, CHECKPOINTS, MetricsLog, locked, read_config
 
@@ -27,10 +26,24 @@ class Journal(AbstractContextManager):
         workdir: the run's folder; None to leave nothing on the disk.
         keep: how many of the newest checkpoints stay.
         monitor: keep the best state by this measure as well, in `workdir/best`; None not to.
+        mode: whether less or more of it is better.
+        evaluated: what the training judges, as `origins` tells it; noted beside every checkpoint.
+
+    Attributes:
+        seconds: what the running epoch has taken up to the restored state.
     """
 
-    def __init__(self, workdir: Path | None, keep: int = 2, monitor: str | None = None):
-        self.workdir, self.monitor = workdir, monitor
+    def __init__(
+        self,
+        workdir: Path | None,
+        keep: int = 2,
+        monitor: str | None = None,
+        mode: Mode = "auto",
+        evaluated: Mapping[str, str] | None = None,
+    ):
+        self.workdir, self.monitor, self.mode = workdir, monitor, mode
+        self.seconds = 0.0
+        self._evaluated = dict(evaluated or {})
         self.history: list[dict[str, Any]] = []
         self.best: TrainState | None = None  # kept on the device where there is no folder
         self._stack = ExitStack()
@@ -63,6 +76,7 @@ class Journal(AbstractContextManager):
         done = 0
         if found is not None:
             state, sums, done = found[0]["state"], found[0]["sums"], found[1]["epochs"]
+            self.seconds = found[1].get("seconds", 0.0)
         self._log = MetricsLog(self.workdir / "metrics.jsonl", done, write=is_writer())
         self.history = self._log.records
         return state, sums
@@ -73,12 +87,15 @@ class Journal(AbstractContextManager):
         if self._log is not None and is_writer():
             self._log.append(record)
 
-    def save(self, state: TrainState, sums: Any, *, now: bool = False) -> None:
-        """Saves, unless the last save is younger than `SAVE_SECONDS`; `now`: in any case."""
+    def save(self, state: TrainState, sums: Any, *, now: bool = False, seconds: float = 0.0) -> None:
+        """Saves, unless the last save is younger than `SAVE_SECONDS`; `now`: in any case.
+
+        `seconds`: what the running epoch has taken so far.
+        """
         if self._checkpoints is not None and (now or self._due()):
             if self._bests is not None:
                 self._bests.wait()  # what counts an epoch must not be on the disk before that epoch's best
-            self._checkpoints.save(int(state.step), {"state": state, "sums": sums}, self._meta())
+            self._checkpoints.save(int(state.step), {"state": state, "sums": sums}, self._meta(seconds))
             self._saved = time.monotonic()
 
     def _due(self) -> bool:
@@ -89,28 +106,27 @@ class Journal(AbstractContextManager):
 
     def save_if_best(self, state: TrainState, sums: Any) -> None:
         """Keeps the state when the last record is the best so far."""
-        if self.monitor is None:
+        if self.monitor is None or not is_measured(self.monitor, self.history):
             return
-        if self.monitor not in (record := self.history[-1]):
-            if "val_loss" in record or not self.monitor.startswith("val_"):
-                raise UserError(f"best={self.monitor!r} is not measured; what is: {', '.join(record)}")
-            return  # an epoch without validation
-        if improvements(self.history, self.monitor)[-1] == len(self.history) - 1:
+        if improvements(self.history, self.monitor, self.mode)[-1] == len(self.history) - 1:
             if self._bests is not None:
                 self._bests.save(int(state.step), {"state": state, "sums": sums}, self._meta())
             else:
                 self.best = jax.tree.map(jax.numpy.copy, state)  # the next step takes the buffers over
 
     def restore_best(self, state: TrainState, sums: Any) -> TrainState:
-        """Returns `state` with the best variables seen."""
+        """Returns the best state seen, averages included, but with the step of `state`."""
         best = self.best
         if self._bests is not None and (found := self._bests.restore({"state": state, "sums": sums})):
             best = found[0]["state"]
         if best is None:
             return state
-        return dataclasses.replace(state, params=best.params, model_state=best.model_state)
+        return dataclasses.replace(best, step=state.step)
 
-    def _meta(self) -> Mapping[str, Any]:
+    def _meta(self, seconds: float = 0.0) -> Mapping[str, Any]:
         assert self.workdir is not None
         config = read_config(self.workdir) if (self.workdir / "config.json").exists() else {}
-        return {"epochs": self.history[-1]["epoch"] if self.history else 0, "config": config}
+        noted = {"epochs": self.history[-1]["epoch"] if self.history else 0, "config": config}
+        if self._evaluated:
+            noted["evaluated"] = self._evaluated
+        return {**noted, "seconds": seconds} if seconds else noted

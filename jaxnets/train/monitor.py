@@ -1,6 +1,7 @@
 """Decisions taken after an epoch, as pure functions of the records so far: nothing to save or to lose."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,33 +12,73 @@ from jaxnets.errors import UserError
 from jaxnets.train.state import TrainState
 
 History = Sequence[Mapping[str, Any]]
-Mode = Literal["min", "max"]
+Mode = Literal["auto", "min", "max"]
+
+LESS = ("loss", "error", "entropy", "huber", "mse", "mae", "rmse", "mape", "perplexity", "distance")
+MORE = ("accuracy", "acc", "precision", "recall", "top", "auc", "map", "f1", "iou", "dice", "r2", "score")
 
 
-def mode_of(monitor: str) -> Mode:
-    """Whether more of it is better ("max": anything named accuracy) or less ("min": losses and errors)."""
-    return "max" if "accuracy" in monitor or "map" in monitor.lower().split("_") else "min"
+def sign_of(monitor: str, mode: Mode = "auto") -> int:
+    """1 where less of a measure is better, -1 where more is; "auto" goes by the words of its name.
+
+    Raises:
+        UserError: the name does not tell.
+    """
+    if mode != "auto":
+        return {"min": 1, "max": -1}[mode]
+    words = [word for word in re.split(r"[^a-z0-9]|(?<=top)[0-9]+", monitor.lower()) if word]
+    less, more = (any(word in table for word in words) for table in (LESS, MORE))
+    if less == more:
+        raise UserError(f"whether less or more {monitor!r} is better, its name does not tell: say min or max")
+    return 1 if less else -1
 
 
-def improvements(
-    history: History, monitor: str, mode: Mode | None = None, min_delta: float = 0.0
-) -> list[int]:
+def is_measured(monitor: str, history: History) -> bool:
+    """Whether the last record has it; not so in an epoch without validation.
+
+    Raises:
+        UserError: no record has it, and none will.
+    """
+    validated = [record for record in history if any(name.startswith("val_") for name in record)]
+    known = {name for record in history for name in record}
+    if monitor not in known and (validated or not monitor.startswith("val_")):
+        names = ", ".join((validated or history)[-1])
+        raise UserError(f"{monitor!r} is not measured; what is: {names}")
+    return monitor in history[-1]
+
+
+def check_measured(monitors: Sequence[str | None], names: Sequence[str]) -> None:
+    """Raises UserError where one of the measures to watch is not among those that there will be."""
+    for monitor in monitors:
+        if monitor is None or monitor in names:
+            continue
+        if monitor.startswith("val_") and not any(name.startswith("val_") for name in names):
+            raise UserError(f"{monitor!r} is not measured: give validation= and eval_step=, or watch another")
+        raise UserError(f"{monitor!r} is not measured; what is: {', '.join(names)}")
+
+
+def monitor_of(function: Callable[..., Any] | None) -> str | None:
+    """What a function made by `early_stopping` or `reduce_on_plateau` watches; None of any other."""
+    return getattr(function, "monitor", None)
+
+
+def improvements(history: History, monitor: str, mode: Mode = "auto", min_delta: float = 0.0) -> list[int]:
     """Returns the numbers of the records that were the best so far, the last one being the best of all.
 
     Args:
         history: a record an epoch; records without `monitor` (epochs without validation) are passed over.
         monitor: what to judge by: "val_loss", "loss", "val_accuracy", ...
-        mode: whether less or more is better; by the name when left out.
+        mode: whether less ("min") or more ("max") is better; "auto": by the name, where that tells.
         min_delta: what counts as better must be better by more than this.
 
     Raises:
-        UserError: no record has it.
+        UserError: no record has it, or its name does not tell the mode.
 
     Example:
         >>> improvements([{"loss": 3.0}, {"loss": 2.0}, {"loss": 2.5}], "loss")
         [0, 1]
     """
-    sign = 1 if (mode or mode_of(monitor)) == "min" else -1
+    sign = sign_of(monitor, mode)
     measured = [
         (number, sign * record[monitor]) for number, record in enumerate(history) if monitor in record
     ]
@@ -53,20 +94,25 @@ def improvements(
 
 
 def early_stopping(
-    monitor: str = "val_loss", patience: int = 0, mode: Mode | None = None, min_delta: float = 0.0
+    monitor: str = "val_loss", patience: int = 0, mode: Mode = "auto", min_delta: float = 0.0
 ) -> Callable[[History], bool]:
     """Returns a function of the history: whether `monitor` has not improved for `patience` epochs (Keras).
 
     As Keras counts, patience 0 and 1 both stop at the first epoch that is not better.
+
+    Raises:
+        UserError: the name of `monitor` does not tell the mode; later, that it is not measured.
     """
+    sign_of(monitor, mode)
 
     def stop(history: History) -> bool:
-        if monitor not in history[-1]:
-            return False  # an epoch without validation
+        if not is_measured(monitor, history):
+            return False
         best = improvements(history, monitor, mode, min_delta)[-1]
         waited = sum(monitor in record for record in history[best + 1 :])
         return waited >= max(patience, 1)
 
+    stop.monitor = monitor  # type: ignore[attr-defined]  # for `monitor_of`
     return stop
 
 
@@ -74,18 +120,21 @@ def reduce_on_plateau(
     monitor: str = "val_loss",
     factor: float = 0.1,
     patience: int = 10,
-    mode: Mode | None = None,
+    mode: Mode = "auto",
     min_delta: float = 1e-4,
     minimum: float = 0.0,
 ) -> Callable[[TrainState, History], TrainState]:
     """Returns an epoch_end callback that multiplies the rate by `factor` when `monitor` stays (Keras).
 
     The optimizer must carry its rate: `optax.inject_hyperparams(optim.adam)(learning_rate=1e-3)`.
+
+    Raises:
+        UserError: the name of `monitor` does not tell the mode; later, that it is not measured.
     """
+    sign = sign_of(monitor, mode)
 
     def reductions(history: History) -> int:
         """How often the rate has been reduced: after every `patience` epochs without improvement."""
-        sign = 1 if (mode or mode_of(monitor)) == "min" else -1
         best, wait, count = float("inf"), 0, 0
         for value in (sign * record[monitor] for record in history if monitor in record):
             if value < best - min_delta:
@@ -97,6 +146,8 @@ def reduce_on_plateau(
         return count
 
     def reduce(state: TrainState, history: History) -> TrainState:
+        if not is_measured(monitor, history):
+            return state
         times = reductions(history) - reductions(history[:-1])
         if not times:
             return state
@@ -111,4 +162,5 @@ def reduce_on_plateau(
             state, opt_state=optax.tree_utils.tree_set(state.opt_state, learning_rate=new)
         )
 
+    reduce.monitor = monitor  # type: ignore[attr-defined]  # for `monitor_of`
     return reduce

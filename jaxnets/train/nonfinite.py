@@ -1,4 +1,4 @@
-"""A loss that is nan or infinite: nothing it touched is kept, and what led to it is saved."""
+"""A loss or a gradient that is nan or infinite: nothing it touched is kept, and what led to it is saved."""
 
 import dataclasses
 import json
@@ -19,26 +19,32 @@ from jaxnets.train.state import TrainState
 def guarded(train_step: Any, skip: bool, state: TrainState, sums: Any, batch: Any) -> tuple[TrainState, Any]:
     """One step, its sums added to those of the epoch so far ({}: the first batch's own). Pure.
 
-    A step whose loss is not finite leaves the state as it was. Unless such steps are skipped, so do all
-    after it, so that the state stays the one before the first of them, until the host looks (`report`).
+    A step whose loss or gradient is not finite leaves the state as it was. Unless such steps are skipped, so
+    do all after it: the state stays the one before the first of them until the host looks (`report`).
     """
+
+    def is_sound(sums: Any) -> jax.Array:
+        return jnp.isfinite(sums["loss"]) & jnp.isfinite(sums["count"])
+
     new, some = train_step(state, batch)
     if skip:
-        sound = jnp.isfinite(some["loss"])
+        sound = is_sound(some)
         kept = jax.tree.map(lambda value: jnp.where(sound, value, 0), some)
-        kept["skipped"] = jnp.where(sound, 0.0, 1.0) * some["count"]
+        kept["skipped"] = jnp.where(sound, 0.0, jnp.sum(batch["mask"]))
         total = jax.tree.map(jnp.add, sums, kept) if sums else kept
         old = dataclasses.replace(state, step=new.step)
     else:
         total = jax.tree.map(jnp.add, sums, some) if sums else some
-        sound, old = jnp.isfinite(total["loss"]), state
+        sound, old = is_sound(total), state
     return jax.tree.map(lambda after, before: jnp.where(sound, after, before), new, old), total
 
 
 def report(sums: Any, state: TrainState, train: OnDevice, workdir: Path | None) -> None:
     """Raises UserError where the running sums are not finite; saves what led there in the workdir."""
-    if np.isfinite(loss := float(sums["loss"])):
+    loss, count = float(sums["loss"]), float(sums["count"])
+    if np.isfinite(loss) and np.isfinite(count):
         return
+    what = "gradient is not finite" if np.isfinite(loss) else f"training loss is {loss}"
     step = int(state.step)
     epoch, position = divmod(step, train.steps_per_epoch)
     found = ""
@@ -52,6 +58,14 @@ def report(sums: Any, state: TrainState, train: OnDevice, workdir: Path | None) 
             (folder / "batch.json").write_text(json.dumps(notes) + "\n")
         found = f"; the state before it and the batch's examples are in {folder}"
     raise UserError(
-        f"the training loss is {loss} at step {step + 1}{found}: look at those examples, or try a smaller "
-        "learning rate"
+        f"the {what} at step {step + 1}{found}: look at those examples, or try a smaller learning rate"
     )
+
+
+def check_some_kept(sums: Any, epoch: int) -> None:
+    """Raises UserError where every step of an epoch was skipped: there is nothing to tell of it."""
+    if "skipped" in sums and not float(sums["count"]):
+        raise UserError(
+            f"every step of epoch {epoch} was skipped, since no loss and gradient was finite: try a smaller "
+            "learning rate, or look at the examples"
+        )

@@ -15,6 +15,19 @@ SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
 REFRESH = 0.2  # seconds between two looks at the running sums: each look waits for the device
 
 
+class Every:
+    """Whether so many seconds have passed since it last said so."""
+
+    def __init__(self, seconds: float):
+        self._seconds, self._last = seconds, time.monotonic()
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        passed = now - self._last >= self._seconds
+        self._last = now if passed else self._last
+        return passed
+
+
 class Progress(AbstractContextManager):
     """What fit tells while it runs: a line an epoch, for pipes and logs.
 
@@ -46,7 +59,7 @@ class Bar(Progress):
         from tqdm import tqdm
 
         super().__init__(epochs)
-        self._looked = 0.0
+        self._look = Every(REFRESH)
         columns, lines = shutil.get_terminal_size()  # tqdm draws nothing on a terminal of unknown size
         self._bar = tqdm(
             total=epochs * size,
@@ -63,9 +76,8 @@ class Bar(Progress):
 
     def update(self, epoch: int, examples: int, sums: Mapping[str, Any]) -> None:
         self._bar.update(examples)
-        if time.monotonic() - self._looked > REFRESH:
+        if self._look.due():
             self._show(epoch, means(sums))
-            self._looked = time.monotonic()
 
     def end_epoch(self, record: Mapping[str, Any]) -> None:
         self._show(record["epoch"], record)

@@ -74,8 +74,9 @@ def _graph(summary: Summary) -> Any:
     from tensorboardX.proto.node_def_pb2 import NodeDef
 
     nodes = [NodeDef(name="input", op="Placeholder")]
-    known = {row.name for row in summary.layers}
-    for row in summary.layers:
+    drawn = [row for row in summary.layers if row.variables]  # the others (dropout) stand in no chain
+    known = {row.name for row in drawn}
+    for row in drawn:
         feeding = sorted(row.fed_by & known) or ["input"]
         nodes.append(NodeDef(name=row.name or row.type, op=row.type, input=feeding))
     return GraphDef(node=nodes)

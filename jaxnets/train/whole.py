@@ -15,7 +15,7 @@ from jax import lax
 from jaxnets.data.device import read_all
 from jaxnets.data.sampler import Batches
 from jaxnets.errors import UserError, lookup
-from jaxnets.train.monitor import mode_of
+from jaxnets.train.monitor import Mode, sign_of
 from jaxnets.train.state import TrainState
 from jaxnets.train.step import means
 
@@ -30,6 +30,7 @@ def fit_whole(
     validation: Batches | None = None,
     validate_every: int = 1,
     best: str | None = None,
+    best_mode: Mode = "auto",
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """Trains as `fit` does, the same batches in the same order, all epochs in one scan.
 
@@ -47,6 +48,7 @@ def fit_whole(
         validate_every: epochs from one validation to the next; the last epoch is always validated.
         best: a measure ("loss", "val_loss"); return the state that was best by it, as Keras's
             `ModelCheckpoint(save_best_only=True)` keeps it, not the last one. Its `step` tells which it is.
+        best_mode: whether less ("min") or more ("max") of it is better; "auto": as its name tells.
 
     Returns:
         The state, and a record an epoch: epoch (from 1), step, loss, accuracy, and where the epoch was
@@ -80,7 +82,14 @@ def fit_whole(
         judge = {"resident": read_all(validation.source).arrays, "plan": validation.plan()}
     resident = read_all(train.source).arrays
     state, sums, val_sums = _run(
-        state, resident, (plans, due), judge, train_step=train_step, eval_step=eval_step, best=best
+        state,
+        resident,
+        (plans, due),
+        judge,
+        train_step=train_step,
+        eval_step=eval_step,
+        best=best,
+        mode=best_mode,
     )
     sums, val_sums = jax.device_get((sums, val_sums))
     history = []
@@ -96,8 +105,8 @@ def fit_whole(
     return state, history
 
 
-@partial(jax.jit, static_argnames=("train_step", "eval_step", "best"))
-def _run(state, resident, epochs, judge, *, train_step, eval_step, best):
+@partial(jax.jit, static_argnames=("train_step", "eval_step", "best", "mode"))
+def _run(state, resident, epochs, judge, *, train_step, eval_step, best, mode):
     """Returns the last or the best state, and the sums of every epoch, nan where none were due."""
 
     def evaluate(variables):
@@ -119,7 +128,7 @@ def _run(state, resident, epochs, judge, *, train_step, eval_step, best):
         if best is None:
             return (state, state, least), (sums, val_sums)
         value = lookup(_divide("", sums) | _divide("val_", val_sums), best, "measure")
-        value = value if mode_of(best) == "min" else -value
+        value = sign_of(best, mode) * value
         kept = jax.tree.map(partial(jnp.where, value < least), state, kept)
         return (state, kept, jnp.fmin(value, least)), (sums, val_sums)
 

@@ -23,7 +23,8 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
 
     Args:
         workdir: the run's folder.
-        config: what decides the run, JSON-able; "epochs" alone may differ from what the folder holds.
+        config: what decides the run, JSON-able; only what `MAY_CHANGE` names may differ from what the folder
+            holds.
 
     Raises:
         UserError: the folder belongs to another run (nothing in it changes), or is not a folder of ours.

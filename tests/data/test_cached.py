@@ -102,3 +102,13 @@ def test_missing_files(tmp_path):
     (tmp_path / "labels.txt").write_text("")
     with pytest.raises(UserError, match="there is no such folder of images"):
         labelled_images(tmp_path / "images", tmp_path / "labels.txt")
+
+
+def test_held_out_images_get_the_numbers_of_the_training_images(digits):
+    folder, labels = digits
+    labels.write_text("2.png eel\n0.png dog\n")
+    held_out = labelled_images(folder, labels, classes=("cat", "dog", "eel"))
+    assert held_out.y.tolist() == [2, 1]
+    assert labelled_images(folder, labels).y.tolist() == [1, 0]  # not from the other's cache
+    with pytest.raises(UserError, match=r"line 1: the label 'eel' is not a class of the training examples"):
+        labelled_images(folder, labels, classes=("cat", "dog"))

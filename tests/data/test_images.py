@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnets.data.images import ink_of, read_image, white_ink
+from jaxnets import data
+from jaxnets.data.images import ink_of, ink_span, open_image, read_image, white_ink
 from jaxnets.errors import UserError
+from jaxnets.runs import describe
 
 SHAPE = (28, 28, 1)
 
@@ -96,3 +98,31 @@ def test_unreadable_files_are_one_sentence(tmp_path):
     for name in ("text.png", "cut.jpg"):
         with pytest.raises(UserError, match=f"{name}: not an image that can be read"):
             read_image(tmp_path / name, SHAPE)
+
+
+@pytest.mark.parametrize("ink", ["dark", "light"])
+def test_ink_span_is_the_longer_side_of_the_box_around_the_ink(ink):
+    paper = np.zeros((3, 20, 40, 1), np.uint8)
+    paper[0, 5:15, 10:14] = 200  # half of the height
+    paper[1, 8:10, 10:40] = 255  # three quarters of the width
+    paper[2, 2:20, 0] = 90  # nine tenths of the height
+    assert ink_span(255 - paper if ink == "dark" else paper, ink) == 0.75
+    assert ink_span(np.zeros((1, 20, 20, 1), np.uint8), ink) == 0
+
+
+def test_the_digits_fill_their_images_and_a_run_notes_that():
+    digits = data.load("digits")
+    x = digits.train.x[:64, ..., 0]
+    heights = [np.flatnonzero((image > (int(image.max()) + int(image.min())) / 2).any(1)) for image in x]
+    assert np.median([rows[-1] + 1 - rows[0] for rows in heights]) == 28  # and none is wider than high
+    assert describe("lenet5", digits)["ink_span"] == 1.0
+    assert describe("perceptron", data.load("iris"))["ink_span"] is None
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path):
+    Image.new("L", (300, 200)).save(tmp_path / "image.png")
+    assert open_image(tmp_path / "image.png", "it", largest=60_000).size == (300, 200)
+    with pytest.raises(
+        UserError, match=r"^it: 300 x 200 pixels are too many; make it smaller, 59,999 pixels"
+    ):
+        open_image(tmp_path / "image.png", "it", largest=59_999)

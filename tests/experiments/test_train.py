@@ -39,7 +39,14 @@ def test_lenet_on_digits_reaches_the_promised_accuracy(unbroken):
 
 
 def test_it_leaves_pictures_and_a_digit_to_predict(unbroken):
-    for name in ("curves.png", "predictions.png", "example.png"):
+    for name in (
+        "curves.png",
+        "predictions.png",
+        "confusion.png",
+        "mistakes.png",
+        "kernels.png",
+        "example.png",
+    ):
         with Image.open(unbroken / name) as image:
             assert image.size >= (28, 28)
             low, high = image.convert("L").getextrema()
@@ -113,3 +120,13 @@ def test_a_workdir_of_another_run_is_refused_unchanged(unbroken):
     with pytest.raises(UserError, match="holds a run with model 'lenet5', not 'mlp'"):
         main(model="mlp", epochs=EPOCHS, workdir=unbroken)
     assert {path: path.read_bytes() for path in unbroken.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
+def test_the_fast_recipe_is_strong_after_three_epochs(tmp_path):
+    history = main(devices=1, recipe="fast", epochs=3, workdir=tmp_path / "fast")
+    assert history[-1]["val_accuracy"] > 0.98
+    assert [round(record["learning_rate"], 6) for record in history] == [0.16, 0.08, 0.0]
+    run = load_run(tmp_path / "fast")
+    assert run.config["label_smoothing"] == 0.2
+    assert run.config["model"] == "speednet"

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from flax import linen
 from keras_pairs import PAIRS, Pair, random_model
+from tests.keras_models import KERAS_MODELS
 
 from jaxnets.errors import UserError
 from jaxnets.keras_weights import from_keras, save_keras_weights, to_keras
 from jaxnets.models import MODELS
-from tests.keras_models import KERAS_MODELS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),

@@ -2,7 +2,9 @@
 
     python killable.py WORKDIR [SIGNAL MOMENT NUMBER]
 
-SIGNAL is KILL, TERM or INT; MOMENT is step, save, eval or compile, and NUMBER says which of them.
+SIGNAL is KILL, TERM or INT; MOMENT is step, save, eval or compile, and NUMBER says which of them. The time of
+the signal is printed. The images are shifted and turned, and streamed batch by batch; with RESIDENT=1 in the
+environment they lie on the device.
 """
 
 import os
@@ -19,6 +21,8 @@ from flax import linen
 
 from jaxnets import commandline, nn, optim, train
 from jaxnets.data import ArraySource, Batches
+from jaxnets.data.augment import compose_for, parse
+from jaxnets.data.device import on_device
 from jaxnets.train import checkpoint, journal
 
 EPOCHS = 12
@@ -30,7 +34,8 @@ class Net(linen.Module):
 
     @linen.compact
     def __call__(self, x, train=False):
-        x = nn.Dropout(0.3)(linen.relu(nn.BatchNorm(momentum=0.9)(nn.Dense(16)(x), train)), train)
+        x = nn.Dense(16)(x.reshape(len(x), -1))
+        x = nn.Dropout(0.3)(linen.relu(nn.BatchNorm(momentum=0.9)(x, train)), train)
         return nn.Dense(3)(x)
 
 
@@ -46,17 +51,22 @@ class Moments:
             return
         self.left -= 1
         if self.left == 0:
-            send = threading.Timer(delay, os.kill, (os.getpid(), self.signal))
+            send = threading.Timer(delay, self._send)
             send.daemon = True
             send.start()
             if not delay:
                 send.join()
 
+    def _send(self) -> None:
+        print(time.time(), flush=True)
+        os.kill(os.getpid(), self.signal)
+
 
 def main(workdir: Path, moments: Moments) -> None:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(150, 8)).astype(np.float32)
-    y = (x @ rng.normal(size=(8, 3)) + rng.normal(size=(150, 3))).argmax(-1)
+    x = rng.integers(0, 256, (150, 4, 3, 1), np.uint8)
+    y = ((x.reshape(150, 12) / 255) @ rng.normal(size=(12, 3)) + rng.normal(size=(150, 3)) / 4).argmax(-1)
+    learned, held_out = ArraySource(x[:101], y[:101]), ArraySource(x[101:], y[101:])
     model = Net()
     rated = optax.inject_hyperparams(lambda learning_rate: optim.OPTIMIZERS["adam"](learning_rate))
     descent = optax.chain(optim.accumulate(rated(learning_rate=0.01), 3), optim.average_weights(0.9))
@@ -76,12 +86,16 @@ def main(workdir: Path, moments: Moments) -> None:
         return eval_step(variables, batch)
 
     train.fit(
-        train.make_state(model, descent, (8,), seed=1),
-        train.make_train_step(model, descent),
-        Batches(ArraySource(x[:101], y[:101]), 8, seed=2),
+        train.make_state(model, descent, (4, 3, 1), seed=1),
+        train.make_train_step(
+            model,
+            descent,
+            augment=compose_for(learned.features, parse(("shift=0.2", "rotation=20")), "nearest"),
+        ),
+        on_device(Batches(learned, 8, seed=2), resident="RESIDENT" in os.environ),
         epochs=EPOCHS,
         eval_step=watched_eval_step,
-        validation=Batches(ArraySource(x[101:], y[101:]), 16),
+        validation=Batches(held_out, 16),
         evaluated=lambda state: {**state.variables, "params": optim.averaged_weights(state.opt_state)},
         workdir=workdir,
         best="val_loss",

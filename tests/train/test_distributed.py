@@ -31,9 +31,9 @@ def start(workdir: Path, *more: str, devices: int = 1, epochs: int = 1) -> subpr
     )
 
 
-def finish(*processes: subprocess.Popen) -> list[str]:
+def finish(*processes: subprocess.Popen, code: int = 0) -> list[str]:
     said = [process.communicate(timeout=240)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes), said
+    assert [process.returncode for process in processes] == [code] * len(processes), said
     return said
 
 
@@ -81,16 +81,32 @@ def test_a_folder_of_another_run_stops_both_at_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_preempted_pair_stops_at_one_step_and_goes_on(alone, tmp_path):
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_pair_told_to_stop_stops_at_one_step_and_goes_on(alone, tmp_path, number, code):
     processes = pair(tmp_path / "run", epochs=2)
     while not (tmp_path / "run" / "checkpoints").exists():
         assert all(process.poll() is None for process in processes)
         time.sleep(0.02)
     time.sleep(2)
-    processes[1].send_signal(signal.SIGTERM)
-    said = finish(*processes)
+    processes[1].send_signal(number)
+    said = finish(*processes, code=code)
     assert "give the same command again to continue" in said[0]
     finish(*pair(tmp_path / "run", epochs=2))
+    assert measured(tmp_path / "run") == [pytest.approx(line, rel=1e-4) for line in alone]
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_set_aside_by_one_of_two(alone, tmp_path):
+    finish(start(tmp_path / "run", epochs=1))
+    finish(start(tmp_path / "run", epochs=2))
+    *_, newest = sorted((tmp_path / "run" / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    for file in newest.rglob("*"):
+        if file.is_file() and "d" in file.parts:
+            file.write_bytes(file.read_bytes()[:10])
+    said = finish(*pair(tmp_path / "run", epochs=2))
+    assert [f"step {newest.name} is damaged" in text for text in said] == [True, False]
+    aside = [path.name for path in (tmp_path / "run" / "checkpoints-damaged").iterdir()]
+    assert aside == [newest.name]
     assert measured(tmp_path / "run") == [pytest.approx(line, rel=1e-4) for line in alone]
 
 

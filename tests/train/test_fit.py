@@ -133,7 +133,7 @@ def test_epochs_of_another_length_are_refused(source, tmp_path):
 
 
 def test_a_measure_that_is_not_there_cannot_be_the_best(source):
-    with pytest.raises(UserError, match="best='val_lose' is not measured; what is: epoch, step, loss"):
+    with pytest.raises(UserError, match="'val_lose' is not measured; what is: loss, accuracy, val_loss"):
         run(source, 2, best="val_lose")
 
 
@@ -269,3 +269,19 @@ def test_several_devices_give_the_numbers_of_one(source, devices, resident, tmp_
     continued, _ = train(None, 17, tmp_path)
     assert len(continued.params["Dense_0"]["kernel"].sharding.device_set) == 1
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), continued, state)
+
+
+def test_on_the_same_devices_a_continued_run_has_the_bits_of_an_unbroken_one(source, tmp_path):
+    """The devices' shares are added up in one order."""
+    model, descent = BatchNormNet(), optax.sgd(RATE, momentum=0.9)
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("data",))
+
+    def train(epochs, workdir=None):
+        batches = Batches(source, BATCH, seed=3)
+        state = make_state(model, descent, (4,))
+        step = make_train_step(model, descent)
+        return fit(state, step, batches, epochs=epochs, workdir=workdir, mesh=mesh)[0]
+
+    unbroken = train(5)
+    train(2, tmp_path)
+    assert same_bits(train(5, tmp_path), unbroken)

@@ -1,5 +1,7 @@
 """Frozen parameters stay, cost nothing, and the rest learns as in Keras; thawing forgets nothing."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import keras
@@ -13,7 +15,7 @@ from jaxnets.errors import UserError
 from jaxnets.keras_weights import from_keras
 from jaxnets.optim import OPTIMIZERS
 from jaxnets.program import multiply_adds
-from jaxnets.train import Checkpoints, make_state, make_train_step
+from jaxnets.train import Checkpoints, make_eval_step, make_state, make_train_step
 from jaxnets.train.freeze import carry_over, freeze, select
 
 
@@ -202,3 +204,35 @@ def test_learning_goes_on_where_only_the_backbone_is_frozen():
     after = run(model, optimizer, state, [0] * 20)
     assert loss(after) < loss(state) - 0.1
     jax.tree.map(np.testing.assert_array_equal, after.model_state, state.model_state)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in Keras
+def test_the_penalty_is_of_what_learns_as_in_keras():
+    layers, l2 = keras.layers, keras.regularizers.L2(0.1)
+    oracle = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(5, name="first", kernel_regularizer=l2, trainable=False),
+            layers.Dense(3, name="head", kernel_regularizer=l2),
+        ]
+    )
+
+    class Two(linen.Module):
+        @linen.compact
+        def __call__(self, x, train=False):
+            return nn.Dense(3, name="head")(nn.Dense(5, name="first")(x))
+
+    network = Two()
+    variables = from_keras(oracle, network)
+    penalty = partial(losses.l1_l2_penalty, l2=0.1)
+    model, optimizer = freeze(network, optax.sgd(0.1), variables["params"], ["first"])
+    state = make_state(model, optimizer, (4,), variables=variables)
+    data = batch(0)
+    step = make_train_step(model, optimizer, penalty=penalty)
+    _, sums = jax.jit(step)(state, data)
+    judged = make_eval_step(model, penalty=penalty)(variables, data)
+    oracle.compile(keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with jax.numpy_rank_promotion("allow"):
+        expected = oracle.evaluate(data["x"], data["y"], verbose=0)
+    for found in (sums, judged):
+        assert float(found["loss"] / found["count"]) == pytest.approx(expected, rel=1e-5)

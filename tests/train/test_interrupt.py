@@ -1,6 +1,7 @@
 """Runs that are killed or told to stop, wherever it hits them, end with the bits of an unbroken one."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -18,13 +19,14 @@ SCRIPT = Path(__file__).with_name("killable.py")
 LINES = ("epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
-def start(workdir: Path, *moment: str) -> subprocess.Popen:
+def start(workdir: Path, *moment: str, **environment: str) -> subprocess.Popen:
     command = [sys.executable, str(SCRIPT), str(workdir), *moment]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env={**os.environ, **environment}, **pipes)
 
 
-def finish(workdir: Path, *moment: str) -> tuple[int, str]:
-    process = start(workdir, *moment)
+def finish(workdir: Path, *moment: str, **environment: str) -> tuple[int, str]:
+    process = start(workdir, *moment, **environment)
     _, err = process.communicate(timeout=120)
     return process.returncode, err
 
@@ -76,10 +78,19 @@ def test_told_to_stop_while_compiling_in_a_step_and_in_an_evaluation(unbroken, t
     assert_same(contents(tmp_path), unbroken)
 
 
-def kill_at_random(workdir: Path, times: int, rng: random.Random) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("name, moment", [("INT", ("step", "30")), ("TERM", ("eval", "18"))])
+def test_a_stop_takes_no_longer_than_what_is_running(name, moment, tmp_path):
+    """Milliseconds, a save and Python's own end: 5 s are an order of magnitude more than it takes."""
+    process = start(tmp_path, name, *moment)
+    out, err = process.communicate(timeout=120)
+    assert time.time() - float(out.splitlines()[-1]) < 5, err
+
+
+def kill_at_random(workdir: Path, times: int, rng: random.Random, **environment: str) -> None:
     """Kills so many runs at random moments after their first compilation, each continuing the one before."""
     for _ in range(times):
-        process = start(workdir)
+        process = start(workdir, **environment)
         before = len((workdir / "metrics.jsonl").read_text().splitlines()) if workdir.exists() else 0
         while process.poll() is None:  # until it trains
             log = workdir / "metrics.jsonl"
@@ -98,6 +109,16 @@ def test_killed_twenty_times_at_random_moments(unbroken, tmp_path):
         code, err = finish(tmp_path / str(chain))
         assert code == 0, err
         assert_same(contents(tmp_path / str(chain)), unbroken)
+
+
+@pytest.mark.slow
+def test_killed_while_the_data_lies_on_the_device(tmp_path):
+    code, err = finish(tmp_path / "unbroken", RESIDENT="1")
+    assert code == 0, err
+    kill_at_random(tmp_path / "killed", 3, random.Random(9), RESIDENT="1")
+    code, err = finish(tmp_path / "killed", RESIDENT="1")
+    assert code == 0, err
+    assert_same(contents(tmp_path / "killed"), contents(tmp_path / "unbroken"))
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path):

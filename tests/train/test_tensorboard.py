@@ -1,5 +1,7 @@
 """What TensorBoard itself reads back from a run's event files."""
 
+import itertools
+
 import numpy as np
 import optax
 import pytest
@@ -9,6 +11,7 @@ from jaxnets.models import MODELS
 from jaxnets.summary import summarize
 from jaxnets.train import fit, make_state, make_train_step
 from jaxnets.train.profile import profile
+from jaxnets.train.tensorboard import _graph as tensorboard_graph
 from jaxnets.train.tensorboard import tensorboard
 
 
@@ -62,6 +65,14 @@ def _graph(found):
     from tensorboardX.proto.graph_pb2 import GraphDef
 
     return GraphDef.FromString(found._graph)
+
+
+def test_dropout_stands_in_no_chain_of_the_graph():
+    drawn = tensorboard_graph(summarize(MODELS["cnn"](dropout=0.5), (28, 28, 1)))
+    nodes = {node.name: list(node.input) for node in drawn.node}
+    names = list(nodes)
+    assert not [name for name in names if "ropout" in name]
+    assert all(nodes[after] == [before] for before, after in itertools.pairwise(names))
 
 
 def test_a_trace_of_two_steps(tmp_path):

@@ -19,6 +19,12 @@ def test_the_same_run_may_ask_for_more_epochs(tmp_path):
     assert read_config(tmp_path / "run")["input"]["shape"] == [28, 28, 1]
 
 
+def test_a_run_from_before_its_ink_was_measured_goes_on(tmp_path):
+    claim(tmp_path, CONFIG)
+    claim(tmp_path, CONFIG | {"ink_span": 0.714})
+    assert read_config(tmp_path)["ink_span"] == 0.714
+
+
 @pytest.mark.parametrize("key, value", [("model", "mlp"), ("dataset", "mnist"), ("seed", 1)])
 def test_another_run_is_refused_and_nothing_changes(tmp_path, key, value):
     claim(tmp_path, CONFIG)

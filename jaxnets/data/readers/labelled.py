@@ -61,8 +61,9 @@ def from_labels(
             (archive.where(name), content, wanted[name]) for name, content in archive.read(wanted)
         )
 
-    train = [numbers[line.label] for line in lines.get("train", ()) if line.label in numbers]
-    check_classes(names, train, problems)
+    if "train" in lines:
+        train = [numbers[line.label] for line in lines["train"] if line.label in numbers]
+        check_classes(names, train, problems)
     return Contents(tuple(names), {split: reader(split) for split in lines})
 
 

@@ -1,0 +1,123 @@
+"""The bench: contestants are the same network and do what they are told; records, skipping, tables."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.benchmarks import contest, contestants, records, report, suite
+from experiments.benchmarks.contest import Spec
+from jaxnets.errors import UserError
+from jaxnets.models import MODELS
+from jaxnets.summary import summarize
+
+MLP = {"network": "mlp", "shape": (28, 28, 1), "batch": 4}
+
+
+@pytest.mark.parametrize("name", ["jaxnets", "keras-jax"])
+@pytest.mark.parametrize("kind", ["step", "inference"])
+def test_contestants_in_jax_run_the_documented_network(name, kind, monkeypatch):
+    said = []
+    monkeypatch.setattr(contestants, "say", said.append)
+    with jax.numpy_rank_promotion("allow"):  # Keras relies on it
+        ready = contestants.CONTESTANTS[name](Spec(name, **MLP, kind=kind))
+        assert ready.parameters == 101_770
+        assert contest.seconds_a_step(ready.run, 2 * ready.unit) > 0
+    assert said == ["imported"]
+
+
+def test_the_best_setting_stays_and_all_are_noted():
+    clock = {"slow": 0.02, "fast": 0.001}
+
+    def make(name):
+        import time
+
+        return lambda steps: time.sleep(clock[name] * steps)
+
+    makers = {name: lambda name=name: make(name) for name in clock}
+    name, _, tried = contest.best_of(makers, Spec("torch", **MLP))
+    assert (name, set(tried)) == ("fast", {"slow", "fast"})
+    name, _, tried = contest.best_of(makers, Spec("torch", **MLP, tune=False))
+    assert (name, tried) == ("slow", {})
+
+
+def test_every_network_of_the_table_has_its_twins():
+    keras_twins = pytest.importorskip("experiments.benchmarks.keras_twins")
+    assert set(suite.NETWORKS) <= set(keras_twins.KERAS_MODELS)
+    assert set(suite.NETWORKS) <= set(MODELS)
+
+
+def test_pytorch_twins_have_as_many_parameters():
+    torch = pytest.importorskip("torch", reason="PyTorch is only a competitor")
+    from experiments.benchmarks.torch_twins import TORCH_MODELS, make, parameters
+
+    assert set(TORCH_MODELS) == set(suite.NETWORKS)
+    for name, network in suite.NETWORKS.items():
+        shape = network.shape
+        channels_first = (shape[-1], *shape[:-1]) if len(shape) == 3 else shape
+        twin = make(name, torch.zeros(2, *channels_first))
+        assert parameters(twin) == summarize(MODELS[name](), shape).parameters, name
+
+
+def result(seconds, **more):
+    return {"seconds": seconds, "import": 1.0, "resident": 2**30, "versions": {"jax": "0"}, **more}
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """A bench that measures nothing, and what it was asked for."""
+    asked = []
+
+    def compare(spec, *rest):
+        asked.append((spec.network, spec.kind, spec.batch))
+        if spec.kind == "matrix":
+            return {"jaxnets": result(0.1)}
+        return {
+            "jaxnets": result(0.1, multiply_adds=10**9),
+            "torch": result(0.2),
+            "keras-jax": {"failed": "so"},
+        }
+
+    monkeypatch.setattr(suite, "compare", compare)
+    monkeypatch.setattr(suite, "OTHERS", ())
+    return asked
+
+
+def test_what_is_recorded_is_passed_over_and_becomes_tables(tmp_path, measured, capsys):
+    path, ask = tmp_path / "b.jsonl", {"only": ("lenet5",), "kinds": ("step", "start")}
+    suite.main(**ask, path=path)
+    assert measured == [("lenet5", "step", 32), ("lenet5", "step", 1024), ("lenet5", "start", 32)]
+    suite.main(**ask, path=path)
+    suite.main(kinds=("matrix", "step"), batches=(32,), path=path)
+    assert len(measured) == 3 + 1 + len(suite.NETWORKS) - 1
+    assert " 2.00x torch" in capsys.readouterr().out
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert {line["jaxnets"] for line in lines} == {records.fingerprint()}
+
+    report.main(path=path, into=tmp_path / "b.md")
+    text = (tmp_path / "b.md").read_text()
+    assert "| E2 lenet5 | 1024 | 2.00x | 100 | - | - | 200 | - |" in text
+    assert "| E2 lenet5 | 32 | 1,024 | - | - | 1,024 | - |" in text  # MiB
+    # 6e9 operations an example, 32 of them in .1 s; two 2048^3 in .1 s
+    rate = 2 * 2048**3 / 0.1
+    assert f"| E2 lenet5 | 32 | 1,920 ({1.92e12 / rate:.0%}) |" in text
+    assert "Inference" not in text  # what is not measured has no section
+    with Image.open(tmp_path / "b.png") as image:
+        assert np.ptp(np.asarray(image.convert("L"))) > 100
+
+
+def test_what_is_unknown_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"unknown network 'lenet' \(did you mean lenet5\?\)"):
+        suite.main(only=("lenet",), path=tmp_path / "b.jsonl")
+
+
+@pytest.mark.slow
+def test_processes_measure_in_turns(tmp_path):
+    spec = Spec("jaxnets", **MLP)
+    results = suite.in_turns({"jaxnets": spec, "broken": Spec("jaxnets", "nothing", (1,))}, 2, 0.01)
+    assert len(results["jaxnets"]["rounds"]) == 2
+    assert results["jaxnets"]["parameters"] == 101_770
+    assert results["jaxnets"]["import"] < results["jaxnets"]["first_step"]
+    assert "KeyError: 'nothing'" in results["broken"]["failed"]

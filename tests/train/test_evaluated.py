@@ -1,0 +1,60 @@
+"""What a trained run predicts with: the variables that its training judged, some examples at a time."""
+
+import jax
+import numpy as np
+import optax
+
+from jaxnets import optim, runs
+from jaxnets.data import Batches
+from jaxnets.models import MODELS
+from jaxnets.train import claim, fit, make_state, make_train_step
+from jaxnets.train.state import origins
+from tests.train.test_fit import BATCH, RATE, same_bits
+
+
+def test_predictions_are_of_the_average_where_the_training_judged_it(source, tmp_path):
+    model = MODELS["perceptron"](num_classes=3)
+    descent = optax.chain(optax.sgd(RATE), optim.average_weights(0.9))
+
+    def train(workdir, **more):
+        claim(workdir, runs.describe_features("perceptron", source.features, None, "unit"))
+        state = make_state(model, descent, (4,))
+        batches = Batches(source, BATCH, seed=3)
+        return fit(state, make_train_step(model, descent), batches, epochs=2, workdir=workdir, **more)[0]
+
+    def averaged(state):
+        return {**state.variables, "params": optim.averaged_weights(state.opt_state)}
+
+    judged = train(tmp_path / "judged", evaluated=averaged)
+    plain = train(tmp_path / "plain")
+    kept = runs.load_run(tmp_path / "judged").variables
+    assert same_bits(kept, averaged(judged))
+    assert not same_bits(kept, judged.variables)
+    assert same_bits(runs.load_run(tmp_path / "plain").variables, plain.variables)
+
+
+def test_variables_that_are_computed_and_not_picked_cannot_be_told(source):
+    state = make_state(MODELS["perceptron"](), optim.average_weights(0.9), (4,))
+    halved = origins(lambda state: jax.tree.map(lambda leaf: leaf / 2, state.variables), state)
+    assert halved == {}
+    assert origins(lambda state: state.variables, state) == {}
+    averaged = origins(lambda state: {"params": optim.averaged_weights(state.opt_state)}, state)
+    assert averaged == {"params": "opt_state/averaged"}
+
+
+def test_many_examples_are_predicted_some_at_a_time(monkeypatch):
+    """130 make two full batches and one that is filled up: one shape, one compilation."""
+    model = MODELS["perceptron"]()
+    variables = model.init(jax.random.key(0), np.zeros((1, 4)))
+    x = np.random.default_rng(0).normal(size=(130, 4)).astype(np.float32)
+    forward, seen = runs._forward, []
+
+    def watched(model, variables, x, prepare):
+        seen.append(x.shape)
+        return forward(model, variables, x, prepare)
+
+    monkeypatch.setattr(runs, "_forward", watched)
+    found = runs.probabilities(model, variables, x)
+    assert seen == [(64, 4)] * 3
+    np.testing.assert_allclose(found, jax.nn.softmax(model.apply(variables, x)), rtol=1e-5)
+    assert runs.probabilities(model, variables, x[:3]).shape == (3, 3)

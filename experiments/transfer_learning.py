@@ -8,6 +8,12 @@ The backbone learns the first half of the classes from all their images, or come
 ten images of each new class are all there is. A new head learns on the frozen backbone at ten times the rate,
 then everything; from scratch, the same network gets the same images for as many steps. Three seeds, of
 weights and images alike. What is documented is Xception on flowers: `flowers.py`.
+
+Measured, mean and seeds 0, 1, 2, on the digits, where it does not help: ten of a new digit are as good as any
+backbone, and one that has seen five digits has learned to tell those.
+
+    digits        from scratch 0.9247 (0.9548 0.9040 0.9153), frozen 0.7891 (0.8079 0.6949 0.8644),
+                  then thawed 0.9171 (0.9492 0.8588 0.9435)
 """
 
 from collections.abc import Callable

@@ -44,7 +44,9 @@ def test_both_losses_fall_and_the_overlap_rises(few, tmp_path):
         assert measured[name] == last[name]
         assert measured[f"first {name}"] == first[name]
     for record in measured["history"]:
-        assert record["loss"] == pytest.approx(0.8 * record["class_loss"] + 0.2 * record["box_loss"], rel=1e-4)
+        assert record["loss"] == pytest.approx(
+            0.8 * record["class_loss"] + 0.2 * record["box_loss"], rel=1e-4
+        )
     assert last["iou"] > first["iou"]
     assert 0 < measured["val_iou"] < 1
     assert measured["dataset"] == "few, pasted"

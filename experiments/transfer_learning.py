@@ -26,6 +26,7 @@ import numpy as np
 
 from jaxnets import commandline, data, optim, plots, runs, train
 from jaxnets.data import ArraySource, Batches, Source
+from jaxnets.errors import UserError, lookup
 from jaxnets.models import MODELS, Classifier
 from jaxnets.pretrained import transplant
 from jaxnets.train.freeze import freeze
@@ -44,6 +45,11 @@ def few_of(source: ArraySource, count: int, seed: int) -> ArraySource:
     """So many examples of every class."""
     rng = np.random.default_rng(seed)
     classes = source.features.classes
+    least = np.bincount(source.y, minlength=len(classes)).min()
+    if not 0 < count <= least:
+        raise UserError(
+            f"--per-class {count}: it must be 1 to {least}, for that many there are of each class"
+        )
     rows = [
         rng.choice(np.flatnonzero(source.y == label), count, replace=False) for label in range(len(classes))
     ]
@@ -118,7 +124,7 @@ def main(
     old = 0 if run else count // 2
     new, held_out = (of_classes(part, old, count) for part in (examples.train, examples.test))
     # 2. network
-    body = run.model if run else MODELS[model]()
+    body = run.model if run else lookup(MODELS, model, "model")()
     prepare = run.prepare if run else train.normalise
     network = Classifier(body, num_classes=count - old)
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *shape)))

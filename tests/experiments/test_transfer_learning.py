@@ -8,6 +8,7 @@ from PIL import Image
 
 from experiments import transfer_learning
 from jaxnets.data import ArraySource, load
+from jaxnets.errors import UserError
 
 
 def test_classes_are_numbered_anew_and_few_of_each_are_drawn():
@@ -23,6 +24,8 @@ def test_classes_are_numbered_anew_and_few_of_each_are_drawn():
     assert len(np.unique(np.concatenate(places))) >= 15  # no image twice
     for label, place in zip(few.y, places, strict=True):
         assert label in new.y[place]
+    with pytest.raises(UserError, match="--per-class 999: it must be 1 to 1"):
+        transfer_learning.few_of(new, 999, seed=0)
     assert not np.array_equal(few.x, transfer_learning.few_of(new, 3, seed=1).x)
 
 

@@ -8,6 +8,12 @@ The backbone learns the first half of the classes from all their images, or come
 ten images of each new class are all there is. A new head learns on the frozen backbone at ten times the rate,
 then everything; from scratch, the same network gets the same images for as many steps. Three seeds, of
 weights and images alike. What is documented is Xception on flowers: `flowers.py`.
+
+Measured. On CIFAR-10 (re-encoded as JPEG), LeNet-5, seed 0 and 3 epochs of the old classes, it helps: from
+scratch 0.4478, backbone frozen 0.5588, then thawed 0.5746 (150 s of CPU time). On the digits it does not:
+ten images of a new digit are enough, and what has seen five digits only has learned to tell those. Mean, and
+seeds 0, 1 and 2: from scratch 0.9247 (0.9548 0.9040 0.9153), frozen 0.7891 (0.8079 0.6949 0.8644), then
+thawed 0.9171 (0.9492 0.8588 0.9435).
 """
 
 from collections.abc import Callable
@@ -20,6 +26,7 @@ import numpy as np
 
 from jaxnets import commandline, data, optim, plots, runs, train
 from jaxnets.data import ArraySource, Batches, Source
+from jaxnets.errors import UserError, lookup
 from jaxnets.models import MODELS, Classifier
 from jaxnets.pretrained import transplant
 from jaxnets.train.freeze import freeze
@@ -38,6 +45,11 @@ def few_of(source: ArraySource, count: int, seed: int) -> ArraySource:
     """So many examples of every class."""
     rng = np.random.default_rng(seed)
     classes = source.features.classes
+    least = np.bincount(source.y, minlength=len(classes)).min()
+    if not 0 < count <= least:
+        raise UserError(
+            f"--per-class {count}: it must be 1 to {least}, for that many there are of each class"
+        )
     rows = [
         rng.choice(np.flatnonzero(source.y == label), count, replace=False) for label in range(len(classes))
     ]
@@ -112,7 +124,7 @@ def main(
     old = 0 if run else count // 2
     new, held_out = (of_classes(part, old, count) for part in (examples.train, examples.test))
     # 2. network
-    body = run.model if run else MODELS[model]()
+    body = run.model if run else lookup(MODELS, model, "model")()
     prepare = run.prepare if run else train.normalise
     network = Classifier(body, num_classes=count - old)
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *shape)))

@@ -1,4 +1,4 @@
-"""experiments/localization.py: boxes that enclose the ink exactly, losses that fall, the overlap by counting."""
+"""experiments/localization.py: boxes that enclose the ink exactly, and losses of both heads that fall."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,9 @@ def test_both_losses_fall_and_the_overlap_rises(few, tmp_path):
         assert measured[name] == last[name]
         assert measured[f"first {name}"] == first[name]
     for record in measured["history"]:
-        assert record["loss"] == pytest.approx(0.8 * record["class_loss"] + 0.2 * record["box_loss"], rel=1e-4)
+        assert record["loss"] == pytest.approx(
+            0.8 * record["class_loss"] + 0.2 * record["box_loss"], rel=1e-4
+        )
     assert last["iou"] > first["iou"]
     assert 0 < measured["val_iou"] < 1
     assert measured["dataset"] == "few, pasted"
@@ -57,5 +59,5 @@ def test_both_losses_fall_and_the_overlap_rises(few, tmp_path):
 def test_pictures_in_colour_are_not_pasted(monkeypatch, tmp_path):
     colour = ArraySource(np.zeros((4, 8, 8, 3), np.uint8), np.arange(4))
     monkeypatch.setattr(localization.data, "at_hand", lambda name, data_dir: Dataset(name, colour, colour))
-    with pytest.raises(UserError, match="photos is not of grey images to paste: say which .* --boxes"):
+    with pytest.raises(UserError, match=r"photos is not of grey images to paste: say which .* --boxes"):
         localization.main(dataset="photos", workdir=tmp_path)

@@ -233,6 +233,31 @@ ROWS = {
     "F4": Row(
         "ResNet-50 of ImageNet", "pretrained", {"weights": File("resnet50")}, picture="predictions.png"
     ),
+    "F5": Row("Xception on flowers", "flowers", {"weights": File("xception")}, picture="curves.png"),
+    "F5 here": Row(
+        "ten images of each of five new classes, with and without a backbone of other classes",
+        "transfer_learning",
+        {"dataset": "cifar10"},
+        {"dataset": "digits", "epochs": 1, "few_epochs": 2, "seeds": 1},
+        figures=("accuracy from scratch", "accuracy backbone frozen", "accuracy then thawed"),
+        picture="accuracy.png",
+    ),
+    "F6": Row(
+        "digits and their boxes",
+        "localization",
+        quick={"epochs": 1, "times": 1},
+        figures=(
+            "first class_loss",
+            "class_loss",
+            "first box_loss",
+            "box_loss",
+            "val_accuracy",
+            "val_iou",
+        ),
+        documented=False,
+        seeds=THREE,
+        picture="boxes.png",
+    ),
     "F7": Row("mean average precision", "average_precision", picture="precision_recall.png"),
     "F8": Row("transposed convolution", "transposed_convolution", quick={"size": 32}, picture="enlarged.png"),
     "F9": Row(

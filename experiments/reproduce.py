@@ -56,7 +56,7 @@ def main(
         epochs: of every training at most.
         seeds: of every row at most.
         rename: NAME=OTHER for data sets that are prepared under another name than TFDS's.
-        files: NAME=PATH for files of the documents: stock (CSV), dots (CSV), resnet50 (weights).
+        files: NAME=PATH for files of the documents: stock and dots (CSV), resnet50 and xception (weights).
         data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
         workdir: where the runs go.
     """

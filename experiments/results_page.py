@@ -110,6 +110,7 @@ def spread(values: Sequence[Any], digits: int) -> str:
     """A value, or the mean of several with the extremes."""
     if len({str(value) for value in values}) == 1 or isinstance(values[0], str | list):
         return text(values[0], digits)
+    digits = min(digits, 5)  # seeds differ by more
     return f"{text(mean(values), digits)} ({text(min(values), digits)} to {text(max(values), digits)})"
 
 

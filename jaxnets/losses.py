@@ -184,6 +184,29 @@ def weighted_sum(values: Mapping[str, jax.Array], weights: Mapping[str, float]) 
     return sum((weights[name] * values[name] for name in values), start=jnp.zeros(()))
 
 
+def heads(parts: Mapping[str, tuple[Callable[..., jax.Array], float]]) -> Callable[[Any, Any], jax.Array]:
+    """The loss of outputs and targets that are dicts: each head's own loss times its weight, added up (F6).
+
+    >>> loss = heads({"class": (sparse_categorical_crossentropy, 0.8), "box": (mean_squared_error, 0.2)})
+    >>> outputs = {"class": jnp.zeros((1, 4)), "box": jnp.ones((1, 4))}
+    >>> print(loss(outputs, {"class": jnp.array([2]), "box": jnp.zeros((1, 4))}))  # 0.8 log 4 + 0.2
+    [1.3090355]
+    """
+    weights = {name: weight for name, (_, weight) in parts.items()}
+
+    def loss(outputs: Mapping[str, jax.Array], targets: Mapping[str, jax.Array]) -> jax.Array:
+        return weighted_sum(
+            {name: part(outputs[name], targets[name]) for name, (part, _) in parts.items()}, weights
+        )
+
+    return loss
+
+
+def of_head(name: str, function: Callable[..., jax.Array]) -> Callable[[Any, Any], jax.Array]:
+    """A loss or measure of one head, as a function of the dicts of all."""
+    return lambda outputs, targets: function(outputs[name], targets[name])
+
+
 def kernels(params: Any) -> Any:
     """A tree of booleans like params: True for every variable named `kernel`.
 

@@ -42,6 +42,26 @@ def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Arra
     return in_top.astype(jnp.float32)
 
 
+def intersection_over_union(boxes: jax.Array, others: jax.Array) -> jax.Array:
+    """The area that two boxes share over the area that they cover: both (..., 4) -> (...).
+
+    A box is ymin, xmin, ymax, xmax; one whose edges are the wrong way round covers nothing.
+
+    >>> print(intersection_over_union(jnp.array([0.0, 0.0, 1.0, 1.0]), jnp.array([0.5, 0.0, 1.5, 1.0])))
+    0.33333334
+
+    Raises:
+        UserError: the two do not have the same shape.
+    """
+    _same_shape(boxes, others)
+    top_left = jnp.maximum(boxes[..., :2], others[..., :2])
+    bottom_right = jnp.minimum(boxes[..., 2:], others[..., 2:])
+    shared = jnp.prod(jnp.maximum(bottom_right - top_left, 0), axis=-1)
+    own, other = (jnp.prod(jnp.maximum(box[..., 2:] - box[..., :2], 0), axis=-1) for box in (boxes, others))
+    covered = own + other - shared
+    return shared / jnp.where(covered > 0, covered, 1)
+
+
 def _mask_of(values: jax.Array, mask: jax.Array | None) -> jax.Array:
     return jnp.ones(len(values)) if mask is None else mask
 

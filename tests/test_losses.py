@@ -224,3 +224,19 @@ def test_penalty_equals_keras_regularizer_on_kernels_alone():
 def test_wrong_input_is_named(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_heads_add_up_their_losses_by_weight():
+    """F6 in NumPy: 0.8 times cross-entropy plus 0.2 times the mean squared error."""
+    rng = np.random.default_rng(0)
+    logits, boxes, found = (rng.normal(size=(6, width)).astype(np.float32) for width in (3, 4, 4))
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    expected = -0.8 * np.log(chances[np.arange(6), labels]) + 0.2 * np.square(found - boxes).mean(1)
+    loss = losses.heads(
+        {"class": (losses.sparse_categorical_crossentropy, 0.8), "box": (losses.mean_squared_error, 0.2)}
+    )
+    outputs, targets = {"class": logits, "box": found}, {"class": labels, "box": boxes}
+    np.testing.assert_allclose(loss(outputs, targets), expected, rtol=1e-5)
+    of_boxes = losses.of_head("box", losses.mean_squared_error)
+    np.testing.assert_allclose(of_boxes(outputs, targets), np.square(found - boxes).mean(1), rtol=1e-6)

@@ -112,3 +112,23 @@ def test_mean_average_precision_is_over_the_classes_that_occur(rng):
     value = metrics.mean_average_precision(scores, labels, points=101)
     np.testing.assert_allclose(value, np.mean(each), rtol=1e-6)
     assert metrics.mean_average_precision(scores, 0 * labels) == 0
+
+
+def test_intersection_over_union_is_a_count_of_cells():
+    """Beside boxes filled in on a grid; the last pair has one the wrong way round."""
+    rng = np.random.default_rng(0)
+    corners = rng.integers(0, 11, (50, 2, 2, 2))
+    boxes, others = np.sort(corners, axis=2).reshape(50, 2, 4).transpose(1, 0, 2).astype(np.float32)
+    expected = []
+    for pair in zip(boxes.astype(int), others.astype(int), strict=True):
+        filled = np.zeros((2, 10, 10), bool)
+        for layer, (top, left, bottom, right) in zip(filled, pair, strict=True):
+            layer[top:bottom, left:right] = True
+        expected.append(filled.all(0).sum() / max(filled.any(0).sum(), 1))
+    measured = metrics.intersection_over_union(jnp.asarray(boxes), jnp.asarray(others))
+    np.testing.assert_allclose(measured, expected, rtol=1e-6)
+    assert 0 < np.mean(np.array(expected) > 0) < 1
+    backwards = metrics.intersection_over_union(jnp.array([5.0, 5, 2, 2]), jnp.array([0.0, 0, 9, 9]))
+    assert backwards == 0
+    with pytest.raises(UserError, match="must be the same"):
+        metrics.intersection_over_union(jnp.zeros((3, 4)), jnp.zeros(4))

@@ -9,6 +9,7 @@ let about = null;
 let picture = null; // the file that was dropped, or null while something is drawn
 let drawn = false;
 let last = null; // where the pen is
+let sheet = 0; // how often the paper was cleared
 let asking = false;
 let askAgain = false;
 
@@ -45,6 +46,7 @@ function clear() {
   picture = null;
   drawn = false;
   last = null;
+  sheet++;
   pen.fillStyle = "#fff";
   pen.fillRect(0, 0, paper.width, paper.height);
   changed();
@@ -182,6 +184,7 @@ async function changed() {
     return;
   }
   asking = true;
+  $("best").ariaBusy = "true"; // read aloud when it has settled
   do {
     askAgain = false;
     try {
@@ -192,13 +195,15 @@ async function changed() {
     }
   } while (askAgain);
   asking = false;
+  $("best").ariaBusy = "false";
 }
 
 async function ask() {
+  const asked = sheet;
   const body = picture ?? (await encoded(framed()));
   const response = await fetch("/answer", { method: "POST", body });
   const answer = await response.json();
-  if (askAgain) return; // it is about something that has changed since
+  if (asked !== sheet) return; // it is about what has been cleared since
   if (answer.error) {
     forget();
     return say(answer.error, true);
@@ -206,6 +211,7 @@ async function ask() {
   const image = new Image();
   image.src = answer.seen;
   await image.decode();
+  if (asked !== sheet) return;
   const seen = $("seen").getContext("2d");
   seen.drawImage(image, 0, 0);
   $("seen").setAttribute("aria-label", `The picture in ${image.width} x ${image.height} pixels`);

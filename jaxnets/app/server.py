@@ -233,14 +233,12 @@ def serve(run: Run, port: int, *, show: bool = False) -> None:
     Raises:
         UserError: the port cannot be had.
     """
-    with Page(run, port) as page:
-        print(
-            f"{run.config['model']}, trained on {run.config['dataset']}: {page.url} (Ctrl-C ends it)",
-            flush=True,
-        )
-        if show:
-            threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
-        try:
+    try:
+        with Page(run, port) as page:
+            trained = f"{run.config['model']}, trained on {run.config['dataset'] or 'what it does not say'}"
+            print(f"{trained}: {page.url} (Ctrl-C ends it)", flush=True)
+            if show:
+                threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
             page.serve_forever(poll_interval=0.1)
-        except KeyboardInterrupt:
-            print("\nended")
+    except KeyboardInterrupt:
+        print("\nended")

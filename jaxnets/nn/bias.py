@@ -1,10 +1,12 @@
 """The bias that dense and convolution layers have in common."""
 
+import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxnets.nn.cpu import channelwise
 from jaxnets.nn.initializers import get_initializer
 
 
@@ -17,4 +19,4 @@ def optional_bias(layer: Any, features: int) -> jax.Array | None:
 
 def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
     """Add one number per channel, the last axis of y; None adds nothing."""
-    return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + (-1,))
+    return y if bias is None else channelwise(operator.add, y, bias)

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
-from jax import lax
 
+from jaxnets.nn import cpu
 from jaxnets.nn.bias import add_bias, optional_bias
 from jaxnets.nn.initializers import Initializer, get_initializer
 from jaxnets.nn.window import Padding, Size, check_window, padding_of, pair
@@ -37,14 +37,7 @@ def correlate(
       UserError: x is no batch of images, or too small for the kernel.
     """
     check_window(x, (kernel.shape[0], kernel.shape[1]), padding)
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        window_strides=pair(strides),
-        padding=padding_of(padding),
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
+    return cpu.convolve(x, kernel, pair(strides), padding_of(padding), groups)
 
 
 class Conv(linen.Module):

@@ -5,6 +5,7 @@ step says so with the context managers `batch_mask` and `frozen_batch_norm`.
 """
 
 import math
+import operator
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -13,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from jax import lax
+
+from jaxnets.nn.cpu import channelwise
 
 
 def batch_statistics(
@@ -47,7 +50,7 @@ def batch_statistics(
             return over_devices(lax.psum, jnp.sum(jnp.where(kept, values, 0), axes)) / count
 
     mean = average(x)
-    return mean, average(jnp.square(x - mean.reshape((1,) * (x.ndim - 1) + (-1,))))
+    return mean, average(jnp.square(channelwise(operator.sub, x, mean)))
 
 
 def normalize(
@@ -58,10 +61,9 @@ def normalize(
     As one product and one sum, in Keras's order: rounding then agrees too, so that no ReLU behind a
     normalisation switches on here and off there, which would show in the gradients of deep networks.
     """
-    shape = (1,) * (x.ndim - 1) + (-1,)
     factor = lax.rsqrt(var + epsilon) * scale
     offset = -mean * factor + bias
-    return x * factor.reshape(shape) + offset.reshape(shape)
+    return channelwise(lambda x, factor, offset: x * factor + offset, x, factor, offset)
 
 
 class BatchNorm(linen.Module):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
+from jaxnets.nn import cpu
 from jaxnets.nn.window import Padding, Size, check_window, padding_of, pair
 
 
@@ -22,8 +23,7 @@ def max_pool(
     """
     strides = pair(window if strides is None else strides)
     check_window(x, pair(window), padding)
-    # By keyword: the ONNX converter replaces this function by one that takes nothing else.
-    return linen.max_pool(x, window_shape=pair(window), strides=strides, padding=padding_of(padding))
+    return cpu.max_pool(x, pair(window), strides, padding_of(padding))
 
 
 def avg_pool(

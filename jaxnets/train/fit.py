@@ -151,7 +151,8 @@ def fit(
         def check(state: TrainState, sums: Any) -> None:
             if interrupts.due(taken):
                 report(sums, state, train, workdir)
-                journal.save(state, sums, now=True, seconds=time.perf_counter() - start)
+                within = taken > done * steps  # an epoch, its evaluation included
+                journal.save(state, sums, now=True, seconds=time.perf_counter() - start if within else 0.0)
                 raise Interrupted(f"stopped after step {taken}, all saved in {workdir}", interrupts.exit_code)
             if jax.process_count() == 1 and look.due():  # several would look at different steps
                 report(sums, state, train, workdir)

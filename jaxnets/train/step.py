@@ -20,9 +20,15 @@ from jaxnets.train.state import TrainState
 
 Batch = Mapping[str, jax.Array]
 Sums = dict[str, jax.Array]
-PerExample = Callable[[jax.Array, jax.Array], jax.Array]
+PerExample = Callable[[Any, Any], jax.Array]
+Targets = Callable[[Batch], Any]
 
 ACCURACY: Mapping[str, PerExample] = {"accuracy": metrics.accuracy}
+
+
+def labels_of(batch: Batch) -> jax.Array:
+    """The targets of a network with one output."""
+    return batch["y"]
 
 
 def normalise(x: jax.Array) -> jax.Array:
@@ -39,6 +45,7 @@ def make_train_step(
     penalty: Callable[[Any], jax.Array] | None = None,
     augment: Callable[[jax.Array, jax.Array, Batch], Batch] | None = None,
     prepare: Callable[[jax.Array], jax.Array] = normalise,
+    targets: Targets = labels_of,
     axis_name: str | None = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
     """Returns one step of gradient descent as a pure function.
@@ -46,12 +53,13 @@ def make_train_step(
     Args:
         model: the network; `model.apply(variables, x, train=True)` gives logits.
         optimizer: an Optax transformation, the one that made `state.opt_state`.
-        loss: (logits, y) to one value an example.
+        loss: (logits, y) to one value an example; `losses.heads` for several outputs.
         measures: further values an example, by name.
         penalty: of the parameters, added to the mean loss (Keras's kernel_regularizer); of a frozen model's,
             those that learn, as in Keras.
         augment: (key, step, batch) -> batch, before `prepare`; see `jaxnets.data.augment`.
         prepare: what happens to x on the device first.
+        targets: of the batch, what loss and measures compare the output with, in place of y.
         axis_name: the mapped axis under pmap or shard_map; gradients, statistics and sums are added over it.
 
     Returns:
@@ -94,7 +102,7 @@ def make_train_step(
                     rngs={"dropout": key},
                     mutable=list(state.model_state),
                 )
-            sums = _sums(logits, batch, loss, measures)
+            sums = _sums(logits, targets(batch), batch["mask"], loss, measures)
             extra = penalty(trainable(model, params)) if penalty is not None else 0.0
             # Every device holds its share of the batch and of the penalty: the shares add up to the mean.
             return sums["loss"] / count + extra / add(1.0), (sums, extra, model_state)
@@ -120,6 +128,7 @@ def make_eval_step(
     measures: Mapping[str, PerExample] = ACCURACY,
     penalty: Callable[[Any], jax.Array] | None = None,
     prepare: Callable[[jax.Array], jax.Array] = normalise,
+    targets: Targets = labels_of,
     axis_name: str | None = None,
 ) -> Callable[[Mapping[str, Any], Batch], Sums]:
     """Returns (variables, batch) -> sums, as `make_train_step` measures, with `train=False`."""
@@ -127,7 +136,7 @@ def make_eval_step(
     def eval_step(variables: Mapping[str, Any], batch: Batch) -> Sums:
         batch = gather(batch)
         logits = model.apply(variables, prepare(batch["x"]), train=False)
-        sums = _sums(logits, batch, loss, measures)
+        sums = _sums(logits, targets(batch), batch["mask"], loss, measures)
         if penalty is not None:
             sums["loss"] += penalty(trainable(model, variables["params"])) * sums["count"]
         return sums if axis_name is None else lax.psum(sums, axis_name)
@@ -146,10 +155,11 @@ def measured(sums: Mapping[str, Any]) -> list[str]:
     return ["loss", *sorted(sums.keys() - {"loss", "count"})]
 
 
-def _sums(logits: Any, batch: Batch, loss: PerExample, measures: Mapping[str, PerExample]) -> Sums:
-    mask = batch["mask"]
-    values = {"loss": loss(logits, batch["y"])}
-    values |= {name: measure(logits, batch["y"]) for name, measure in measures.items()}
+def _sums(
+    logits: Any, targets: Any, mask: jax.Array, loss: PerExample, measures: Mapping[str, PerExample]
+) -> Sums:
+    values = {"loss": loss(logits, targets)}
+    values |= {name: measure(logits, targets) for name, measure in measures.items()}
     # where, not times: a row that only fills up may hold anything, nan included
     sums = {name: jnp.sum(jnp.where(mask > 0, value, 0) * mask) for name, value in values.items()}
     return {**sums, "count": jnp.sum(mask)}

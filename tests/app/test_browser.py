@@ -21,16 +21,14 @@ pytestmark = pytest.mark.skipif(
 turn = np.linspace(0, 2 * np.pi, 24)
 ZERO = [np.stack([0.4 + 0.17 * np.sin(turn), 0.45 - 0.3 * np.cos(turn)], -1).tolist()]
 ONE = [[(0.45, 0.3), (0.6, 0.15), (0.6, 0.85)]]
-ANSWERED = "document.querySelector('#best').textContent.match(/%$/) && !globalThis.busy"
+ANSWERED = "document.querySelector('#best[aria-busy=false]')?.textContent.endsWith('%')"
 
-# What the page sends, and whether an answer is awaited: seen by a wrapper around fetch.
+# Keeps what the page sends.
 WATCH = """
-  globalThis.busy = 0;
   const real = globalThis.fetch;
-  globalThis.fetch = async (path, options) => {
+  globalThis.fetch = (path, options) => {
     if (options?.body) globalThis.sent = options.body;
-    globalThis.busy++;
-    try { return await real(path, options); } finally { setTimeout(() => globalThis.busy--, 300); }
+    return real(path, options);
   };
 """
 SENT = """
@@ -101,6 +99,22 @@ def test_a_drawn_digit_is_framed_and_answered_as_predict_answers_it(fresh, learn
     if pictures := os.environ.get("JAXNETS_SCREENSHOTS"):
         with open(f"{pictures}/app-{digit}.png", "wb") as file:
             file.write(fresh.screenshot())
+
+
+def test_answers_come_while_the_pen_is_down_and_none_after_clearing(fresh):
+    box = fresh.do("document.querySelector('#paper').getBoundingClientRect().toJSON()")
+    place = {"x": box["x"] + 80, "button": "left"}
+    fresh("Input.dispatchMouseEvent", type="mousePressed", y=box["y"] + 40, clickCount=1, **place)
+    for step in range(10_000):
+        fresh("Input.dispatchMouseEvent", type="mouseMoved", y=box["y"] + 40 + step % 160, buttons=1, **place)
+        if fresh.do("document.querySelector('#best').textContent.endsWith('%')"):
+            break
+    else:
+        raise AssertionError("no answer while drawing")
+    fresh.do("document.querySelector('#clear').click()")
+    fresh.until("document.querySelector('#best').ariaBusy === 'false'")
+    assert fresh.do("document.querySelector('#best').textContent") == "Nothing yet."
+    fresh("Input.dispatchMouseEvent", type="mouseReleased", y=box["y"] + 40, clickCount=1, **place)
 
 
 def test_a_dropped_picture_is_sent_as_it_is(fresh, learned, tmp_path):

@@ -81,10 +81,10 @@ def test_told_to_stop_while_compiling_in_a_step_and_in_an_evaluation(unbroken, t
 @pytest.mark.slow
 @pytest.mark.parametrize("name, moment", [("INT", ("step", "30")), ("TERM", ("eval", "18"))])
 def test_a_stop_takes_no_longer_than_what_is_running(name, moment, tmp_path):
-    """Milliseconds, a save and Python's own end: 5 s are an order of magnitude more than it takes."""
+    """A step, a save and Python's own end: 20 s allow for a machine with ten times more to do than cores."""
     process = start(tmp_path, name, *moment)
     out, err = process.communicate(timeout=120)
-    assert time.time() - float(out.splitlines()[-1]) < 5, err
+    assert time.time() - float(out.splitlines()[-1]) < 20, err
 
 
 def kill_at_random(workdir: Path, times: int, rng: random.Random, **environment: str) -> None:

@@ -1,0 +1,161 @@
+"""What XLA compiles badly on CPUs, written so that it does not; chosen here alone, by backend and shape.
+
+Each function has the plain formulation beside it, which other backends take and which the tests hold it
+against. Numbers: docs/speed.md.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial, reduce
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from jax import lax
+
+from jaxnets.nn.window import Padding
+
+Pads = Sequence[tuple[int, int]]
+Pair = tuple[int, int]
+
+_plain = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plain_operations() -> Iterator[None]:
+    """Inside this context layers are traced in the plain formulation that suits every backend.
+
+    For programs that run elsewhere (exports), and for forward-mode derivatives (`jax.jvp`) of convolutions,
+    which do not go through a gradient written by hand.
+    """
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
+def _for_cpu() -> bool:
+    return jax.default_backend() == "cpu" and not _plain.get()
+
+
+def channelwise(function: Callable[..., jax.Array], x: jax.Array, *vectors: jax.Array) -> jax.Array:
+    """Returns function(x, *vectors), elementwise in x (batch, ..., channels), each vector (channels,).
+
+    On CPUs over rows as long as width * channels: the gradient of a vector is then a sum of long rows
+    first. A sum over everything in front of the channels, of a product at that, is a scalar loop.
+    """
+    if _for_cpu() and x.ndim > 2:
+        width, channels = x.shape[-2:]
+        rows = x.reshape(-1, width * channels)
+        return function(rows, *(jnp.tile(v, width).reshape(1, -1) for v in vectors)).reshape(x.shape)
+    return function(x, *(v.reshape((1,) * (x.ndim - 1) + (-1,)) for v in vectors))
+
+
+MOST_TAPS = 25  # of a pooling window
+
+
+def max_pool(x: jax.Array, window: Pair, strides: Pair, padding: Padding) -> jax.Array:
+    """Maxima of windows over (batch, height, width, c); the gradient goes to the first maximum of a window.
+
+    On CPUs by comparing shifted images: the gradient of XLA's own walks over all windows one by one.
+    """
+    if not (_for_cpu() and math.prod(window) <= MOST_TAPS):
+        # By keyword: the ONNX converter replaces this function by one that takes nothing else.
+        return linen.max_pool(x, window_shape=window, strides=strides, padding=padding)
+    pads = _pads(x, window, strides, padding)
+    lowest = jnp.array(-jnp.inf if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.iinfo(x.dtype).min, x.dtype)
+    return reduce(_larger, _taps(x, window, strides, pads, lowest))
+
+
+def _larger(first: jax.Array, second: jax.Array) -> jax.Array:
+    """The maximum with the gradient on one side; `first` where they are equal, nan where one is nan."""
+    return jnp.where((second > first) | (second != second), second, first)
+
+
+def _pads(x: jax.Array, window: Pair, strides: Pair, padding: Padding) -> Pads:
+    if not isinstance(padding, str):
+        return padding
+    top, left = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
+    return top, left
+
+
+def _taps(x: jax.Array, window: Pair, strides: Pair, pads: Pads, fill: jax.Array) -> list[jax.Array]:
+    """Of every place in the window what it sees, (batch, height', width', c) each, row by row."""
+    x = lax.pad(x, fill, [(0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)])
+    height, width = ((x.shape[axis + 1] - window[axis]) // strides[axis] for axis in (0, 1))
+    return [
+        x[:, i : i + height * strides[0] + 1 : strides[0], j : j + width * strides[1] + 1 : strides[1]]
+        for i in range(window[0])
+        for j in range(window[1])
+    ]
+
+
+FITS = 2**20  # bytes of the output's gradient that XLA's gradient of a kernel takes well in one piece
+PIECE = 2**19  # bytes of a piece otherwise: what stays in a core's cache
+MOST_PIECES = 32  # each is compiled on its own
+
+
+def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int) -> jax.Array:
+    """`lax.conv_general_dilated` of NHWC images with an HWIO kernel.
+
+    On CPUs with a gradient of the kernel in pieces: XLA makes one convolution of it whose "kernel" is the
+    whole gradient of the output, and reads that from memory for every few numbers of the result.
+    """
+    if _for_cpu() and groups == 1 and x.dtype == kernel.dtype == jnp.float32:
+        return _convolve(x, kernel, strides, padding)
+    return _plain_convolve(x, kernel, strides, padding, groups)
+
+
+def _plain_convolve(
+    x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int = 1
+) -> jax.Array:
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=strides,
+        padding=padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) -> jax.Array:
+    return _plain_convolve(x, kernel, strides, padding)
+
+
+def _forward(x, kernel, strides, padding):
+    return _plain_convolve(x, kernel, strides, padding), (x, kernel)
+
+
+def _backward(strides, padding, saved, dy):
+    x, kernel = saved
+    pads = _pads(x, kernel.shape[:2], strides, padding)
+    (dx,) = jax.vjp(lambda x: _plain_convolve(x, kernel, strides, pads), x)[1](dy)
+    return dx, _kernel_gradient(x, kernel, dy, strides, pads)
+
+
+_convolve.defvjp(_forward, _backward)
+
+
+def _kernel_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
+    size = kernel.shape[:2]
+    if size == (1, 1):
+        (seen,) = _taps(x, size, strides, pads, jnp.zeros((), x.dtype))
+        product = jnp.einsum("nc,nd->cd", seen.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1]))
+        return product.reshape(kernel.shape)
+    total = dy.size * dy.dtype.itemsize
+    height = dy.shape[1]
+    pieces = 1 if total <= FITS else min(math.ceil(total / PIECE), height, MOST_PIECES)
+    rows = math.ceil(height / pieces)
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    gradient = jnp.zeros_like(kernel)
+    for start in range(0, height, rows):
+        some = dy[:, start : start + rows]
+        seen = x[:, start * strides[0] : (start + some.shape[1] - 1) * strides[0] + size[0]]
+        apply = partial(_plain_convolve, seen, strides=strides, padding=((0, 0), (0, 0)))
+        gradient += jax.vjp(lambda kernel, apply=apply: apply(kernel), kernel)[1](some)[0]
+    return gradient

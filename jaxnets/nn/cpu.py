@@ -149,7 +149,7 @@ def _kernel_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pa
         return product.reshape(kernel.shape)
     total = dy.size * dy.dtype.itemsize
     height = dy.shape[1]
-    pieces = 1 if total <= FITS else min(math.ceil(total / PIECE), height, MOST_PIECES)
+    pieces = min(math.ceil(total / PIECE), height) if FITS < total <= MOST_PIECES * PIECE else 1
     rows = math.ceil(height / pieces)
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     gradient = jnp.zeros_like(kernel)

@@ -18,9 +18,7 @@ here: it also takes off the images' mean.) On CPUs, whose convolutions are slow 
 functions are called step by step.
 
 Seconds are by the wall clock, from the call to the accuracy on the host, reading the data left out: the first
-call's with compilation, and the others' without. To measure airbench beside it on the same card:
-
-    git clone https://github.com/KellerJordan/cifar10-airbench && python cifar10-airbench/airbench94_muon.py
+call's with compilation, and the others' without. benchmarks/airbench.py measures airbench beside it.
 """
 
 import statistics
@@ -272,7 +270,8 @@ def main(
     history = [{"epoch": number, "loss": float(value)} for number, value in enumerate(loss, start=1)]
     line = {f"seed {seed + seeds - 1}": (np.arange(1, epochs + 1), loss)}
     plots.lines({"training loss": line}, workdir / "curves.png", xlabel="epoch")
-    return {**measured, "history": history, "dataset": found.name}
+    every = {"accuracies": accuracies, "all_seconds": seconds}
+    return {**measured, **every, "history": history, "dataset": found.name}
 
 
 if __name__ == "__main__":

@@ -146,6 +146,16 @@ def over_devices(found: list[Record]) -> str:
     return table(["network", "batch", *(f"{name}, ms" for name in names)], rows)
 
 
+def speedruns(found: list[Record]) -> str:
+    """CIFAR-10 beside airbench."""
+    rows = []
+    for record in found:
+        for name, of in record["results"].items():
+            accuracy = f"{of['accuracy']:.4f} +- {of['deviation']:.4f}"
+            rows.append([name, record["dataset"], accuracy, f"{of['seconds']:.3f}", str(of["runs"])])
+    return table(["training", "images", "accuracy", "seconds", "runs"], rows)
+
+
 def about(found: list[Record]) -> str:
     """Versions, and the settings that won."""
     versions: dict[str, str] = {}
@@ -182,6 +192,22 @@ def chart(machines: Mapping[str, list[Record]], path: Path) -> None:
             axis.set_xlabel("speed of a training step beside the fastest other framework")
 
 
+def scaling(found: list[Record], path: Path) -> bool:
+    """Examples a second over batch sizes, of networks trained at three or more; whether there are any."""
+    panels: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
+    for record in in_order(found):
+        for name, result in record["results"].items():
+            if "seconds" in result:
+                lines = panels.setdefault(f"{label(record)}: examples a second", {})
+                x, y = lines.setdefault(name, ([], []))
+                x.append(record["batch"])
+                y.append(record["batch"] / result["seconds"])
+    panels = {name: of for name, of in panels.items() if max(len(x) for x, _ in of.values()) > 2}
+    if panels:
+        plots.lines(panels, path, xlabel="batch", logarithmic=list(panels))
+    return bool(panels)
+
+
 def section(title: str, found: list[Record], write: Callable[[list[Record]], str]) -> list[str]:
     """A heading and what is below it, if there is anything."""
     return [f"### {title}\n", write(found)] if found else []
@@ -208,10 +234,14 @@ def main(*, path: Path = records.RECORDS, into: Path = records.ROOT / "docs" / "
         parts += [f"## {hardware}\n", about(found)]
         for kind, title in TITLES.items():
             parts += section(f"{title}, milliseconds", of[kind], times)
+        picture = into.with_name(f"{into.stem}_scaling_{len(parts)}.png")
+        if scaling(of["step"], picture):
+            parts.append(f"![examples a second over batch sizes]({picture.name})\n")
         parts += section("Seconds to the first training step (imports)", of["start"], first_steps)
         parts += section("Peak memory while training", of["step"], memory)
         parts += section("Arithmetic", of["matrix"], partial(rates, of["step"]))
         parts += section("One batch over several devices", of["devices"], over_devices)
+        parts += section("94% on CIFAR-10", of["speedrun"], speedruns)
     into.write_text("\n".join(parts))
     print(f"{into}: {sum(map(len, machines.values()))} comparisons on {len(machines)} machines")
 

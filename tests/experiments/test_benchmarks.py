@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.benchmarks import contest, contestants, records, report, suite
+from experiments.benchmarks import airbench, contest, contestants, records, report, suite
 from experiments.benchmarks.contest import Spec
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
@@ -104,8 +104,25 @@ def test_what_is_recorded_is_passed_over_and_becomes_tables(tmp_path, measured, 
     rate = 2 * 2048**3 / 0.1
     assert f"| E2 lenet5 | 32 | 1,920 ({1.92e12 / rate:.0%}) |" in text
     assert "Inference" not in text  # what is not measured has no section
+    suite.main(only=("lenet5",), kinds=("step",), batches=(1, 8), path=path)
+    report.main(path=path, into=tmp_path / "b.md")
+    picture = (tmp_path / "b.md").read_text().split("![examples a second over batch sizes](")[1].split(")")[0]
+    assert (tmp_path / picture).exists()
     with Image.open(tmp_path / "b.png") as image:
         assert np.ptp(np.asarray(image.convert("L"))) > 100
+
+
+def test_the_table_that_airbench_prints():
+    printed = """
+|  run     |  epoch  |  train_acc  |  val_acc  |  tta_val_acc  |  time_seconds  |
+|  warmup  |  0      |  0.1000     |  0.1000   |               |  9.0000        |
+|          |  eval   |  0.1000     |  0.1000   |  0.1000       |  9.9000        |
+|  0       |  0      |  0.5000     |  0.5500   |               |  0.3000        |
+|          |  eval   |  0.9800     |  0.9300   |  0.9403       |  2.5900        |
+|  1       |  0      |  0.5000     |  0.5500   |               |  0.3000        |
+|          |  eval   |  0.9800     |  0.9310   |  0.9399       |  2.6000        |
+Mean: 0.9401    Std: 0.0003"""
+    assert airbench.final_rows(printed, 2) == [(0.9403, 2.59), (0.9399, 2.6)]
 
 
 def test_what_is_unknown_is_refused(tmp_path):

@@ -1,0 +1,122 @@
+"""experiments/cifar10_speedrun.py beside the published airbench94_muon.py: same machine and images, in turns.
+
+    git clone https://github.com/KellerJordan/cifar10-airbench
+    python -m experiments.benchmarks.airbench cifar10-airbench/airbench94_muon.py --seeds 30
+
+Airbench's file runs as it is, but for the number of its runs and where its images come from: ours are written
+where it looks for those it would download. Its seconds are its own (CUDA events around training and the last
+test, its warm-up run not counted), ours are by the wall clock around the whole call, the first, which
+compiles, not counted. Needs a GPU, PyTorch and torchvision.
+"""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmarks import records
+from jaxnets import commandline, data
+from jaxnets.data.device import read_all
+from jaxnets.errors import UserError
+
+CALL = """
+import contextlib, json, sys
+sys.path.insert(0, {0!r})
+from experiments.cifar10_speedrun import main
+with contextlib.redirect_stdout(sys.stderr):
+    measured = main(**{1})
+print(json.dumps(measured))
+"""
+
+
+def write_images(dataset: data.Dataset, folder: Path) -> None:
+    """Writes both parts as airbench's loader keeps them."""
+    import torch
+
+    folder.mkdir(parents=True)
+    for part, name in ((dataset.train, "train"), (dataset.test, "test")):
+        arrays = read_all(part).arrays
+        held = {"images": torch.from_numpy(arrays["x"]), "labels": torch.from_numpy(arrays["y"]).long()}
+        torch.save({**held, "classes": list(dataset.features.classes)}, folder / f"{name}.pt")
+
+
+def final_rows(printed: str, seeds: int) -> list[tuple[float, float]]:
+    """Accuracy and seconds of the last so many runs, from the table that airbench prints."""
+    rows = [[cell.strip() for cell in line.split("|")] for line in printed.splitlines() if "|" in line]
+    return [(float(row[5]), float(row[6])) for row in rows if len(row) > 6 and row[2] == "eval"][-seeds:]
+
+
+def run(command: list[str], folder: Path) -> str:
+    """What a command prints; its last words where it fails."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"{command[1]} failed: {(done.stderr.strip() or 'without a word').splitlines()[-1]}")
+    return done.stdout
+
+
+def main(
+    script: Path,
+    /,
+    *,
+    seeds: int = 30,
+    rounds: int = 2,
+    dataset: str = "cifar10",
+    data_dir: Path | None = None,
+    ours: str = "{}",
+    path: Path = records.RECORDS,
+) -> dict[str, dict[str, float]]:
+    """Run both in turns, print ratio first, and record.
+
+    Args:
+        script: airbench94_muon.py.
+        seeds: runs of each in all.
+        rounds: over which they are spread.
+        dataset: CIFAR-10 by its name.
+        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        ours: further settings of cifar10_speedrun.main, as JSON.
+        path: of the records.
+    """
+    found, each = data.load(dataset, data_dir=data_dir), -(-seeds // rounds)
+    text = re.sub(r"range\(200\)", f"range({each})", script.read_text())
+    results: dict[str, list[tuple[float, float]]] = {"jaxnets": [], "airbench94_muon": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_images(found, folder / "cifar10")
+        (folder / script.name).write_text(text)
+        for number in range(rounds):
+            settings = {"seeds": each + 1, "seed": number * (each + 1), "dataset": dataset} | json.loads(ours)
+            settings |= {"data_dir": str(data_dir.resolve())} if data_dir else {}
+            code = CALL.format(str(records.ROOT), settings)
+            measured = json.loads(run([sys.executable, "-c", code], folder))
+            results["jaxnets"] += list(zip(measured["accuracies"], measured["all_seconds"], strict=True))[1:]
+            printed = run([sys.executable, script.name], folder)
+            results["airbench94_muon"] += final_rows(printed, each)
+    figures = {
+        name: {
+            "accuracy": statistics.mean(accuracy for accuracy, _ in runs),
+            "deviation": statistics.stdev(accuracy for accuracy, _ in runs),
+            "seconds": statistics.median(seconds for _, seconds in runs),
+            "runs": len(runs),
+        }
+        for name, runs in results.items()
+    }
+    ratio = figures["airbench94_muon"]["seconds"] / figures["jaxnets"]["seconds"]
+    print(f"{ratio:.2f} times as fast as airbench94_muon")
+    for name, of in figures.items():
+        accuracy = f"accuracy {of['accuracy']:.4f} +- {of['deviation']:.4f}"
+        print(f"{name:16} {accuracy}, {of['seconds']:.3f} s, {of['runs']} runs")
+    about: dict[str, Any] = {"hardware": records.hardware(), "jaxnets": records.fingerprint()}
+    about |= {"network": "speednet", "kind": "speedrun", "batch": 2000, "dtype": "bfloat16"}
+    about["dataset"] = found.name
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    records.append({"when": when, **about, "results": figures}, path)
+    return figures
+
+
+if __name__ == "__main__":
+    commandline.run(main)

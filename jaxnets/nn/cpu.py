@@ -94,8 +94,7 @@ def _taps(x: jax.Array, window: Pair, strides: Pair, pads: Pads, fill: jax.Array
 
 
 FEW = 16  # channels that do not fill a vector register
-MOST_PRODUCTS = 100  # numbers of a kernel for one of those channels
-MOST_BAND = 6  # times the kernel's width may the image's be: the band matrix is that much larger
+MOST_BAND = 7  # times the kernel's width may the image's be: the band matrix is that much larger
 FITS = 2**20  # bytes of the output's gradient that XLA's gradient of a kernel takes well in one piece
 PIECE = 2**19  # bytes of a piece otherwise: what stays in a core's cache
 MOST_PIECES = 32  # each is compiled on its own
@@ -104,10 +103,9 @@ MOST_PIECES = 32  # each is compiled on its own
 def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int) -> jax.Array:
     """`lax.conv_general_dilated` of NHWC images with an HWIO kernel.
 
-    On CPUs XLA calls a matrix kernel that wants many channels on both sides, so that few go without: to few
-    channels of little input by shifted images times numbers, the gradient of few input channels as rows of
-    the image times a band matrix. The gradient of the kernel comes in pieces: XLA makes one convolution of
-    it whose "kernel" is the whole gradient of the output, read from memory for every few numbers.
+    XLA's routine for CPUs wants many channels: few become rows of the image times one matrix, a band of
+    copies of the kernel. The gradient of the kernel comes in pieces: XLA makes one convolution of it whose
+    "kernel" is the whole gradient of the output, read from memory for every few numbers of the result.
     """
     if _for_cpu() and groups == 1 and x.dtype == kernel.dtype == jnp.float32:
         return _convolve(x, kernel, strides, padding)
@@ -129,9 +127,9 @@ def _plain_convolve(
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) -> jax.Array:
-    *size, channels, features = kernel.shape
-    if features < FEW and math.prod(size) * channels <= MOST_PRODUCTS:
-        return _by_products(x, kernel, strides, _pads(x, (size[0], size[1]), strides, padding))
+    height, width, *channels = kernel.shape
+    if max(channels) < FEW and _narrow(x, kernel):
+        return _by_bands(x, kernel, strides, _pads(x, (height, width), strides, padding))
     return _plain_convolve(x, kernel, strides, padding)
 
 
@@ -142,8 +140,7 @@ def _forward(x, kernel, strides, padding):
 def _backward(strides, padding, saved, dy):
     x, kernel = saved
     pads = _pads(x, kernel.shape[:2], strides, padding)
-    few = 1 < kernel.shape[2] < FEW and x.shape[2] <= MOST_BAND * kernel.shape[1]
-    by = _by_bands if few else _plain_convolve
+    by = _by_bands if 1 < kernel.shape[2] < FEW and _narrow(x, kernel) else _plain_convolve
     (dx,) = jax.vjp(lambda x: by(x, kernel, strides, pads), x)[1](dy)
     return dx, _kernel_gradient(x, kernel, dy, strides, pads)
 
@@ -151,16 +148,8 @@ def _backward(strides, padding, saved, dy):
 _convolve.defvjp(_forward, _backward)
 
 
-def _by_products(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
-    """The convolution as a sum of one channel of one shifted image times one row of the kernel."""
-    height, width, channels, features = kernel.shape
-    taps = _taps(x, (height, width), strides, pads, jnp.zeros((), x.dtype))
-    weights = kernel.reshape(-1, channels, 1, 1, 1, features)
-    return sum(
-        tap[..., c : c + 1] * weight[c]
-        for tap, weight in zip(taps, weights, strict=True)
-        for c in range(channels)
-    )
+def _narrow(x: jax.Array, kernel: jax.Array) -> bool:
+    return kernel.shape[1] > 1 and x.shape[2] <= MOST_BAND * kernel.shape[1]
 
 
 def _by_bands(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax.Array:

@@ -61,10 +61,8 @@ def main(
         workdir: where the runs go.
     """
     names, paths = pairs("--rename", rename), pairs("--files", files)
-    chosen = [name for name in ROWS if not only or name in only or name.split()[0] in only]
-    for name in only:
-        if not any(name in (row, row.split()[0]) for row in chosen):
-            lookup(ROWS, name, "row")
+    wanted = [name for given in only for name in rows_of(given)]
+    chosen = [name for name in ROWS if name in wanted or not only]
     workdir = workdir / ("quick" if quick else "full")
     page = (workdir if quick else DOCS) / "results.md"
     for name in chosen:
@@ -82,6 +80,15 @@ def main(
     if failed:
         raise SystemExit(f"{', '.join(failed)}: not as they should be, see above")
     return results
+
+
+def rows_of(given: str) -> list[str]:
+    """The row of this name, or all of a system: D6 is three rows."""
+    found = [name for name in ROWS if given == name.split()[0]]
+    if given in ROWS or not found:
+        lookup(ROWS, given, "row")
+        return [given]
+    return found
 
 
 def pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import sys
 
 os.environ["KERAS_BACKEND"] = "jax"  # before anything imports keras
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # nothing into the user's cache folder
 
 import jax
 import pytest

@@ -7,6 +7,7 @@ from jaxnets.nn.conv_transpose import (
     conv_transpose_by_upsampling,
     upsample_with_zeros,
 )
+from jaxnets.nn.cpu import plain_operations
 from jaxnets.nn.dense import Dense, Embedding
 from jaxnets.nn.dropout import Dropout
 from jaxnets.nn.initializers import INITIALIZERS, Initializer, get_initializer
@@ -54,6 +55,7 @@ __all__ = [
     "gru_cell_reset_before",
     "lstm_cell",
     "max_pool",
+    "plain_operations",
     "simple_rnn_cell",
     "upsample_with_zeros",
 ]

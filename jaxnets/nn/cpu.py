@@ -93,6 +93,8 @@ def _taps(x: jax.Array, window: Pair, strides: Pair, pads: Pads, fill: jax.Array
     ]
 
 
+FEW = 16  # channels that do not fill a vector register
+MOST_BAND = 7  # times the kernel's width may the image's be: the band matrix is that much larger
 FITS = 2**20  # bytes of the output's gradient that XLA's gradient of a kernel takes well in one piece
 PIECE = 2**19  # bytes of a piece otherwise: what stays in a core's cache
 MOST_PIECES = 32  # each is compiled on its own
@@ -101,8 +103,9 @@ MOST_PIECES = 32  # each is compiled on its own
 def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int) -> jax.Array:
     """`lax.conv_general_dilated` of NHWC images with an HWIO kernel.
 
-    On CPUs with a gradient of the kernel in pieces: XLA makes one convolution of it whose "kernel" is the
-    whole gradient of the output, and reads that from memory for every few numbers of the result.
+    XLA's routine for CPUs wants many channels: few become rows of the image times one matrix, a band of
+    copies of the kernel. The gradient of the kernel comes in pieces: XLA makes one convolution of it whose
+    "kernel" is the whole gradient of the output, read from memory for every few numbers of the result.
     """
     if _for_cpu() and groups == 1 and x.dtype == kernel.dtype == jnp.float32:
         return _convolve(x, kernel, strides, padding)
@@ -124,21 +127,44 @@ def _plain_convolve(
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) -> jax.Array:
+    height, width, *channels = kernel.shape
+    if max(channels) < FEW and _narrow(x, kernel):
+        return _by_bands(x, kernel, strides, _pads(x, (height, width), strides, padding))
     return _plain_convolve(x, kernel, strides, padding)
 
 
 def _forward(x, kernel, strides, padding):
-    return _plain_convolve(x, kernel, strides, padding), (x, kernel)
+    return _convolve(x, kernel, strides, padding), (x, kernel)
 
 
 def _backward(strides, padding, saved, dy):
     x, kernel = saved
     pads = _pads(x, kernel.shape[:2], strides, padding)
-    (dx,) = jax.vjp(lambda x: _plain_convolve(x, kernel, strides, pads), x)[1](dy)
+    by = _by_bands if 1 < kernel.shape[2] < FEW and _narrow(x, kernel) else _plain_convolve
+    (dx,) = jax.vjp(lambda x: by(x, kernel, strides, pads), x)[1](dy)
     return dx, _kernel_gradient(x, kernel, dy, strides, pads)
 
 
 _convolve.defvjp(_forward, _backward)
+
+
+def _narrow(x: jax.Array, kernel: jax.Array) -> bool:
+    return kernel.shape[1] > 1 and x.shape[2] <= MOST_BAND * kernel.shape[1]
+
+
+def _by_bands(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
+    """The convolution as rows (batch * height', kernel height * width * channels) times one matrix."""
+    height, width, _, features = kernel.shape
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    batch, rows, columns, _ = x.shape
+    new_height, new_width = (rows - height) // strides[0] + 1, (columns - width) // strides[1] + 1
+    place = jnp.arange(columns).reshape(-1, 1) - strides[1] * jnp.arange(new_width).reshape(1, -1)
+    inside = ((place >= 0) & (place < width)).reshape(1, columns, new_width, 1, 1)
+    band = jnp.where(inside, kernel[:, jnp.clip(place, 0, width - 1)], 0)
+    band = band.transpose(0, 1, 3, 2, 4).reshape(-1, new_width * features)
+    seen = [x[:, i : i + (new_height - 1) * strides[0] + 1 : strides[0]] for i in range(height)]
+    lines = jnp.stack(seen, axis=2).reshape(batch * new_height, -1)
+    return (lines @ band).reshape(batch, new_height, new_width, features)
 
 
 def _kernel_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
@@ -149,7 +175,7 @@ def _kernel_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pa
         return product.reshape(kernel.shape)
     total = dy.size * dy.dtype.itemsize
     height = dy.shape[1]
-    pieces = 1 if total <= FITS else min(math.ceil(total / PIECE), height, MOST_PIECES)
+    pieces = min(math.ceil(total / PIECE), height) if FITS < total <= MOST_PIECES * PIECE else 1
     rows = math.ceil(height / pieces)
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     gradient = jnp.zeros_like(kernel)

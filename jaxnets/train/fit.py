@@ -14,6 +14,7 @@ from jax.sharding import Mesh
 from jaxnets.data.device import OnDevice, on_device, replicate
 from jaxnets.data.sampler import Batches
 from jaxnets.errors import Interrupted, UserError
+from jaxnets.process import keep_memory
 from jaxnets.train.distributed import settle
 from jaxnets.train.interrupt import Interrupts
 from jaxnets.train.journal import Journal
@@ -106,6 +107,7 @@ def fit(
         raise UserError(f"{epochs} epochs: it must be at least 1")
     if restore_best and best is None:
         raise UserError("restore_best needs to know by what: give best='val_loss', or another measure")
+    keep_memory()
     train = on_device(train, mesh=mesh)
     validation = on_device(validation, mesh=mesh) if validation is not None else None
     # Committed, as a restored state is: what is fresh and what is restored are one program, compiled once.

@@ -11,9 +11,6 @@ from pathlib import Path
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 
 
-SECONDS = 0.2  # of compilation, from which on a program is kept
-
-
 def keep_memory() -> None:
     """Lets glibc keep the memory that XLA frees after every step, on CPUs, instead of handing it back.
 
@@ -37,20 +34,17 @@ def keep_programs() -> None:
 
     A folder for each kind of machine: programs for CPUs use the instructions of the one that compiled them,
     and JAX's key does not tell these apart. JAX's own settings win: JAX_COMPILATION_CACHE_DIR for another
-    place, JAX_ENABLE_COMPILATION_CACHE=false for none.
+    place, JAX_ENABLE_COMPILATION_CACHE=false for none. To be called before jax is imported; a no-op later,
+    since jaxlib reads its log level then (see below).
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    if "jax" in sys.modules or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = str(cache / "jaxnets" / f"programs-{_machine()}")
-    # By the environment, since a command that does not need jax should not wait for it.
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", str(SECONDS))
-    if "jax" in sys.modules:
-        import jax
-
-        jax.config.update("jax_compilation_cache_dir", folder)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", SECONDS)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache / "jaxnets" / f"programs-{_machine()}")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+    # jaxlib takes two of LLVM's tuning hints for instructions that the machine lacks, and logs a page about
+    # it for every program it reads. What fails raises all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _machine() -> str:

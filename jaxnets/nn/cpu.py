@@ -75,17 +75,23 @@ def _larger(first: jax.Array, second: jax.Array) -> jax.Array:
     return jnp.where((second > first) | (second != second), second, first)
 
 
-def _pads(x: jax.Array, window: Pair, strides: Pair, padding: Padding) -> Pads:
+def _pads(x: jax.Array, window: Sequence[int], strides: Pair, padding: Padding) -> Pads:
     if not isinstance(padding, str):
         return padding
     top, left = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
     return top, left
 
 
-def _taps(x: jax.Array, window: Pair, strides: Pair, pads: Pads, fill: jax.Array) -> list[jax.Array]:
+def _taps(x: jax.Array, window: Sequence[int], strides: Pair, pads: Pads, fill: jax.Array) -> list[jax.Array]:
     """Of every place in the window what it sees, (batch, height', width', c) each, row by row."""
     x = lax.pad(x, fill, [(0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)])
     height, width = ((x.shape[axis + 1] - window[axis]) // strides[axis] for axis in (0, 1))
+    if tuple(strides) == tuple(
+        window
+    ):  # the same by a reshape, whose gradient is no scattering over every other pixel
+        x = x[:, : (height + 1) * window[0], : (width + 1) * window[1]]
+        x = x.reshape(x.shape[0], height + 1, window[0], width + 1, window[1], x.shape[-1])
+        return [x[:, :, i, :, j] for i in range(window[0]) for j in range(window[1])]
     return [
         x[:, i : i + height * strides[0] + 1 : strides[0], j : j + width * strides[1] + 1 : strides[1]]
         for i in range(window[0])
@@ -103,8 +109,9 @@ MOST_PIECES = 32  # each is compiled on its own
 def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int) -> jax.Array:
     """`lax.conv_general_dilated` of NHWC images with an HWIO kernel.
 
-    XLA's routine for CPUs wants many channels: few become rows of the image times one matrix, a band of
-    copies of the kernel. The gradient of the kernel comes in pieces: XLA makes one convolution of it whose
+    XLA's routines for CPUs want many channels: few become rows of the image times one matrix, a band of
+    copies of the kernel. Images smaller than the kernel take a scalar loop: they become patches times a
+    matrix. The gradient of the kernel comes in pieces: XLA makes one convolution of it whose
     "kernel" is the whole gradient of the output, read from memory for every few numbers of the result.
     """
     if _for_cpu() and groups == 1 and x.dtype == kernel.dtype == jnp.float32:
@@ -127,10 +134,8 @@ def _plain_convolve(
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) -> jax.Array:
-    height, width, *channels = kernel.shape
-    if max(channels) < FEW and _narrow(x, kernel):
-        return _by_bands(x, kernel, strides, _pads(x, (height, width), strides, padding))
-    return _plain_convolve(x, kernel, strides, padding)
+    by = _formulation(x, kernel, max(kernel.shape[2:]))
+    return by(x, kernel, strides, _pads(x, kernel.shape[:2], strides, padding))
 
 
 def _forward(x, kernel, strides, padding):
@@ -140,7 +145,7 @@ def _forward(x, kernel, strides, padding):
 def _backward(strides, padding, saved, dy):
     x, kernel = saved
     pads = _pads(x, kernel.shape[:2], strides, padding)
-    by = _by_bands if 1 < kernel.shape[2] < FEW and _narrow(x, kernel) else _plain_convolve
+    by = _formulation(x, kernel, kernel.shape[2])
     (dx,) = jax.vjp(lambda x: by(x, kernel, strides, pads), x)[1](dy)
     return dx, _kernel_gradient(x, kernel, dy, strides, pads)
 
@@ -148,8 +153,22 @@ def _backward(strides, padding, saved, dy):
 _convolve.defvjp(_forward, _backward)
 
 
-def _narrow(x: jax.Array, kernel: jax.Array) -> bool:
-    return kernel.shape[1] > 1 and x.shape[2] <= MOST_BAND * kernel.shape[1]
+def _formulation(x: jax.Array, kernel: jax.Array, channels: int) -> Callable[..., jax.Array]:
+    """What computes a convolution, or its gradient, with so many channels of input or output."""
+    height, width = kernel.shape[:2]
+    if x.shape[1] < height or x.shape[2] < width:
+        return _by_patches
+    if 1 < channels < FEW and width > 1 and x.shape[2] <= MOST_BAND * width:
+        return _by_bands
+    return _plain_convolve
+
+
+def _by_patches(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
+    """The convolution as patches (batch * height' * width', size of a kernel) times one matrix."""
+    taps = _taps(x, kernel.shape[:2], strides, pads, jnp.zeros((), x.dtype))
+    patches = jnp.concatenate(taps, -1)
+    y = patches.reshape(-1, patches.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
+    return y.reshape(*patches.shape[:3], -1)
 
 
 def _by_bands(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax.Array:

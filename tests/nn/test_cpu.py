@@ -1,0 +1,131 @@
+"""The formulations for CPUs beside the plain ones: values and gradients over shapes, strides, paddings."""
+
+import itertools
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnets import nn
+from jaxnets.nn import cpu
+
+RNG = np.random.default_rng(0)
+
+
+def random(*shape):
+    return jnp.asarray(RNG.normal(size=shape), jnp.float32)
+
+
+def close(got, expected, tolerance=1e-5):
+    jax.tree.map(np.testing.assert_array_equal, *(jax.tree.map(np.shape, tree) for tree in (got, expected)))
+    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        ours, theirs = (np.nan_to_num(np.asarray(v, np.float64), neginf=-1) for v in (ours, theirs))
+        assert np.max(np.abs(ours - theirs)) <= tolerance * max(np.max(np.abs(theirs)), 1e-3)
+
+
+def value_and_gradients(function, *arguments):
+    """The function's value, and its gradients under random cotangents."""
+    value, pull = jax.vjp(function, *arguments)
+    weights = np.random.default_rng(1).normal(size=value.shape)
+    return value, pull(jnp.asarray(weights, value.dtype))
+
+
+def check(function, *arguments, tolerance=1e-5):
+    # Compiled afresh on each side: a trace of the one must not serve the other.
+    got = jax.jit(lambda *a: value_and_gradients(function, *a))(*arguments)
+    with nn.plain_operations():
+        expected = jax.jit(lambda *a: value_and_gradients(function, *a))(*arguments)
+    close(got, expected, tolerance)
+
+
+PADDINGS = ["valid", "same", ((2, 1), (0, 3))]
+# Few channels (bands), few only on the input's side (bands in the gradient), many (pieces), 1x1.
+KERNELS = [(3, 3, 2, 5), (3, 2, 3, 20), (5, 5, 1, 6), (3, 3, 17, 18), (1, 1, 4, 6)]
+CONVOLUTIONS = list(itertools.product(KERNELS, [1, 2, (1, 3)], PADDINGS))
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    monkeypatch.setattr(cpu, "FITS", 100)
+    monkeypatch.setattr(cpu, "PIECE", 1500)
+
+
+@pytest.mark.parametrize("kernel, strides, padding", CONVOLUTIONS)
+def test_convolution(kernel, strides, padding, small_pieces):
+    apply = partial(nn.correlate, strides=strides, padding=padding)
+    check(apply, random(2, 9, 8, kernel[2]), random(*kernel))
+
+
+@pytest.mark.parametrize("strides, padding", [(1, "same"), (2, "same"), ((1, 3), ((2, 1), (0, 3)))])
+def test_images_smaller_than_the_kernel(strides, padding):
+    apply = partial(nn.correlate, strides=strides, padding=padding)
+    check(apply, random(2, 2, 2, 17), random(3, 4, 17, 18))
+
+
+@pytest.mark.parametrize("kernel", [(3, 3, 2, 5), (3, 3, 17, 18)])
+def test_derivatives_of_derivatives_and_maps(kernel, small_pieces):
+    def norm_of_gradients(x, kernel):
+        grads = jax.grad(lambda *a: jnp.sum(jnp.sin(nn.correlate(*a))), (0, 1))(x, kernel)
+        return sum(jnp.sum(jnp.square(grad)) for grad in grads).reshape(1)
+
+    check(norm_of_gradients, random(2, 6, 6, kernel[2]), random(*kernel), tolerance=1e-4)
+    check(jax.vmap(nn.correlate), random(2, 2, 6, 6, kernel[2]), random(2, *kernel))
+
+
+def test_forward_mode_goes_the_plain_way():
+    x, kernel = random(1, 5, 5, 2), random(3, 3, 2, 3)
+    with nn.plain_operations():
+        value, tangent = jax.jvp(partial(nn.correlate, x), (kernel,), (kernel,))
+    close(tangent, value)  # linear
+
+
+POOLS = list(itertools.product([2, 3, (3, 2)], [None, 1, 2, (1, 3)], PADDINGS))
+
+
+@pytest.mark.parametrize("window, strides, padding", POOLS)
+def test_max_pool(window, strides, padding):
+    """With many ties, whose gradient goes to the first."""
+    x = jnp.asarray(RNG.integers(0, 3, (2, 7, 8, 3)), jnp.float32)
+    check(partial(nn.max_pool, window=window, strides=strides, padding=padding), x)
+
+
+def test_max_pool_of_other_types_and_of_nan():
+    for dtype in (jnp.int32, jnp.uint8, jnp.bfloat16):
+        x = jnp.asarray(RNG.integers(0, 200, (1, 5, 5, 2)), dtype)
+        with nn.plain_operations():
+            expected = nn.max_pool(x, 2, padding="same")
+        got = nn.max_pool(x, 2, padding="same")
+        np.testing.assert_array_equal(got, expected)
+        assert got.dtype == dtype
+    assert jnp.isnan(nn.max_pool(jnp.array([1.0, jnp.nan, 3, 2]).reshape(1, 2, 2, 1), 2)).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 6, 3), (4, 5, 3), (4, 3)])
+@pytest.mark.parametrize("mask", [None, (1.0, 1, 0, 1)])
+def test_batch_norm(shape, mask):
+    layer = nn.BatchNorm()
+    params = {"scale": random(3), "bias": random(3)}
+    statistics = {"mean": jnp.zeros(3), "var": jnp.ones(3)}
+    mask = None if mask is None else jnp.array(mask)
+
+    def apply(params, x):
+        variables = {"params": params, "batch_stats": statistics}
+        return layer.apply(variables, x, True, mask, mutable=["batch_stats"])[0]
+
+    check(apply, params, random(*shape))
+
+
+def test_bias():
+    check(
+        nn.Conv(5, 3).apply, {"params": {"kernel": random(3, 3, 2, 5), "bias": random(5)}}, random(2, 6, 6, 2)
+    )
+
+
+def test_other_types_are_left_to_xla():
+    for dtype in (jnp.bfloat16, jnp.float16):
+        x, kernel = random(1, 5, 5, 2).astype(dtype), random(3, 3, 2, 3).astype(dtype)
+        assert "custom_vjp" not in str(jax.make_jaxpr(nn.correlate)(x, kernel))
+        assert nn.correlate(x, kernel).dtype == dtype
+    assert "custom_vjp" in str(jax.make_jaxpr(nn.correlate)(random(1, 5, 5, 2), random(3, 3, 2, 3)))

@@ -53,7 +53,12 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
             _stop(_one_line(said.getvalue()))
         raise
     try:
-        return call()
+        result = call()
+        sys.stdout.flush()
+        return result
+    except BrokenPipeError:  # whoever reads has seen enough: `... models | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except UserError as error:
         _stop(str(error))
     except Interrupted as stop:

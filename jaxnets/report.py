@@ -2,6 +2,8 @@
 
 import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,17 +31,20 @@ def beside(documented: Mapping[str, Any], measured: Mapping[str, Any], on: str =
 
 
 def hardware() -> str:
-    """Returns JAX's accelerator where it has one, the processor, and how many cores this process may use."""
-    import jax
-
+    """The GPU where there is one, the processor and how many of its cores this process may use."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), None)
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    devices = (
-        [] if jax.default_backend() == "cpu" else [f"{jax.device_count()} x {jax.devices()[0].device_kind}"]
-    )
-    return ", ".join([*devices, f"{cores} cores of {processor or platform.processor()}"])
+    return ", ".join([*gpus(), f"{names[0] if names else platform.processor()}, {cores} cores"])
+
+
+def gpus() -> list[str]:
+    """Names of the NVIDIA GPUs here."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.splitlines()
 
 
 def _text(value: Any) -> str:

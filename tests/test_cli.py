@@ -111,3 +111,10 @@ def test_the_module_runs():
         [sys.executable, "-m", "jaxnets", "--help"], capture_output=True, text=True, check=True
     )
     assert all(command in done.stdout for command in cli.COMMANDS)
+
+
+def test_a_reader_that_has_seen_enough_is_no_defect():
+    command = f"{sys.executable} -m jaxnets models | head -n 1"
+    done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("perceptron")

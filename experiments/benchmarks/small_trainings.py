@@ -27,8 +27,7 @@ import jax
 import numpy as np
 
 from experiments import iris_optimizers
-from experiments.benchmarks import records
-from jaxnets import commandline, data, optim
+from jaxnets import commandline, data, optim, report
 
 RATE, BATCH = 0.1, 32
 Params = dict[str, jax.Array]
@@ -145,7 +144,7 @@ def main(
         versions.append(f"{who} {module.__version__}")
     if "keras" in installed:
         versions.append(f"(backend {importlib.import_module('keras').backend.backend()})")
-    print(f"median of {repeats}, {epochs} epochs each; {records.hardware()}")
+    print(f"median of {repeats}, {epochs} epochs each; {report.hardware()}")
     print(f"JAX on {jax.default_backend()}, Python {platform.python_version()}, " + ", ".join(versions))
     return times
 

@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 from experiments.benchmarks import records
 from experiments.benchmarks.contest import Spec, installed
 from experiments.benchmarks.contestants import CONTESTANTS, MATRICES
-from jaxnets import commandline
+from jaxnets import commandline, report
 from jaxnets.errors import lookup
 
 
@@ -196,7 +196,7 @@ def comparisons(
     only: tuple[str, ...], kinds: tuple[str, ...], batches: tuple[int, ...], dtypes: tuple[str, ...]
 ) -> list[Spec]:
     """What to compare, each as jaxnets' spec."""
-    gpu, found = bool(records.gpus()), []
+    gpu, found = bool(report.gpus()), []
     matrix = "matrix" in kinds and not only
     for dtype in dtypes:
         if matrix:
@@ -215,7 +215,7 @@ def compare(spec: Spec, others: tuple[str, ...], rounds: int, seconds: float) ->
     """Measures one comparison."""
     able = MATRICES if spec.kind == "matrix" else CONTESTANTS
     if spec.kind == "devices":
-        counts = range(1, len(records.gpus()) + 1) if records.gpus() else (1, 2, 4)
+        counts = range(1, len(report.gpus()) + 1) if report.gpus() else (1, 2, 4)
         shared = {f"{n} devices": dataclasses.replace(spec, kind="step", devices=n) for n in counts}
         return in_turns(shared, rounds, seconds)
     names = [name for name in able if name in ("jaxnets", *others) and installed(name)]
@@ -272,7 +272,7 @@ def main(
         lookup(CONTESTANTS, name, "contestant")
         if not installed(name):
             print(f"{name} is left out: it is not installed")
-    about = {"hardware": records.hardware(), "jaxnets": records.fingerprint()}
+    about = {"hardware": report.hardware(), "jaxnets": records.fingerprint()}
     keys = ("hardware", "jaxnets", "network", "kind", "batch", "dtype")
     known = {tuple(record[key] for key in keys) for record in records.read(path)}
     for spec in comparisons(only, kinds, batches, dtypes):

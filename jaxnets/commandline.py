@@ -16,6 +16,8 @@ from typing import Any
 from jaxnets.errors import Interrupted, UserError
 from jaxnets.process import keep_programs
 
+keep_programs()  # here, since it must come before jax is imported, as commands do on their first lines
+
 _HERE = Path(sys.executable).is_relative_to(Path.cwd())
 PYTHON = os.path.relpath(sys.executable) if _HERE else "python"  # how to call this Python again, from here
 
@@ -32,7 +34,6 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
         arguments: of the command line; the process's own when left out.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    keep_programs()
     if isinstance(command, dict) and arguments and isinstance(command.get(arguments[0]), dict):
         return run(command[arguments[0]], f"{prog} {arguments[0]}", arguments[1:])
     try:

@@ -4,7 +4,8 @@
 says when its imports are done, when the first step is, and when it is ready; after that it answers every
 number of steps with the seconds one took. Each framework gets the best settings known for it:
 
-- jaxnets: what `train.fit` compiles: the guarded step, as many at once as it chooses for the device.
+- jaxnets: what `train.fit` compiles: the guarded step, as many at once as it chooses for the device; and
+  freed memory is kept, as `fit` does.
 - keras-tensorflow: `fit` over a repeated tensor, several steps an execution, with or without `jit_compile`.
 - keras-jax: one jitted `stateless_call` step with donated buffers, as Keras's guide to custom loops has it.
 - torch, torch.compile: fused Adam; channels-last or not, one thread or all; on a GPU channels-last, cuDNN's
@@ -41,11 +42,13 @@ def jaxnets(spec: Spec) -> Ready:
     from jaxnets import losses, optim, train
     from jaxnets.data.device import replicate
     from jaxnets.models import MODELS
+    from jaxnets.process import keep_memory
     from jaxnets.summary import summarize
     from jaxnets.train.nonfinite import guarded
     from jaxnets.train.together import at_once, several
 
     say("imported")
+    keep_memory()
     model = MODELS[spec.network](dtype=jnp.bfloat16 if spec.dtype == "bfloat16" else None)
     x, y = examples(spec)
     optimizer = optim.OPTIMIZERS["adam"](1e-3)

@@ -20,8 +20,7 @@ class Row(NamedTuple):
         figures: the names of those to show; all documented ones when empty.
         documented: whether the script's DOCUMENTED is about this row's data.
         seeds: each is one run.
-        picture: of the script's, the one for the page.
-        seconds: documented, of the whole training.
+        pictures: of the script's, those for the page.
     """
 
     what: str
@@ -32,8 +31,7 @@ class Row(NamedTuple):
     figures: tuple[str, ...] = ()
     documented: bool = True
     seeds: tuple[int, ...] = ()
-    picture: str = ""
-    seconds: float | None = None
+    pictures: tuple[str, ...] = ()
 
 
 CHAPTERS = {
@@ -62,21 +60,21 @@ def network(
         figures=("parameters", "accuracy", "val_accuracy"),
         documented=documented,
         seeds=seeds,
-        picture="curves.png",
+        pictures=("curves.png", "confusion.png"),
     )
 
 
 def letters(model: str, title: str) -> Row:
     """One of the networks that continue letters."""
     options = {"model": model}
-    return Row(title, "letters", options, {"epochs": 20}, key=model, seeds=THREE, picture="curves.png")
+    return Row(title, "letters", options, {"epochs": 20}, key=model, seeds=THREE, pictures=("curves.png",))
 
 
 def stock(model: str, title: str) -> Row:
     """One of the networks that continue a stock's prices."""
     options = {"model": model, "csv": File("stock")}
     figures = ("parameters", "rmse", "mae", "rmse of tomorrow = today")
-    return Row(title, "stock", options, {"epochs": 1}, model, figures, seeds=THREE, picture="prices.png")
+    return Row(title, "stock", options, {"epochs": 1}, model, figures, seeds=THREE, pictures=("prices.png",))
 
 
 def cnn(variant: str, title: str) -> Row:
@@ -89,7 +87,7 @@ def cnn(variant: str, title: str) -> Row:
         key=variant,
         figures=("parameters", "val_accuracy"),
         seeds=(0,),
-        picture="curves.png",
+        pictures=("curves.png",),
     )
 
 
@@ -108,7 +106,7 @@ ROWS = {
         "gradient descent, constant rate",
         "gradient_descent",
         figures=("w, constant rate", "loss before each update", "first step that prints w = -1.000000"),
-        picture="descent.png",
+        pictures=("descent.png",),
     ),
     "A2": Row(
         "gradient descent, decaying rate", "gradient_descent", figures=("w, decaying rate", "last rate")
@@ -116,8 +114,8 @@ ROWS = {
     "A3": Row("tensors and gradients", "tensor_basics"),
     "A4": Row("4-3 layer by hand", "forward_pass"),
     "A5": Row("what networks cost", "network_complexity"),
-    "A6": Row("activations and derivatives", "activations", picture="activations.png"),
-    "A7": Row("yogurt, squared error", "yogurt", figures=("squared error",), picture="weights.png"),
+    "A6": Row("activations and derivatives", "activations", pictures=("activations.png",)),
+    "A7": Row("yogurt, squared error", "yogurt", figures=("squared error",), pictures=("weights.png",)),
     "A8": Row("yogurt, a cost of its own", "yogurt", figures=("cost 1, profit 99", "cost 99, profit 1")),
     "A9": Row("cross-entropy", "cross_entropy"),
     "A10": Row(
@@ -126,25 +124,25 @@ ROWS = {
         {"data": File("dots")},
         {"epochs": 40},
         seeds=THREE,
-        picture="contours.png",
+        pictures=("contours.png",),
     ),
     "A11": Row(
-        "iris, 4-3 by hand, SGD", "iris_optimizers", figures=("test accuracy of sgd",), picture="sgd.png"
+        "iris, 4-3 by hand, SGD", "iris_optimizers", figures=("test accuracy of sgd",), pictures=("sgd.png",)
     ),
     "A12": Row(
         "five optimizers by hand",
         "iris_optimizers",
         figures=tuple(f"seconds of {name}" for name in ("sgd", "sgdm", "adagrad", "rmsprop", "adam")),
-        picture="optimizers.png",
+        pictures=("optimizers.png",),
     ),
-    "B1": Row("iris, six steps", "iris", quick={"epochs": 20}, seeds=(18, 0, 1), picture="curves.png"),
+    "B1": Row("iris, six steps", "iris", quick={"epochs": 20}, seeds=(18, 0, 1), pictures=("curves.png",)),
     "B2": Row(
         "784-128-10 on mnist, with B3, B6, B7, B8",
         "mnist",
         {"dataset": "mnist"},
         SMALL,
         seeds=THREE,
-        picture="curves.png",
+        pictures=("curves.png",),
     ),
     "B4": Row(
         "images and a label file, cached",
@@ -171,7 +169,7 @@ ROWS = {
             "val_accuracy with on changed images",
         ),
         seeds=(0,),
-        picture="augmentation.png",
+        pictures=("augmentation.png",),
     ),
     "B9": Row(
         "photographed digits",
@@ -180,7 +178,7 @@ ROWS = {
         SMALL,
         figures=("photographs read right",),
         seeds=(0,),
-        picture="sheet.png",
+        pictures=("sheet.png",),
     ),
     **{
         name: network(model, "cifar10", title, THREE if name in QUICK_NETWORKS else (0,))
@@ -212,7 +210,7 @@ ROWS = {
         {"dataset": "mnist"},
         SMALL,
         seeds=(0,),
-        picture="curves.png",
+        pictures=("curves.png",),
     ),
     "E3": Row("7x7 image, 3x3 kernel", "convolution_by_hand", figures=tuple(f"row {i}" for i in range(5))),
     "E4": cnn("drawn", "CNN, images drawn with replacement"),
@@ -220,27 +218,27 @@ ROWS = {
     "E6": cnn("dropout", "the same with dropout, 2,000 steps"),
     "E6 epochs": cnn("dropout_epochs", "the same with dropout, 10 epochs"),
     "E7": Row("Sobel", "convolution_by_hand", figures=("sobel, top left",)),
-    "F1": Row("line filters over two photos", "feature_maps", documented=False, picture="maps.png"),
-    "F2": Row("pooling", "feature_maps", picture="pooling.png"),
+    "F1": Row("line filters over two photos", "feature_maps", documented=False, pictures=("maps.png",)),
+    "F2": Row("pooling", "feature_maps", pictures=("pooling.png",)),
     "F3": Row(
         "Fashion-MNIST CNN",
         "fashion_cnn",
         {"dataset": "fashion_mnist"},
         SMALL,
         seeds=(0,),
-        picture="curves.png",
+        pictures=("curves.png",),
     ),
     "F4": Row(
-        "ResNet-50 of ImageNet", "pretrained", {"weights": File("resnet50")}, picture="predictions.png"
+        "ResNet-50 of ImageNet", "pretrained", {"weights": File("resnet50")}, pictures=("predictions.png",)
     ),
-    "F5": Row("Xception on flowers", "flowers", {"weights": File("xception")}, picture="curves.png"),
+    "F5": Row("Xception on flowers", "flowers", {"weights": File("xception")}, pictures=("curves.png",)),
     "F5 here": Row(
         "ten images of each of five new classes, with and without a backbone of other classes",
         "transfer_learning",
         {"dataset": "cifar10"},
         {"dataset": "digits", "epochs": 1, "few_epochs": 2, "seeds": 1},
         figures=("accuracy from scratch", "accuracy backbone frozen", "accuracy then thawed"),
-        picture="accuracy.png",
+        pictures=("accuracy.png",),
     ),
     "F6": Row(
         "digits and their boxes",
@@ -256,10 +254,12 @@ ROWS = {
         ),
         documented=False,
         seeds=THREE,
-        picture="boxes.png",
+        pictures=("boxes.png",),
     ),
-    "F7": Row("mean average precision", "average_precision", picture="precision_recall.png"),
-    "F8": Row("transposed convolution", "transposed_convolution", quick={"size": 32}, picture="enlarged.png"),
+    "F7": Row("mean average precision", "average_precision", pictures=("precision_recall.png",)),
+    "F8": Row(
+        "transposed convolution", "transposed_convolution", quick={"size": 32}, pictures=("enlarged.png",)
+    ),
     "F9": Row(
         "ResNet-34, and its first 40 steps",
         "resnet34",
@@ -267,6 +267,6 @@ ROWS = {
         {"dataset": "digits", "epochs": 2},
         figures=("trainable", "blocks", "projections", "first loss", "loss"),
         seeds=(0,),
-        picture="loss.png",
+        pictures=("loss.png",),
     ),
 }

@@ -106,7 +106,7 @@ def main(
     report.beside(DOCUMENTED, measured)
     print(", ".join(f"{name} {value:.3f}" for name, value in measured.items() if name not in DOCUMENTED))
     plots.decision(surfaces, GRID, x, y, workdir / "contours.png")
-    return measured
+    return measured | {"dataset": data.name if data else "drawn anew"}
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import gc
 import importlib
 import inspect
 import json
-import shutil
 import sys
 import time
 import traceback
@@ -142,7 +141,7 @@ def run(
         measured = main(**options, **more)
     except UserError as error:
         print(f"not measured: {error}")
-        return result | {"error": str(error)}
+        return result | {"error": without_folders(str(error), data_dir)}
     except Exception as error:  # one row's defect must not cost the others; reported at the end
         traceback.print_exc()
         return result | {"error": f"{type(error).__name__}: {error}", "defect": True}
@@ -161,11 +160,18 @@ def run(
     return result
 
 
+def without_folders(message: str, data_dir: Path | None) -> str:
+    """The message for the page, which says nothing of whose machine it was."""
+    for folder, name in ((data_dir, "DATA_DIR"), (Path.home(), "~")):
+        message = message.replace(str(folder), name) if folder else message
+    return message
+
+
 def is_figure(value: Any) -> bool:
     """Numbers, short arrays of them and words; not histories and networks."""
     if isinstance(value, str | int | float):
         return True
-    return isinstance(value, list | np.ndarray | np.generic | jax.Array) and np.size(value) <= 16
+    return isinstance(value, list | tuple | np.ndarray | np.generic | jax.Array) and np.size(value) <= 16
 
 
 def plain(value: Any) -> Any:
@@ -192,13 +198,24 @@ def record(page: Path, name: str, row: Row, runs: list[dict[str, Any]], workdir:
     }
     first = runs[0]["seed"]
     folder = workdir / "-".join([name.replace(" ", "-"), *([] if first is None else [str(first)])])
-    if row.picture and (folder / row.picture).exists():
-        picture = page.parent / "results" / f"{name.replace(' ', '-')}.png"
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / row.picture, picture)
-        entry["picture"] = f"results/{picture.name}"
+    drawn = [picture for picture in row.pictures if (folder / picture).exists()]
+    copies = [f"results/{name.replace(' ', '-')}-{picture}" for picture in drawn]
+    for picture, copy in zip(drawn, copies, strict=True):
+        copy_small(folder / picture, page.parent / copy)
+    entry["pictures"] = copies
     page.parent.mkdir(parents=True, exist_ok=True)
     page.with_suffix(".json").write_text(json.dumps(results | {name: entry}, indent=1) + "\n")
+
+
+def copy_small(picture: Path, copy: Path) -> None:
+    """Copies a PNG for the page: at most 1,200 pixels wide, in 256 colours."""
+    from PIL import Image
+
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(picture) as image:
+        small = image.convert("RGB")
+    small.thumbnail((1200, 2400))
+    small.quantize(256).save(copy, optimize=True)
 
 
 def is_stand_in(row: Row, run: Mapping[str, Any]) -> bool:

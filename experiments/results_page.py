@@ -13,8 +13,8 @@ HEAD = """\
 
 Every system of the documents, run by `experiments/reproduce.py`: the documented figure, the measured one, and
 the difference. Where several seeds were run, the mean stands first and the least and the greatest behind it.
-"seconds" are those of one run, everything included (reading, compiling, evaluating, drawing), and behind them
-the documented ones where there are any. `results.json` holds every run by itself.
+Seconds are those of one run, everything included (reading, compiling, evaluating, drawing): upper bounds if
+the machine did other work as well. `results.json` holds every run by itself.
 
 """
 NOTES = {  # what the names of data mean
@@ -47,10 +47,10 @@ def render(results: Mapping[str, Any], folder: Path) -> str:
                 used.add(run.get("dataset"))
                 if "hardware" in run and name not in machines.setdefault(run["hardware"], []):
                     machines[run["hardware"]].append(name)
-            if entry and "picture" in entry and (folder / entry["picture"]).exists():
-                pictures.append(
-                    f"**{name}** {ROWS[name].what}\n\n![{name}: {ROWS[name].what}]({entry['picture']})\n"
-                )
+            shown = [path for path in entry["pictures"] if (folder / path).exists()] if entry else []
+            if shown:
+                drawn = "\n".join(f"![{name}: {ROWS[name].what}]({path})" for path in shown)
+                pictures.append(f"**{name}** {ROWS[name].what}\n\n{drawn}\n")
         parts.append("\n" + "\n".join(pictures) + "\n")
     notes = [f"- `{name}`: {note}\n" for name, note in NOTES.items() if name in used]
     notes += [f"- measured on {machine}: {', '.join(names)}\n" for machine, names in machines.items()]
@@ -63,7 +63,7 @@ def table_rows(name: str, entry: Mapping[str, Any] | None) -> list[list[str]]:
     row = ROWS[name]
     what = f"[{row.what}](../experiments/{row.script}.py)"
     if entry is None:
-        return [[name, what, "", "", "not run yet", "", "", "", ""]]
+        return [[name, what, "", "", "not run yet, for want of time", "", "", "", ""]]
     runs = [run for run in entry["runs"] if "figures" in run]
     if not runs:
         return [[name, what, "", "", f"not measured: {entry['runs'][0]['error']}", "", "", "", ""]]
@@ -73,7 +73,6 @@ def table_rows(name: str, entry: Mapping[str, Any] | None) -> list[list[str]]:
     if epochs and wanted and epochs < wanted:
         what += f", {epochs} of {wanted} epochs"
     seconds = text(round(mean(run["seconds"] for run in runs), 1))
-    seconds += f" ({row.seconds:g})" if row.seconds else ""
     seeds = ", ".join(str(run["seed"]) for run in runs if run["seed"] is not None) or "none drawn"
     about = [runs[0]["dataset"] or "computed", seeds, seconds]
     lines: list[list[str]] = []

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from flax import linen
 from keras_pairs import PAIRS, Pair, random_model
-from tests.keras_models import KERAS_MODELS
 
+from experiments.benchmarks.keras_twins import KERAS_MODELS
 from jaxnets.errors import UserError
 from jaxnets.keras_weights import from_keras, save_keras_weights, to_keras
 from jaxnets.models import MODELS

@@ -58,6 +58,14 @@ def test_convolution(kernel, strides, padding, small_pieces):
     check(apply, random(2, 9, 8, kernel[2]), random(*kernel))
 
 
+@pytest.mark.parametrize("kernel", [(5, 5, 1, 6), (5, 5, 6, 16), (3, 3, 3, 64)])
+def test_on_flat_ground_all_outputs_are_equal(kernel):
+    """To the bit: which of equals max pooling takes must not depend on rounding."""
+    flat = jnp.broadcast_to(random(1, 1, 1, kernel[2]), (2, 14, 13, kernel[2]))
+    y = np.asarray(jax.jit(nn.correlate)(flat, random(*kernel)))
+    np.testing.assert_array_equal(y, np.broadcast_to(y[:1, :1, :1], y.shape))
+
+
 @pytest.mark.parametrize("strides, padding", [(1, "same"), (2, "same"), ((1, 3), ((2, 1), (0, 3)))])
 def test_images_smaller_than_the_kernel(strides, padding):
     apply = partial(nn.correlate, strides=strides, padding=padding)

@@ -16,7 +16,6 @@ import gc
 import importlib
 import inspect
 import json
-import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -25,13 +24,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from catalogue import ROWS, File, Row
+from results_page import render
 
 from jaxnets import commandline, data, report
 from jaxnets.errors import UserError, lookup
-
-sys.path.insert(0, str(Path(__file__).parent))  # the experiments import one another as scripts do
-from catalogue import ROWS, File, Row
-from results_page import render
 
 DOCS = Path(__file__).parents[1] / "docs"
 

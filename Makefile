@@ -9,7 +9,7 @@ train: .venv/installed
 	$(BIN)/python experiments/train.py
 
 test: .venv/installed-test lint
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --durations=15
 
 slow: .venv/installed-test
 	$(BIN)/python -m pytest -m slow

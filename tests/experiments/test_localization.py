@@ -36,6 +36,7 @@ def few(monkeypatch):
     monkeypatch.setattr(localization.data, "at_hand", lambda name, data_dir: Dataset("few", some, some))
 
 
+@pytest.mark.slow
 def test_both_losses_fall_and_the_overlap_rises(few, tmp_path):
     measured = localization.main(epochs=25, times=1, workdir=tmp_path)
     first, last = measured["history"][0], measured["history"][-1]

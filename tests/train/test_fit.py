@@ -237,8 +237,17 @@ def test_callbacks_come_at_their_moments(source):
     assert seen == [("train_begin", 0), *one, *two, ("train_end", 6)]
 
 
-@pytest.mark.parametrize("devices", [2, 3, 8])
-@pytest.mark.parametrize("resident", [True, False])
+@pytest.mark.parametrize(
+    "devices, resident",
+    [
+        (3, True),
+        (8, False),
+        *(
+            pytest.param(*rest, marks=pytest.mark.slow)
+            for rest in [(2, True), (8, True), (2, False), (3, False)]
+        ),
+    ],
+)
 def test_several_devices_give_the_numbers_of_one(source, devices, resident, tmp_path):
     """Batches of 8 over 3 devices do not divide evenly, nor does the last one of 5 over any of them."""
     model, descent = BatchNormNet(), optax.sgd(RATE, momentum=0.9)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial, reduce
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,8 @@ _plain = ContextVar("plain", default=False)
 def plain_operations() -> Iterator[None]:
     """Inside this context layers are traced in the plain formulation that suits every backend.
 
-    For programs that run elsewhere (exports), and for forward-mode derivatives (`jax.jvp`) of convolutions,
-    which do not go through a gradient written by hand.
+    For programs that run elsewhere (exports), and for forward-mode derivatives (`jax.jvp`) of convolutions
+    and max pooling, which do not go through a gradient written by hand.
     """
     token = _plain.set(True)
     try:
@@ -54,32 +54,115 @@ def channelwise(function: Callable[..., jax.Array], x: jax.Array, *vectors: jax.
     return function(x, *(v.reshape((1,) * (x.ndim - 1) + (-1,)) for v in vectors))
 
 
+def _stored(function: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
+    """Returns function(*arrays), computed once.
+
+    XLA computes a long elementwise function again in every loop that uses its result, unless it stands behind
+    a condition. This one XLA cannot foresee, and it makes no difference.
+    """
+    if arrays[-1].size == 0:
+        return function(*arrays)
+    number = lax.slice(arrays[-1].reshape(-1), (0,), (1,)).reshape(())
+    return lax.cond(number < jnp.inf, function, function, *arrays)
+
+
+FEW_MAPS = 64  # channels; with more, storing costs as much as computing again
+
+
+def with_stored_gradient(y: jax.Array) -> jax.Array:
+    """Returns y (batch, ..., channels); on CPUs its gradient is computed once, however many sums use it."""
+    return _with_stored_gradient(y) if _for_cpu() and y.ndim > 2 and y.shape[-1] < FEW_MAPS else y
+
+
+@jax.custom_vjp
+def _with_stored_gradient(y: jax.Array) -> jax.Array:
+    return y
+
+
+# Of the identity itself XLA knows that it can do without the condition.
+_with_stored_gradient.defvjp(
+    lambda y: (y, None), lambda _, dy: (_stored(lambda dy: jnp.where(dy == dy, dy, jnp.nan), dy),)
+)
+
+
 MOST_TAPS = 25  # of a pooling window
 
 
 def max_pool(x: jax.Array, window: Pair, strides: Pair, padding: Padding) -> jax.Array:
     """Maxima of windows over (batch, height, width, c); the gradient goes to the first maximum of a window.
 
-    On CPUs by comparing shifted images: the gradient of XLA's own walks over all windows one by one.
+    On CPUs by comparing shifted images: the gradient of XLA's own walks over all windows one by one, and that
+    of the comparisons, left to JAX, becomes loops that XLA does not vectorise.
     """
     if not (_for_cpu() and math.prod(window) <= MOST_TAPS):
         # By keyword: the ONNX converter replaces this function by one that takes nothing else.
         return linen.max_pool(x, window_shape=window, strides=strides, padding=padding)
-    pads = _pads(x, window, strides, padding)
+    return _max_pool(x, window, strides, _pads(x, window, strides, padding))
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _max_pool(x: jax.Array, window: Pair, strides: Pair, pads: Pads) -> jax.Array:
+    return _largest(x, window, strides, pads)[0]
+
+
+def _largest(x: jax.Array, window: Pair, strides: Pair, pads: Pads) -> tuple[jax.Array, jax.Array]:
+    """The maxima, nan where one is nan, and which place in the window held them, the first if several did."""
     lowest = jnp.array(-jnp.inf if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.iinfo(x.dtype).min, x.dtype)
-    return reduce(_larger, _taps(x, window, strides, pads, lowest))
+    values, *others = _taps(x, window, strides, pads, lowest)
+    which = jnp.zeros(values.shape, jnp.int8)
+    for place, seen in enumerate(others, 1):
+        larger = (seen > values) | (seen != seen)
+        values, which = jnp.where(larger, seen, values), jnp.where(larger, jnp.int8(place), which)
+    return values, which
 
 
-def _larger(first: jax.Array, second: jax.Array) -> jax.Array:
-    """The maximum with the gradient on one side; `first` where they are equal, nan where one is nan."""
-    return jnp.where((second > first) | (second != second), second, first)
+def _max_pool_forward(x, window, strides, pads):
+    values, which = _largest(x, window, strides, pads)
+    return values, (which, x.shape[1:3])
+
+
+def _max_pool_backward(window, strides, pads, saved, dy):
+    which, size = saved
+    return (_stored(partial(_to_pixels, window, strides, pads, size), which, dy),)
+
+
+def _to_pixels(
+    window: Pair, strides: Pair, pads: Pads, size: Pair, which: jax.Array, dy: jax.Array
+) -> jax.Array:
+    """The sum, for every pixel of images of this size, over the windows whose maximum it is."""
+    # A pixel is seen by every window in `reach` that ends there or below. Which places in a window see it
+    # depends on (row % stride, column % stride) alone: pixels that share these are one image of plain sums.
+    reach = [(window[axis] - 1) // strides[axis] for axis in (0, 1)]
+    around = [(0, 0), *((more, more) for more in reach), (0, 0)]
+    dy, which = jnp.pad(dy, around), jnp.pad(which, around, constant_values=-1)
+    rows, columns = (dy.shape[axis + 1] - reach[axis] for axis in (0, 1))
+
+    def pixels(row: int, column: int) -> jax.Array:
+        total = jnp.zeros((dy.shape[0], rows, columns, dy.shape[-1]), dy.dtype)
+        for i in range(row, window[0], strides[0]):
+            for j in range(column, window[1], strides[1]):
+                up, left = reach[0] - i // strides[0], reach[1] - j // strides[1]
+                here = (slice(None), slice(up, up + rows), slice(left, left + columns))
+                total += jnp.where(which[here] == i * window[1] + j, dy[here], 0)
+        return total
+
+    lines = [
+        jnp.stack([pixels(row, column) for column in range(strides[1])], axis=3) for row in range(strides[0])
+    ]
+    dx = jnp.stack(lines, axis=2).reshape(dy.shape[0], rows * strides[0], columns * strides[1], -1)
+    (top, _), (left, _) = pads
+    cut = [(-top, size[0] + top - dx.shape[1], 0), (-left, size[1] + left - dx.shape[2], 0)]
+    return lax.pad(dx, jnp.zeros((), dx.dtype), [(0, 0, 0), *cut, (0, 0, 0)])
+
+
+_max_pool.defvjp(_max_pool_forward, _max_pool_backward)
 
 
 def _pads(x: jax.Array, window: Sequence[int], strides: Pair, padding: Padding) -> Pads:
-    if not isinstance(padding, str):
-        return padding
-    top, left = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
-    return top, left
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
+    (top, bottom), (left, right) = padding
+    return (top, bottom), (left, right)  # tuples, as what a gradient is written for must be
 
 
 def _taps(x: jax.Array, window: Sequence[int], strides: Pair, pads: Pads, fill: jax.Array) -> list[jax.Array]:
@@ -99,6 +182,7 @@ def _taps(x: jax.Array, window: Sequence[int], strides: Pair, pads: Pads, fill: 
 
 
 FEW = 16  # channels that do not fill a vector register
+MOST_SHIFTS = 75  # numbers that make one pixel of the output: 5x5 of three colours
 MOST_BAND = 7  # times the kernel's width may the image's be: the band matrix is that much larger
 FITS = 2**20  # bytes of the output's gradient that XLA's gradient of a kernel takes well in one piece
 PIECE = 2**19  # bytes of a piece otherwise: what stays in a core's cache
@@ -108,10 +192,11 @@ MOST_PIECES = 32  # each is compiled on its own
 def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int) -> jax.Array:
     """`lax.conv_general_dilated` of NHWC images with an HWIO kernel.
 
-    XLA's routines for CPUs want many channels: to few, the gradient of the input comes by rows of the image
-    times one matrix, a band of copies of the kernel. Images smaller than the kernel take a scalar loop: they
-    become patches times a matrix. The gradient of the kernel comes in pieces: XLA makes one convolution of it
-    whose "kernel" is the whole gradient of the output, read from memory for every few numbers of the result.
+    XLA's routines for CPUs want many channels. From few to few, as in first layers, shifted images are
+    added up. The gradient of an input of few comes by rows times one matrix, a band of copies of the
+    kernel. Images smaller than the kernel take a scalar loop: they become patches times a matrix. The gradient
+    of the kernel comes in pieces: XLA makes one convolution of it whose "kernel" is the whole gradient of the
+    output, read from memory for every few numbers of the result.
     """
     if _for_cpu() and groups == 1 and x.dtype == kernel.dtype == jnp.float32:
         return _convolve(x, kernel, strides, padding)
@@ -135,8 +220,12 @@ def _plain_convolve(
 def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) -> jax.Array:
     # No bands here: their sums round differently from place to place. On flat ground, such as the background
     # of digits, all outputs must be equal, or max pooling sends its gradient elsewhere than Keras's does.
-    by = _by_patches if _is_small(x, kernel) else _plain_convolve
-    return by(x, kernel, strides, _pads(x, kernel.shape[:2], strides, padding))
+    pads = _pads(x, kernel.shape[:2], strides, padding)
+    if _is_small(x, kernel):
+        return _by_patches(x, kernel, strides, pads)
+    if kernel.shape[-1] < FEW and kernel[..., 0].size <= MOST_SHIFTS and strides == (1, 1):
+        return _stored(partial(_by_shifts, pads), x, kernel)
+    return _plain_convolve(x, kernel, strides, pads)
 
 
 def _forward(x, kernel, strides, padding):
@@ -166,6 +255,16 @@ def _for_inputs(x: jax.Array, kernel: jax.Array) -> Callable[..., jax.Array]:
     if 1 < channels < FEW and width > 1 and x.shape[2] <= MOST_BAND * width:
         return _by_bands
     return _plain_convolve
+
+
+def _by_shifts(pads: Pads, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The convolution of stride 1 as a sum of shifted images, each times a number for every feature."""
+    taps = _taps(x, kernel.shape[:2], (1, 1), pads, jnp.zeros((), x.dtype))
+    numbers = kernel.reshape(len(taps), x.shape[-1], 1, 1, 1, -1)
+    terms = [
+        seen[..., [c]] * row[c] for seen, row in zip(taps, numbers, strict=True) for c in range(x.shape[-1])
+    ]
+    return sum(terms[1:], terms[0])
 
 
 def _by_patches(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax.Array:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen
 from jax import lax
 
-from jaxnets.nn.cpu import channelwise
+from jaxnets.nn.cpu import channelwise, with_stored_gradient
 
 
 def batch_statistics(
@@ -63,7 +63,8 @@ def normalize(
     """
     factor = lax.rsqrt(var + epsilon) * scale
     offset = -mean * factor + bias
-    return channelwise(lambda x, factor, offset: x * factor + offset, x, factor, offset)
+    y = channelwise(lambda x, factor, offset: x * factor + offset, x, factor, offset)
+    return with_stored_gradient(y)
 
 
 class BatchNorm(linen.Module):

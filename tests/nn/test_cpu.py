@@ -41,7 +41,7 @@ def check(function, *arguments, tolerance=1e-5):
 
 
 PADDINGS = ["valid", "same", ((2, 1), (0, 3))]
-# Few channels (bands), few only on the input's side (bands in the gradient), many (pieces), 1x1.
+# From few channels to few (shifts, and bands in the gradient), from few to many, many (pieces), 1x1.
 KERNELS = [(3, 3, 2, 5), (3, 2, 3, 20), (5, 5, 1, 6), (3, 3, 17, 18), (1, 1, 4, 6)]
 CONVOLUTIONS = list(itertools.product(KERNELS, [1, 2, (1, 3)], PADDINGS))
 
@@ -97,6 +97,15 @@ def test_max_pool(window, strides, padding):
     """With many ties, whose gradient goes to the first."""
     x = jnp.asarray(RNG.integers(0, 3, (2, 7, 8, 3)), jnp.float32)
     check(partial(nn.max_pool, window=window, strides=strides, padding=padding), x)
+
+
+def test_max_pool_differentiated_twice_and_mapped():
+    def norm_of_gradient(x):
+        grad = jax.grad(lambda x: jnp.sum(jnp.sin(nn.max_pool(x, 3, 2))))(x)
+        return jnp.sum(jnp.square(grad)).reshape(1)
+
+    check(norm_of_gradient, random(2, 7, 8, 3))
+    check(jax.vmap(partial(nn.max_pool, window=3, strides=1, padding="same")), random(2, 2, 5, 6, 3))
 
 
 def test_max_pool_of_other_types_and_of_nan():

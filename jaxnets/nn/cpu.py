@@ -194,9 +194,9 @@ def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, g
 
     XLA's routines for CPUs want many channels. From few to few, as in first layers, shifted images are
     added up. The gradient of an input of few comes by rows times one matrix, a band of copies of the
-    kernel. Images smaller than the kernel take a scalar loop: they become patches times a matrix. The gradient
-    of the kernel comes in pieces: XLA makes one convolution of it whose "kernel" is the whole gradient of the
-    output, read from memory for every few numbers of the result.
+    kernel. Images smaller than the kernel take a scalar loop: they become patches times a matrix. The
+    gradient of the kernel comes in pieces: XLA makes one convolution of it whose "kernel" is the whole
+    gradient of the output, read from memory for every few numbers of the result.
     """
     if _for_cpu() and groups == 1 and x.dtype == kernel.dtype == jnp.float32:
         return _convolve(x, kernel, strides, padding)

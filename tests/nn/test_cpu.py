@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxnets import nn
-from jaxnets.nn import cpu
+from jaxnets.nn.cpu import convolution
 
 RNG = np.random.default_rng(0)
 
@@ -48,8 +48,8 @@ CONVOLUTIONS = list(itertools.product(KERNELS, [1, 2, (1, 3)], PADDINGS))
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    monkeypatch.setattr(cpu, "FITS", 100)
-    monkeypatch.setattr(cpu, "PIECE", 1500)
+    monkeypatch.setattr(convolution, "FITS", 100)
+    monkeypatch.setattr(convolution, "PIECE", 1500)
 
 
 @pytest.mark.parametrize("kernel, strides, padding", CONVOLUTIONS)
@@ -80,6 +80,15 @@ def test_derivatives_of_derivatives_and_maps(kernel, small_pieces):
 
     check(norm_of_gradients, random(2, 6, 6, kernel[2]), random(*kernel), tolerance=1e-4)
     check(jax.vmap(nn.correlate), random(2, 2, 6, 6, kernel[2]), random(2, *kernel))
+
+
+DEPTHWISE = list(itertools.product([(3, 3), (2, 5)], [1, 2], PADDINGS))
+
+
+@pytest.mark.parametrize("kernel, strides, padding", DEPTHWISE)
+def test_depthwise_convolution(kernel, strides, padding):
+    apply = partial(nn.correlate, strides=strides, padding=padding, groups=4)
+    check(apply, random(3, 7, 8, 4), random(*kernel, 1, 4))
 
 
 def test_forward_mode_goes_the_plain_way():

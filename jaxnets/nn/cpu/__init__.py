@@ -1,0 +1,12 @@
+"""What XLA compiles badly on CPUs, written so that it does not; chosen here alone, by backend and shape.
+
+Each function has the plain formulation beside it, which other backends take and which the tests hold it
+against. Numbers: docs/speed.md.
+"""
+
+from jaxnets.nn.cpu.choice import plain_operations
+from jaxnets.nn.cpu.convolution import convolve
+from jaxnets.nn.cpu.pooling import max_pool
+from jaxnets.nn.cpu.rows import channelwise, with_stored_gradient
+
+__all__ = ["channelwise", "convolve", "max_pool", "plain_operations", "with_stored_gradient"]

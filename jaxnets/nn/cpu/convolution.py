@@ -1,0 +1,145 @@
+"""Convolutions, and their gradients."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxnets.nn.cpu.choice import for_cpu, stored
+from jaxnets.nn.cpu.depthwise import convolve_each
+from jaxnets.nn.cpu.taps import Pads, Pair, pads_of, taps_of
+from jaxnets.nn.window import Padding
+
+FEW = 16  # channels that do not fill a vector register
+MOST_SHIFTS = 75  # numbers that make one pixel of the output: 5x5 of three colours
+MOST_BAND = 7  # times the kernel's width may the image's be: the band matrix is that much larger
+FITS = 2**20  # bytes of the output's gradient that XLA's gradient of a kernel takes well in one piece
+PIECE = 2**19  # bytes of a piece otherwise: what stays in a core's cache
+MOST_PIECES = 32  # each is compiled on its own
+
+
+def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int) -> jax.Array:
+    """`lax.conv_general_dilated` of NHWC images with an HWIO kernel.
+
+    XLA's routines for CPUs want many channels. From few to few, as in first layers, shifted images are
+    added up. The gradient of an input of few comes by rows times one matrix, a band of copies of the
+    kernel. Images smaller than the kernel take a scalar loop: they become patches times a matrix. The
+    gradient of the kernel comes in pieces: XLA makes one convolution of it whose "kernel" is the whole
+    gradient of the output, read from memory for every few numbers of the result.
+    """
+    if for_cpu() and x.dtype == kernel.dtype == jnp.float32:
+        if groups == 1:
+            return _convolve(x, kernel, strides, padding)
+        if groups == x.shape[-1] == kernel.shape[-1] and strides == (1, 1):
+            return convolve_each(x, kernel, pads_of(x, kernel.shape[:2], strides, padding))
+    return _plain_convolve(x, kernel, strides, padding, groups)
+
+
+def _plain_convolve(
+    x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int = 1
+) -> jax.Array:
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=strides,
+        padding=padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) -> jax.Array:
+    # No bands here: their sums round differently from place to place. On flat ground, such as the background
+    # of digits, all outputs must be equal, or max pooling sends its gradient elsewhere than Keras's does.
+    pads = pads_of(x, kernel.shape[:2], strides, padding)
+    if _is_small(x, kernel):
+        return _by_patches(x, kernel, strides, pads)
+    if kernel.shape[-1] < FEW and kernel[..., 0].size <= MOST_SHIFTS and strides == (1, 1):
+        return stored(partial(_by_shifts, pads), x, kernel)
+    return _plain_convolve(x, kernel, strides, pads)
+
+
+def _forward(x, kernel, strides, padding):
+    return _convolve(x, kernel, strides, padding), (x, kernel)
+
+
+def _backward(strides, padding, saved, dy):
+    x, kernel = saved
+    pads = pads_of(x, kernel.shape[:2], strides, padding)
+    formulation = _for_inputs(x, kernel)
+    (dx,) = jax.vjp(lambda x: formulation(x, kernel, strides, pads), x)[1](dy)
+    return dx, _kernel_gradient(x, kernel, dy, strides, pads)
+
+
+_convolve.defvjp(_forward, _backward)
+
+
+def _is_small(x: jax.Array, kernel: jax.Array) -> bool:
+    return x.shape[1] < kernel.shape[0] or x.shape[2] < kernel.shape[1]
+
+
+def _for_inputs(x: jax.Array, kernel: jax.Array) -> Callable[..., jax.Array]:
+    """The formulation whose gradient of the input is the fastest."""
+    _, width, channels, _ = kernel.shape
+    if _is_small(x, kernel):
+        return _by_patches
+    if 1 < channels < FEW and width > 1 and x.shape[2] <= MOST_BAND * width:
+        return _by_bands
+    return _plain_convolve
+
+
+def _by_shifts(pads: Pads, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The convolution of stride 1 as a sum of shifted images, each times a number for every feature."""
+    taps = taps_of(x, kernel.shape[:2], (1, 1), pads, jnp.zeros((), x.dtype))
+    numbers = kernel.reshape(len(taps), x.shape[-1], 1, 1, 1, -1)
+    terms = [
+        seen[..., [c]] * row[c] for seen, row in zip(taps, numbers, strict=True) for c in range(x.shape[-1])
+    ]
+    return sum(terms[1:], terms[0])
+
+
+def _by_patches(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
+    """The convolution as patches (batch * height' * width', size of a kernel) times one matrix."""
+    taps = taps_of(x, kernel.shape[:2], strides, pads, jnp.zeros((), x.dtype))
+    patches = jnp.concatenate(taps, -1)
+    y = patches.reshape(-1, patches.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
+    return y.reshape(*patches.shape[:3], -1)
+
+
+def _by_bands(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
+    """The convolution as rows (batch * height', kernel height * width * channels) times one matrix."""
+    height, width, _, features = kernel.shape
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    batch, rows, columns, _ = x.shape
+    new_height, new_width = (rows - height) // strides[0] + 1, (columns - width) // strides[1] + 1
+    place = jnp.arange(columns).reshape(-1, 1) - strides[1] * jnp.arange(new_width).reshape(1, -1)
+    inside = ((place >= 0) & (place < width)).reshape(1, columns, new_width, 1, 1)
+    band = jnp.where(inside, kernel[:, jnp.clip(place, 0, width - 1)], 0)
+    band = band.transpose(0, 1, 3, 2, 4).reshape(-1, new_width * features)
+    seen = [x[:, i : i + (new_height - 1) * strides[0] + 1 : strides[0]] for i in range(height)]
+    lines = jnp.stack(seen, axis=2).reshape(batch * new_height, -1)
+    return (lines @ band).reshape(batch, new_height, new_width, features)
+
+
+def _kernel_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
+    size = kernel.shape[:2]
+    if size == (1, 1):
+        (seen,) = taps_of(x, size, strides, pads, jnp.zeros((), x.dtype))
+        product = jnp.einsum("nc,nd->cd", seen.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1]))
+        return product.reshape(kernel.shape)
+    total = dy.size * dy.dtype.itemsize
+    height = dy.shape[1]
+    pieces = min(math.ceil(total / PIECE), height) if FITS < total <= MOST_PIECES * PIECE else 1
+    rows = math.ceil(height / pieces)
+    x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+    gradient = jnp.zeros_like(kernel)
+    for start in range(0, height, rows):
+        some = dy[:, start : start + rows]
+        seen = x[:, start * strides[0] : (start + some.shape[1] - 1) * strides[0] + size[0]]
+        apply = partial(_plain_convolve, seen, strides=strides, padding=((0, 0), (0, 0)))
+        gradient += jax.vjp(lambda kernel, apply=apply: apply(kernel), kernel)[1](some)[0]
+    return gradient

@@ -27,7 +27,7 @@ def curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
                     axis.plot(*zip(*known, strict=True), label=label, marker="o" if len(known) < 3 else None)
             axis.set_xlabel("epoch")
             axis.set_ylabel(name)
-            axis.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
+            axis.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
             axis.legend()
 
 

@@ -1,6 +1,7 @@
 """A loss or a gradient that is nan or infinite: nothing it touched is kept, and what led to it is saved."""
 
 import dataclasses
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -26,17 +27,21 @@ def guarded(train_step: Any, skip: bool, state: TrainState, sums: Any, batch: An
     def is_sound(sums: Any) -> jax.Array:
         return jnp.isfinite(sums["loss"]) & jnp.isfinite(sums["count"])
 
-    new, some = train_step(state, batch)
-    if skip:
-        sound = is_sound(some)
-        kept = jax.tree.map(lambda value: jnp.where(sound, value, 0), some)
-        kept["skipped"] = jnp.where(sound, 0.0, jnp.sum(batch["mask"]))
-        total = jax.tree.map(jnp.add, sums, kept) if sums else kept
+    before = is_sound(sums) if sums and not skip else True
+    if "sound" in inspect.signature(train_step).parameters:
+        new, some = train_step(state, batch, before)
+        sound = is_sound(some) & before
+    else:  # one that `make_train_step` has not made: it learns from anything
+        new, some = train_step(state, batch)
+        sound = is_sound(some) & before
         old = dataclasses.replace(state, step=new.step)
+        new = jax.tree.map(lambda after, before: jnp.where(sound, after, before), new, old)
+    if skip:
+        some = jax.tree.map(lambda value: jnp.where(sound, value, 0), some)
+        some["skipped"] = jnp.where(sound, 0.0, jnp.sum(batch["mask"]))
     else:
-        total = jax.tree.map(jnp.add, sums, some) if sums else some
-        sound, old = is_sound(total), state
-    return jax.tree.map(lambda after, before: jnp.where(sound, after, before), new, old), total
+        new = dataclasses.replace(new, step=jnp.where(sound, new.step, state.step))
+    return new, jax.tree.map(jnp.add, sums, some) if sums else some
 
 
 def report(sums: Any, state: TrainState, train: OnDevice, workdir: Path | None) -> None:

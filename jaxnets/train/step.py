@@ -15,6 +15,7 @@ from jax import lax
 from jaxnets import losses, metrics
 from jaxnets.data.device import gather
 from jaxnets.nn import batch_mask
+from jaxnets.nn.cpu import for_cpu
 from jaxnets.train.freeze import trainable
 from jaxnets.train.state import TrainState
 
@@ -63,10 +64,11 @@ def make_train_step(
         axis_name: the mapped axis under pmap or shard_map; gradients, statistics and sums are added over it.
 
     Returns:
-        (state, batch) -> (state, sums). A batch is {"x": (B, ...), "y": (B, ...), "mask": (B,)}, mask 0 on
-        rows that only fill up, or refers to a resident data set (`jaxnets.data.device`). `sums` holds, over
-        the masked examples, the sum of the loss and of every measure, and "count"; divide once (`means`),
-        after adding up as many batches as wanted. The count is nan where the gradient is not finite.
+        (state, batch, sound=True) -> (state, sums). A batch is {"x": (B, ...), "y": (B, ...), "mask": (B,)},
+        mask 0 on rows that only fill up, or refers to a resident data set (`jaxnets.data.device`). `sums`
+        holds, over the masked examples, the sum of the loss and of every measure, and "count"; divide once
+        (`means`), after adding up as many batches as wanted. Where the loss or a gradient is not finite, the
+        count is nan and nothing but the step number changes in the state; nor does it unless `sound`.
 
     Example:
         >>> import optax
@@ -83,7 +85,9 @@ def make_train_step(
     def add(tree):
         return tree if axis_name is None else lax.psum(tree, axis_name)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+    def train_step(
+        state: TrainState, batch: Batch, sound: bool | jax.Array = True
+    ) -> tuple[TrainState, Sums]:
         key = jax.random.fold_in(state.key, state.step)
         batch = gather(batch)
         if augment is not None:  # with the same key on every device: examples are told apart by their index
@@ -107,15 +111,21 @@ def make_train_step(
             # Every device holds its share of the batch and of the penalty: the shares add up to the mean.
             return sums["loss"] / count + extra / add(1.0), (sums, extra, model_state)
 
-        grads, (sums, extra, model_state) = jax.grad(objective, has_aux=True)(state.params)
+        grads, (sums, extra, new_model_state) = jax.grad(objective, has_aux=True)(state.params)
         grads, sums = add(grads), add(sums)
         sums["loss"] += extra * count
         # A finite loss may have gradients that are not, or that overflow where an optimizer squares them.
-        sums["count"] = jnp.where(jnp.isfinite(jnp.square(_total(grads))), sums["count"], jnp.nan)
+        finite = jnp.isfinite(sums["loss"]) & jnp.isfinite(jnp.square(_total(grads)))
+        sums["count"] = jnp.where(finite, sums["count"], jnp.nan)
         if axis_name is not None:
-            model_state = lax.pmean(model_state, axis_name)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+            new_model_state = lax.pmean(new_model_state, axis_name)
+
+        def learn(params, model_state, opt_state):
+            updates, opt_state = optimizer.update(grads, opt_state, params)
+            return optax.apply_updates(params, updates), new_model_state, opt_state
+
+        old = state.params, state.model_state, state.opt_state
+        params, model_state, opt_state = only_if(finite & sound, learn, *old)
         return TrainState(state.step + 1, params, model_state, opt_state, state.key), sums
 
     return train_step
@@ -163,6 +173,17 @@ def _sums(
     # where, not times: a row that only fills up may hold anything, nan included
     sums = {name: jnp.sum(jnp.where(mask > 0, value, 0) * mask) for name, value in values.items()}
     return {**sums, "count": jnp.sum(mask)}
+
+
+def only_if(condition: jax.Array, change: Callable[..., Any], *old: Any) -> Any:
+    """Returns change(*old) where the condition, a scalar, holds, else old; a tuple of trees.
+
+    On CPUs behind a condition: choosing number by number costs as much as a fifth of a step. On others the
+    host would have to wait for the device.
+    """
+    if for_cpu():
+        return lax.cond(condition, change, lambda *old: old, *old)
+    return jax.tree.map(lambda new, before: jnp.where(condition, new, before), change(*old), old)
 
 
 def _total(tree: Any) -> jax.Array:

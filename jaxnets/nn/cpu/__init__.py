@@ -4,9 +4,9 @@ Each function has the plain formulation beside it, which other backends take and
 against. Numbers: docs/speed.md.
 """
 
-from jaxnets.nn.cpu.choice import plain_operations
+from jaxnets.nn.cpu.choice import for_cpu, plain_operations
 from jaxnets.nn.cpu.convolution import convolve
 from jaxnets.nn.cpu.pooling import max_pool
 from jaxnets.nn.cpu.rows import channelwise, with_stored_gradient
 
-__all__ = ["channelwise", "convolve", "max_pool", "plain_operations", "with_stored_gradient"]
+__all__ = ["channelwise", "convolve", "for_cpu", "max_pool", "plain_operations", "with_stored_gradient"]

@@ -183,7 +183,8 @@ def chart(machines: Mapping[str, list[Record]], path: Path) -> None:
             values = [least(record) or 0.0 for record in found]
             colours = [plots.COLOURS[0] if value >= 1 else plots.COLOURS[1] for value in values]
             bars = axis.barh(names, values, color=colours, height=0.6)
-            axis.bar_label(bars, fmt="%.2f", padding=3, color="#333333")
+            for number in axis.bar_label(bars, fmt="%.2f", padding=3, color="#333333"):
+                number.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
             axis.axvline(1, color="#333333", linewidth=1)
             axis.invert_yaxis()
             axis.grid(False)

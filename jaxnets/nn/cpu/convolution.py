@@ -96,9 +96,8 @@ def _by_shifts(pads: Pads, x: jax.Array, kernel: jax.Array) -> jax.Array:
     """The convolution of stride 1 as a sum of shifted images, each times a number for every feature."""
     taps = taps_of(x, kernel.shape[:2], (1, 1), pads, jnp.zeros((), x.dtype))
     numbers = kernel.reshape(len(taps), x.shape[-1], 1, 1, 1, -1)
-    terms = [
-        seen[..., [c]] * row[c] for seen, row in zip(taps, numbers, strict=True) for c in range(x.shape[-1])
-    ]
+    pairs = zip(taps, numbers, strict=True)
+    terms = [seen[..., c : c + 1] * row[c] for seen, row in pairs for c in range(x.shape[-1])]
     return sum(terms[1:], terms[0])
 
 

@@ -20,7 +20,7 @@ Documented parameters, and accuracy on the training and the held-out images in e
 Measured on CIFAR-10 re-encoded as JPEG: baseline 0.5436 and 0.5499 (means of the seeds 0 to 2, which end
 between 0.5319 and 0.5636), lenet5_sigmoid 0.4481 and 0.4607 (0.4376 to 0.4793), inception10 0.4415 and 0.4594
 (seed 0). Training accuracies agree within 0.02. Held out, the networks with batch normalisation move up and
-down from epoch to epoch (baseline, seed 1: 0.5061 0.4268 0.5235 0.5298 0.5319), and the document has one run of
+down from epoch to epoch (baseline, seed 1: 0.5061 0.4268 0.5235 0.5298 0.5319); the document has one run of
 each, so that a difference of a few hundredths says nothing. docs/results.md has the others, and seconds.
 """
 

@@ -25,11 +25,6 @@ def taps_of(
     """Of every place in the window what it sees, (batch, height', width', c) each, row by row."""
     x = lax.pad(x, fill, [(0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)])
     height, width = ((x.shape[axis + 1] - window[axis]) // strides[axis] for axis in (0, 1))
-    if tuple(strides) == tuple(window):
-        # The same by a reshape, whose gradient is no scattering over every other pixel.
-        x = x[:, : (height + 1) * window[0], : (width + 1) * window[1]]
-        x = x.reshape(x.shape[0], height + 1, window[0], width + 1, window[1], x.shape[-1])
-        return [x[:, :, i, :, j] for i in range(window[0]) for j in range(window[1])]
     return [
         x[:, i : i + height * strides[0] + 1 : strides[0], j : j + width * strides[1] + 1 : strides[1]]
         for i in range(window[0])

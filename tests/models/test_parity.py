@@ -41,6 +41,9 @@ class Row:
     odd_shape: tuple[int, ...] | None = None
     training_shape: tuple[int, ...] | None = None
     tolerance: float = 1e-5  # relative, float32; a row that needs more must say why, and none may have 1e-4
+    # Of weights and inputs. The gradient of ReLU jumps at 0: of a million inputs some may lie so near that
+    # rounding decides on which side; such a seed compares nothing, and another one is taken.
+    seed: int = 7
 
     @property
     def label(self) -> str:
@@ -61,7 +64,7 @@ ROWS = [
     Row("vgg16_cifar", (32, 32, 3), 15_262_026, 15_253_578, 8_448),
     Row("inception10", (32, 32, 3), 121_418, 120_234, 1_184),
     Row("inception10", (32, 32, 3), 121_418, 120_234, 1_184, options={"fixed_affine": False}),
-    Row("resnet18", (32, 32, 3), 11_183_562, 11_173_962, 9_600),
+    Row("resnet18", (32, 32, 3), 11_183_562, 11_173_962, 9_600, seed=0),  # of 0 to 7 the last is such a seed
     Row("resnet34", (224, 224, 3), 21_814_696, 21_797_672, 17_024, {}, (65, 47, 3), (64, 64, 3)),
     Row("resnet50", (224, 224, 3), 25_636_712, 25_583_592, 53_120, {}, (65, 47, 3), (64, 64, 3)),
     Row("xception", (299, 299, 3), 22_910_480, 22_855_952, 54_528, {}, (75, 93, 3), (71, 71, 3)),
@@ -105,8 +108,8 @@ class Pair:
     """A Keras network with random weights, and ours with the same ones."""
 
     def __init__(self, row: Row, shape: tuple[int, ...], batch: int, dtype: str = "float32"):
-        rng = np.random.default_rng(7)
-        with random_weights(seed=7):
+        rng = np.random.default_rng(row.seed)
+        with random_weights(seed=row.seed):
             self.keras = KERAS_MODELS[row.label](shape)
         self.module = build(row)
         ids = "embedding" in row.name

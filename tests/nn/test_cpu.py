@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxnets import nn
-from jaxnets.nn.cpu import convolution
+from jaxnets.nn.cpu import convolution, winograd
 
 RNG = np.random.default_rng(0)
 
@@ -58,12 +58,42 @@ def test_convolution(kernel, strides, padding, small_pieces):
     check(apply, random(2, 9, 8, kernel[2]), random(*kernel))
 
 
-@pytest.mark.parametrize("kernel", [(5, 5, 1, 6), (5, 5, 6, 16), (3, 3, 3, 64)])
-def test_on_flat_ground_all_outputs_are_equal(kernel):
+@pytest.fixture
+def always_tiles(monkeypatch):
+    monkeypatch.setattr(winograd, "PRODUCTS", 0)
+
+
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("size", [(9, 8), (6, 6), (5, 3)])
+def test_convolution_of_tiles(size, padding, always_tiles):
+    check(partial(nn.correlate, padding=padding), random(2, *size, 20), random(3, 3, 20, 17))
+
+
+def test_tiles_are_taken_where_they_pay():
+    def pays(batch, side, channels, features, size=3, strides=(1, 1)):
+        kernel = jnp.zeros((size, size, channels, features))
+        return winograd.pays(jnp.zeros((batch, side, side, channels)), kernel, strides, ((1, 1), (1, 1)))
+
+    assert pays(32, 8, 256, 256)
+    assert pays(32, 16, 64, 128)
+    assert not pays(32, 32, 64, 64)  # as much work in the tiles as is saved
+    assert not pays(1, 4, 512, 512)  # the kernel's tiles for four of the image
+    assert not pays(32, 8, 256, 256, size=5)
+    assert not pays(32, 8, 256, 256, strides=(2, 2))
+
+
+FLAT = [(5, 5, 1, 6), (5, 5, 6, 16), (3, 3, 3, 64), (3, 3, 96, 128)]
+
+
+@pytest.mark.parametrize("kernel", FLAT)
+@pytest.mark.parametrize("varies", [(1, 1), (14, 1), (1, 13)])
+def test_on_flat_ground_all_outputs_are_equal(kernel, varies):
     """To the bit: which of equals max pooling takes must not depend on rounding."""
-    flat = jnp.broadcast_to(random(1, 1, 1, kernel[2]), (2, 14, 13, kernel[2]))
+    image = random(1, *varies, kernel[2])
+    flat = jnp.broadcast_to(image, (32, 14, 13, kernel[2]))
     y = np.asarray(jax.jit(nn.correlate)(flat, random(*kernel)))
-    np.testing.assert_array_equal(y, np.broadcast_to(y[:1, :1, :1], y.shape))
+    first = y[:1, : y.shape[1] if varies[0] > 1 else 1, : y.shape[2] if varies[1] > 1 else 1]
+    np.testing.assert_array_equal(y, np.broadcast_to(first, y.shape))
 
 
 @pytest.mark.parametrize("strides, padding", [(1, "same"), (2, "same"), ((1, 3), ((2, 1), (0, 3)))])
@@ -72,8 +102,13 @@ def test_images_smaller_than_the_kernel(strides, padding):
     check(apply, random(2, 2, 2, 17), random(3, 4, 17, 18))
 
 
-@pytest.mark.parametrize("kernel", [(3, 3, 2, 5), (3, 3, 17, 18)])
-def test_derivatives_of_derivatives_and_maps(kernel, small_pieces):
+@pytest.mark.parametrize(
+    "kernel, special",
+    [((3, 3, 2, 5), "small_pieces"), ((3, 3, 17, 18), "small_pieces"), ((3, 3, 17, 18), "always_tiles")],
+)
+def test_derivatives_of_derivatives_and_maps(kernel, special, request):
+    request.getfixturevalue(special)
+
     def norm_of_gradients(x, kernel):
         grads = jax.grad(lambda *a: jnp.sum(jnp.sin(nn.correlate(*a))), (0, 1))(x, kernel)
         return sum(jnp.sum(jnp.square(grad)) for grad in grads).reshape(1)

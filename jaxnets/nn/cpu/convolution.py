@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnets.nn.cpu import winograd
 from jaxnets.nn.cpu.choice import for_cpu, stored
 from jaxnets.nn.cpu.depthwise import convolve_each
 from jaxnets.nn.cpu.taps import Pads, Pair, pads_of, taps_of
@@ -60,6 +61,8 @@ def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) 
         return _by_patches(x, kernel, strides, pads)
     if kernel.shape[-1] < FEW and kernel[..., 0].size <= MOST_SHIFTS and strides == (1, 1):
         return stored(partial(_by_shifts, pads), x, kernel)
+    if winograd.pays(x, kernel, strides, pads):
+        return winograd.convolve(x, kernel, pads)
     return _plain_convolve(x, kernel, strides, pads)
 
 
@@ -70,6 +73,8 @@ def _forward(x, kernel, strides, padding):
 def _backward(strides, padding, saved, dy):
     x, kernel = saved
     pads = pads_of(x, kernel.shape[:2], strides, padding)
+    if winograd.pays(x, kernel, strides, pads):
+        return winograd.gradients(x, kernel, dy, pads)
     formulation = _for_inputs(x, kernel)
     (dx,) = jax.vjp(lambda x: formulation(x, kernel, strides, pads), x)[1](dy)
     return dx, _kernel_gradient(x, kernel, dy, strides, pads)

@@ -45,7 +45,7 @@ def jaxnets(spec: Spec) -> Ready:
     from jaxnets.process import keep_memory
     from jaxnets.summary import summarize
     from jaxnets.train.nonfinite import guarded
-    from jaxnets.train.together import at_once, several
+    from jaxnets.train.together import at_once, scans, several
 
     say("imported")
     keep_memory()
@@ -75,10 +75,9 @@ def jaxnets(spec: Spec) -> Ready:
 
         return Ready(infer, settings="jit", **about)
     loss = losses.mean_squared_error if regression(spec) else losses.sparse_categorical_crossentropy
-    together = at_once(spec.at_once)
+    together = at_once(spec.at_once, state.params)
     one = partial(guarded, train.make_train_step(model, optimizer, loss=loss, measures={}), False)
-    unrolled = jax.default_backend() == "cpu"
-    step = jax.jit(partial(several, one, unrolled=unrolled), donate_argnums=(0, 1))
+    step = jax.jit(partial(several, one, unrolled=not scans(state.params)), donate_argnums=(0, 1))
     _, shapes = jax.eval_shape(step, state, {}, [batch])
     carry = [state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)]
 

@@ -23,7 +23,7 @@ from jaxnets.train.nonfinite import check_some_kept, guarded, report
 from jaxnets.train.progress import REFRESH, Every, make_progress
 from jaxnets.train.state import TrainState, origins
 from jaxnets.train.step import means, measured
-from jaxnets.train.together import at_once, several
+from jaxnets.train.together import at_once, scans, several
 
 Moment = Literal["train_begin", "epoch_begin", "step_end", "epoch_end", "train_end"]
 Callbacks = Mapping[Moment, Callable[[TrainState, Any], TrainState | None]]
@@ -79,7 +79,7 @@ def fit(
         mesh: devices to spread every batch over, by the mesh's first axis, those of other processes
             included; the state lies whole on each of them, and the results are those of one device.
         steps_at_once: steps compiled into one program, between which nothing is looked at ("step_end"
-            comes after all of them); chosen by device when left out.
+            comes after all of them); chosen by device and network when left out.
         learning_rate: a number or a schedule, to be noted in every record.
 
     Returns:
@@ -113,11 +113,10 @@ def fit(
     # Committed, as a restored state is: what is fresh and what is restored are one program, compiled once.
     state = jax.tree.map(lambda leaf: jax.device_put(leaf, leaf.sharding), replicate(state, mesh))
     steps = steps_per_epoch or train.steps_per_epoch
-    together = steps_at_once or at_once(steps)
+    together = steps_at_once or at_once(steps, state.params)
     done = int(state.step) // steps
     one = partial(guarded, train_step, on_nonfinite == "skip")
-    unrolled = jax.default_backend() == "cpu"
-    step = jax.jit(partial(several, one, unrolled=unrolled), donate_argnums=(0, 1))
+    step = jax.jit(partial(several, one, unrolled=not scans(state.params)), donate_argnums=(0, 1))
     measure = jax.jit(eval_step) if eval_step is not None else None
 
     def call(moment: Moment, state: TrainState, seen: Any) -> TrainState:

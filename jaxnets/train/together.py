@@ -8,13 +8,23 @@ import jax.numpy as jnp
 from jax import lax
 
 MOST = 16  # steps in one program: a signal to stop waits for all of them
+SMALL = 2**20  # parameters; with more, what starting a program takes is nothing beside a step on a CPU
 
 
-def at_once(steps: int) -> int:
-    """Returns how many steps pay to be one program: so many that they divide an epoch's, 1 on the CPU."""
-    if jax.default_backend() == "cpu":
+def at_once(steps: int, params: Any) -> int:
+    """Returns how many steps pay to be one program: so many that they divide an epoch's.
+
+    On CPUs 1, unless the network is small and can be scanned.
+    """
+    numbers = sum(leaf.size for leaf in jax.tree.leaves(params))
+    if jax.default_backend() == "cpu" and not (scans(params) and numbers <= SMALL):
         return 1
     return max(count for count in range(1, MOST + 1) if steps % count == 0)
+
+
+def scans(params: Any) -> bool:
+    """Whether steps may be a loop: on CPUs convolutions, kernels of more than two axes, are slow in one."""
+    return jax.default_backend() != "cpu" or all(leaf.ndim <= 2 for leaf in jax.tree.leaves(params))
 
 
 def several(
@@ -27,8 +37,7 @@ def several(
         state: before the first.
         sums: before the first.
         batches: of the same shapes; a resident data set in them is one and the same.
-        unrolled: one copy of the step for each batch, as the CPU needs it, whose convolutions are slow
-            inside a loop; otherwise a scan.
+        unrolled: one copy of the step for each batch; otherwise a scan (see `scans`).
     """
     if unrolled or len(batches) == 1:
         for batch in batches:

@@ -94,6 +94,7 @@ def main(workdir: Path, moments: Moments) -> None:
         ),
         on_device(Batches(learned, 8, seed=2), resident="RESIDENT" in os.environ),
         epochs=EPOCHS,
+        steps_at_once=int(os.environ.get("STEPS_AT_ONCE", 1)),
         eval_step=watched_eval_step,
         validation=Batches(held_out, 16),
         evaluated=lambda state: {**state.variables, "params": optim.averaged_weights(state.opt_state)},

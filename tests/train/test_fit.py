@@ -225,6 +225,7 @@ def test_callbacks_come_at_their_moments(source):
     run(
         source,
         2,
+        steps_at_once=1,
         callbacks=[
             {
                 moment: lambda state, _, moment=moment: seen.append((moment, int(state.step)))

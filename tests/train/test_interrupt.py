@@ -112,11 +112,12 @@ def test_killed_twenty_times_at_random_moments(unbroken, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_while_the_data_lies_on_the_device(tmp_path):
-    code, err = finish(tmp_path / "unbroken", RESIDENT="1")
+@pytest.mark.parametrize("how", [{"RESIDENT": "1"}, {"STEPS_AT_ONCE": "4"}], ids=["resident", "together"])
+def test_killed_while_the_data_lies_on_the_device_or_steps_are_one_program(how, tmp_path):
+    code, err = finish(tmp_path / "unbroken", **how)
     assert code == 0, err
-    kill_at_random(tmp_path / "killed", 3, random.Random(9), RESIDENT="1")
-    code, err = finish(tmp_path / "killed", RESIDENT="1")
+    kill_at_random(tmp_path / "killed", 3, random.Random(9), **how)
+    code, err = finish(tmp_path / "killed", **how)
     assert code == 0, err
     assert_same(contents(tmp_path / "killed"), contents(tmp_path / "unbroken"))
 

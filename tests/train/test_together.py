@@ -11,7 +11,7 @@ import pytest
 from jaxnets.data import ArraySource, Batches
 from jaxnets.data.device import on_device
 from jaxnets.train import fit, make_state, make_train_step
-from jaxnets.train.together import at_once, several
+from jaxnets.train.together import at_once, scans
 from tests.train.test_step import BatchNormNet
 
 
@@ -32,10 +32,7 @@ def test_together_and_one_by_one(resident, unrolled, monkeypatch):
         )
 
     one, history = train(1)
-    if not unrolled:
-        monkeypatch.setattr(
-            sys.modules["jaxnets.train.fit"], "several", lambda *args, **_: several(*args, unrolled=False)
-        )
+    monkeypatch.setattr(sys.modules["jaxnets.train.fit"], "scans", lambda _: not unrolled)
     other, records = train(3)  # an epoch's five steps: three and two
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), other, one)
     assert [record["loss"] for record in records] == pytest.approx([record["loss"] for record in history])
@@ -43,6 +40,11 @@ def test_together_and_one_by_one(resident, unrolled, monkeypatch):
 
 
 def test_how_many(monkeypatch):
-    assert at_once(1875) == 1
+    dense, large, convolution = (
+        {"kernel": np.zeros(shape)} for shape in ((9, 9), (1025, 1024), (1, 1, 9, 9))
+    )
+    assert [at_once(60, params) for params in (dense, large, convolution)] == [15, 1, 1]
+    assert [scans(params) for params in (dense, large, convolution)] == [True, True, False]
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert [at_once(steps) for steps in (1875, 782, 60, 7, 1)] == [15, 2, 15, 7, 1]
+    assert [at_once(steps, convolution) for steps in (1875, 782, 60, 7, 1)] == [15, 2, 15, 7, 1]
+    assert scans(convolution)

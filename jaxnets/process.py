@@ -14,8 +14,10 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 def keep_memory() -> None:
     """Lets glibc keep the memory that XLA frees after every step, on CPUs, instead of handing it back.
 
-    The kernel clears every page it gives out again: up to a third of the time of a training step. A no-op
-    with other C libraries, and where the environment sets up malloc itself (MALLOC_..., GLIBC_TUNABLES).
+    The kernel clears every page it gives out again: up to a third of the time of a training step. Blocks of
+    more than 64 MB, asked for by XLA's threads, still come and go; huge pages make that cheap, but only the
+    environment can ask for them (GLIBC_TUNABLES=glibc.malloc.hugetlb=1, docs/speed.md). A no-op with other C
+    libraries, and where the environment sets up malloc itself (MALLOC_..., GLIBC_TUNABLES).
     """
     import jax
 
@@ -23,7 +25,7 @@ def keep_memory() -> None:
     if own or platform.libc_ver()[0] != "glibc" or jax.default_backend() != "cpu":
         return
     mallopt = ctypes.CDLL(None).mallopt
-    mallopt(_ARENA_MAX, 1)  # the others take no blocks of more than 64 MB
+    mallopt(_ARENA_MAX, 1)  # of threads to come: other arenas keep nothing larger than 64 MB
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_TOP_PAD, 2**26)

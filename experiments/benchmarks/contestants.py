@@ -4,8 +4,8 @@
 says when its imports are done, when the first step is, and when it is ready; after that it answers every
 number of steps with the seconds one took. Each framework gets the best settings known for it:
 
-- jaxnets: what `train.fit` compiles: the guarded step, as many at once as it chooses for the device; and
-  freed memory is kept, as `fit` does.
+- jaxnets: what `train.fit` compiles: the guarded step, as many at once as it chooses for the device and the
+  network.
 - keras-tensorflow: `fit` over a repeated tensor, several steps an execution, with or without `jit_compile`.
 - keras-jax: one jitted `stateless_call` step with donated buffers, as Keras's guide to custom loops has it.
 - torch, torch.compile: fused Adam; channels-last or not, one thread or all; on a GPU channels-last, cuDNN's

@@ -1,12 +1,14 @@
-"""Keras layers with random weights, quickly."""
+"""Keras layers with random weights, quickly, and in float64."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from unittest import mock
 
+import jax
 import keras
 import numpy as np
 from keras import initializers
+from keras.src.backend.common import dtypes
 
 
 @contextmanager
@@ -40,3 +42,17 @@ def random_weights(seed: int):
         for initializer, values in draws.items():
             stack.enter_context(mock.patch.object(initializer, "__call__", draw(values)))
         yield
+
+
+@contextmanager
+def keras_in_float64():
+    """Inside this context Keras computes in float64, which on its JAX backend it otherwise rounds away."""
+    wide = {"float64": "float64"}
+    with jax.enable_x64(True), mock.patch.dict(dtypes.BIT64_TO_BIT32_DTYPE, wide):
+        keras.config.set_floatx("float64")
+        keras.config.set_dtype_policy("float64")
+        try:
+            yield
+        finally:  # a row that fails must not leave the others in float64
+            keras.config.set_floatx("float32")
+            keras.config.set_dtype_policy("float32")

@@ -247,13 +247,11 @@ def xception(shape, head: Callable):
     return keras.Model(base.input, head(layers.GlobalAveragePooling2D()(base.output)))
 
 
-def one_head(x):
-    """F5."""
+def one_head(x):  # F5
     return layers.Dense(5, name="head")(x)
 
 
-def two_heads(x):
-    """F6."""
+def two_heads(x):  # F6
     return {"class": layers.Dense(5, name="class_head")(x), "box": layers.Dense(4, name="box_head")(x)}
 
 

@@ -1,15 +1,12 @@
 """Every registered network beside its Keras counterpart: the same numbers from the same weights.
 
-What a forward pass computes agrees to the bit on a CPU, where both compile to the same arithmetic. Gradients
-differ in the order of their sums. Each layer's are held relative to its largest one, because some are zero
-but for rounding, such as those of a bias in front of a normalisation.
+The two add up in different orders. Each layer's gradients are held relative to its largest one, because some
+are zero but for rounding, such as those of a bias in front of a normalisation.
 """
 
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +14,12 @@ import keras
 import numpy as np
 import pytest
 from jax.tree_util import tree_map_with_path
-from keras.src.backend.common import dtypes
 
 from experiments.benchmarks.keras_twins import KERAS_MODELS
 from jaxnets import losses
 from jaxnets.keras_weights import from_keras
 from jaxnets.models import INPUT_SHAPES, MODELS
-from tests.keras_random import random_weights
+from tests.keras_random import keras_in_float64, random_weights
 
 
 @dataclass(frozen=True)
@@ -272,20 +268,6 @@ ODD_SHAPES = {
 def test_inference_at_odd_sizes_with_one_example(name):
     row = next(row for row in ROWS if row.name == name)
     assert_same_inference(Pair(row, ODD_SHAPES[name], batch=1), row.tolerance)
-
-
-@contextmanager
-def keras_in_float64():
-    """Inside this context Keras computes in float64, which on its JAX backend it otherwise rounds away."""
-    wide = {"float64": "float64"}
-    with jax.enable_x64(True), mock.patch.dict(dtypes.BIT64_TO_BIT32_DTYPE, wide):
-        keras.config.set_floatx("float64")
-        keras.config.set_dtype_policy("float64")
-        try:
-            yield
-        finally:  # a row that fails must not leave the others in float64
-            keras.config.set_floatx("float32")
-            keras.config.set_dtype_policy("float32")
 
 
 SMALL, LARGE = ([r for r in ROWS if (r.training_shape is None) is small] for small in (True, False))

@@ -4,8 +4,8 @@ Images are cut into 4x4 tiles that overlap by two pixels; each gives 2x2 pixels 
 A' [(G g G') * (B' d B)] A for a tile d and a kernel g, summed over channels, so that each of the 16 places of
 a tile is one matrix product. The two gradients are the same formula read from its other ends.
 
-All numbers of B and A are 0, 1 or -1, so that equal pixels cancel exactly: on flat ground, along rows or columns,
-all pixels of the output are equal.
+All numbers of B and A are 0, 1 or -1, so that equal pixels cancel exactly: on flat ground, along rows or
+columns, all pixels of the output are equal.
 """
 
 from collections.abc import Sequence

@@ -72,15 +72,11 @@ def _size(x: jax.Array, pads: Pads) -> Pair:
 
 def _of_image(x: jax.Array, pads: Pads) -> Grid:
     """B' d B for every tile d: 4 x 4 arrays (tiles, c)."""
-    rows, columns = _size(x, pads)
-    after = [
-        (before, behind + size % 2) for (before, behind), size in zip(pads, (rows, columns), strict=True)
-    ]
-    x = jnp.pad(x, ((0, 0), *after, (0, 0)))
-    places = [
-        [x[:, i : i + rows + rows % 2 - 1 : 2, j : j + columns + columns % 2 - 1 : 2] for j in range(4)]
-        for i in range(4)
-    ]
+    rows, columns = (2 * _half(size) for size in _size(x, pads))  # of whole tiles of the output
+    (top, _), (left, _) = pads
+    below, right = rows + 2 - top - x.shape[1], columns + 2 - left - x.shape[2]
+    x = jnp.pad(x, ((0, 0), (top, below), (left, right), (0, 0)))
+    places = [[x[:, i : i + rows - 1 : 2, j : j + columns - 1 : 2] for j in range(4)] for i in range(4)]
     return _flat(_both(B_T, places))
 
 

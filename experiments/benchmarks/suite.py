@@ -126,7 +126,7 @@ class Contestant:
 def environment(folder: str, devices: int = 1) -> dict[str, str]:
     """Caches of compiled programs in this folder; no framework takes all of a GPU's memory for itself.
 
-    And huge pages of memory for every process, which all gain from on CPUs (Linux).
+    And huge pages of memory for every process, where the kernel has them (docs/speed.md).
     """
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
     return {

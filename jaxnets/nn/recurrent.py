@@ -16,6 +16,7 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from jaxnets.errors import UserError
+from jaxnets.nn import cpu
 from jaxnets.nn.bias import add_bias
 from jaxnets.nn.initializers import Initializer, get_initializer
 
@@ -101,9 +102,17 @@ class Recurrent(linen.Module):
         """The bias parameter; (gates*units,) zeros unless a layer says otherwise."""
         return self.param("bias", linen.initializers.zeros, (self.gates * self.units,), jnp.float32)
 
-    def make_cell(self, recurrent_kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, Callable]:
-        """The part of the bias that joins the projected input, and the cell ``(state, projected)``."""
+    def split_bias(self, bias: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        """What joins the projected input, and what joins the recurrent product."""
+        return bias, None
+
+    def make_cell(self, recurrent_kernel: jax.Array, recurrent_bias: jax.Array | None) -> Callable:
+        """The cell ``(state, projected)``."""
         raise NotImplementedError
+
+    def cpu_cell(self) -> cpu.Cell | None:
+        """The formulation for CPUs, where there is one; its activation is tanh."""
+        return None
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -117,8 +126,13 @@ class Recurrent(linen.Module):
         )
         bias = self.make_bias()
         x, kernel, recurrent_kernel, bias = promote_dtype(x, kernel, recurrent_kernel, bias, dtype=self.dtype)
-        input_bias, cell = self.make_cell(recurrent_kernel, bias)
+        input_bias, recurrent_bias = self.split_bias(bias)
+        fast = self.cpu_cell() if cpu.for_cpu() and self.activation is jnp.tanh else None
+        if fast is not None:
+            weights = kernel, recurrent_kernel, input_bias, recurrent_bias
+            return cpu.recur(fast, self.return_sequences, x, *weights)
 
+        cell = self.make_cell(recurrent_kernel, recurrent_bias)
         projected = add_bias(x @ kernel, input_bias).swapaxes(0, 1)  # (time, batch, gates*units)
 
         def step(state: State, now: jax.Array) -> tuple[State, jax.Array | None]:
@@ -133,9 +147,9 @@ class Recurrent(linen.Module):
 class SimpleRNN(Recurrent):
     """Fully connected recurrence, `simple_rnn_cell`; bias (units,)."""
 
-    def make_cell(self, recurrent_kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, Callable]:
+    def make_cell(self, recurrent_kernel: jax.Array, recurrent_bias: jax.Array | None) -> Callable:
         """See `Recurrent.make_cell`."""
-        return bias, lambda state, now: simple_rnn_cell(state, now, recurrent_kernel, self.activation)
+        return lambda state, now: simple_rnn_cell(state, now, recurrent_kernel, self.activation)
 
 
 class LSTM(Recurrent):
@@ -152,9 +166,13 @@ class LSTM(Recurrent):
 
         return self.param("bias", unit_forget, (4 * self.units,), jnp.float32)
 
-    def make_cell(self, recurrent_kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, Callable]:
+    def make_cell(self, recurrent_kernel: jax.Array, recurrent_bias: jax.Array | None) -> Callable:
         """See `Recurrent.make_cell`."""
-        return bias, lambda state, now: lstm_cell(state, now, recurrent_kernel, self.activation)
+        return lambda state, now: lstm_cell(state, now, recurrent_kernel, self.activation)
+
+    def cpu_cell(self) -> cpu.Cell:
+        """See `Recurrent.cpu_cell`."""
+        return cpu.lstm
 
 
 class GRU(Recurrent):
@@ -173,12 +191,16 @@ class GRU(Recurrent):
         shape = (2, 3 * self.units) if self.reset_after else (3 * self.units,)
         return self.param("bias", linen.initializers.zeros, shape, jnp.float32)
 
-    def make_cell(self, recurrent_kernel: jax.Array, bias: jax.Array) -> tuple[jax.Array, Callable]:
+    def split_bias(self, bias: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        """See `Recurrent.split_bias`."""
+        return (bias[0], bias[1]) if self.reset_after else (bias, None)
+
+    def make_cell(self, recurrent_kernel: jax.Array, recurrent_bias: jax.Array | None) -> Callable:
         """See `Recurrent.make_cell`."""
         if not self.reset_after:
-            cell = gru_cell_reset_before
-            return bias, lambda state, now: cell(state, now, recurrent_kernel, self.activation)
-        input_bias, recurrent_bias = bias
-        return input_bias, lambda state, now: gru_cell(
-            state, now, recurrent_kernel, self.activation, recurrent_bias
-        )
+            return lambda state, now: gru_cell_reset_before(state, now, recurrent_kernel, self.activation)
+        return lambda state, now: gru_cell(state, now, recurrent_kernel, self.activation, recurrent_bias)
+
+    def cpu_cell(self) -> cpu.Cell | None:
+        """See `Recurrent.cpu_cell`."""
+        return cpu.gru if self.reset_after else None

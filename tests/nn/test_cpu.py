@@ -127,6 +127,38 @@ def test_depthwise_convolution(kernel, strides, padding):
     check(apply, random(3, 7, 8, 4), random(*kernel, 1, 4))
 
 
+RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU, "gru_reset_before": partial(nn.GRU, reset_after=False)}
+
+
+def recurrent(name, **options):
+    """A function of x and the parameters, and random parameters."""
+    layer = RECURRENT[name](6, **options)
+    shapes = jax.eval_shape(layer.init, jax.random.key(0), jnp.zeros((1, 1, 4)))["params"]
+    return (lambda x, params: layer.apply({"params": params}, x)), jax.tree.map(
+        lambda leaf: random(*leaf.shape), shapes
+    )
+
+
+@pytest.mark.parametrize("batch, time", [(3, 7), (1, 1)])
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrence(name, sequences, batch, time):
+    apply, params = recurrent(name, return_sequences=sequences)
+    check(apply, random(batch, time, 4), params)
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrence_differentiated_twice_and_mapped(name):
+    apply, params = recurrent(name, return_sequences=True)
+
+    def norm_of_gradients(x, params):
+        grads = jax.grad(lambda *a: jnp.sum(jnp.sin(apply(*a))), (0, 1))(x, params)
+        return sum(jnp.sum(jnp.square(grad)) for grad in jax.tree.leaves(grads)).reshape(1)
+
+    check(norm_of_gradients, random(2, 4, 4), params)
+    check(jax.vmap(apply, (0, None)), random(2, 3, 4, 4), params)
+
+
 def test_forward_mode_goes_the_plain_way():
     x, kernel = random(1, 5, 5, 2), random(3, 3, 2, 3)
     with nn.plain_operations():

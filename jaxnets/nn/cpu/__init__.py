@@ -7,6 +7,18 @@ against. Numbers: docs/speed.md.
 from jaxnets.nn.cpu.choice import for_cpu, plain_operations
 from jaxnets.nn.cpu.convolution import convolve
 from jaxnets.nn.cpu.pooling import max_pool
+from jaxnets.nn.cpu.recurrence import Cell, gru, lstm, recur
 from jaxnets.nn.cpu.rows import channelwise, with_stored_gradient
 
-__all__ = ["channelwise", "convolve", "for_cpu", "max_pool", "plain_operations", "with_stored_gradient"]
+__all__ = [
+    "Cell",
+    "channelwise",
+    "convolve",
+    "for_cpu",
+    "gru",
+    "lstm",
+    "max_pool",
+    "plain_operations",
+    "recur",
+    "with_stored_gradient",
+]

@@ -30,13 +30,15 @@ def for_cpu() -> bool:
     return jax.default_backend() == "cpu" and not _plain.get()
 
 
-def stored(function: Callable[..., jax.Array], *arrays: jax.Array) -> jax.Array:
+def stored(function: Callable[..., jax.Array], *arrays: jax.Array, by: jax.Array | None = None) -> jax.Array:
     """Returns function(*arrays), computed once.
 
     XLA computes a long elementwise function again in every loop that uses its result, unless it stands behind
-    a condition. This one XLA cannot foresee, and it makes no difference.
+    a condition. This one XLA cannot foresee, and it makes no difference: whether the first number of ``by``
+    is finite, or of the last array.
     """
-    if arrays[-1].size == 0:
+    by = arrays[-1] if by is None else by
+    if by.size == 0:
         return function(*arrays)
-    number = lax.slice(arrays[-1].reshape(-1), (0,), (1,)).reshape(())
+    number = lax.slice(by.reshape(-1), (0,), (1,)).reshape(())
     return lax.cond(number < jnp.inf, function, function, *arrays)

@@ -5,6 +5,8 @@ import hashlib
 import os
 import platform
 import sys
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 # From glibc's malloc.h.
@@ -14,21 +16,26 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 def keep_memory() -> None:
     """Lets glibc keep the memory that XLA frees after every step, on CPUs, instead of handing it back.
 
-    The kernel clears every page it gives out again: up to a third of the time of a training step. Blocks of
-    more than 64 MB, asked for by XLA's threads, still come and go; huge pages make that cheap, but only the
-    environment can ask for them (GLIBC_TUNABLES=glibc.malloc.hugetlb=1, docs/speed.md). A no-op with other C
-    libraries, and where the environment sets up malloc itself (MALLOC_..., GLIBC_TUNABLES).
+    The kernel clears every page it gives out again: up to a third of the time of a training step. To be
+    called before jax computes anything, as commands do: of threads that have asked for memory already, blocks
+    of more than 64 MB, such as the work space of large steps, still come and go. A no-op with other C
+    libraries, where JAX may run on something else than CPUs, and where the environment sets up malloc itself
+    (MALLOC_..., GLIBC_TUNABLES).
     """
-    import jax
-
     own = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
-    if own or platform.libc_ver()[0] != "glibc" or jax.default_backend() != "cpu":
+    if own or platform.libc_ver()[0] != "glibc" or not _cpus_alone():
         return
     mallopt = ctypes.CDLL(None).mallopt
     mallopt(_ARENA_MAX, 1)  # of threads to come: other arenas keep nothing larger than 64 MB
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, 2**31 - 1)
     mallopt(_TOP_PAD, 2**26)
+
+
+def _cpus_alone() -> bool:
+    """Whether JAX is told to run on CPUs, or nothing else is installed that it could run on."""
+    told = os.environ.get("JAX_PLATFORMS")
+    return told == "cpu" if told else not (entry_points(group="jax_plugins") or find_spec("libtpu"))
 
 
 def keep_programs() -> None:

@@ -1,8 +1,11 @@
 """What a command sets up before it starts."""
 
 import os
+import platform
 import subprocess
 import sys
+
+import pytest
 
 SCRIPT = """
 from jaxnets.process import keep_programs
@@ -26,3 +29,41 @@ def test_compiled_programs_are_kept(tmp_path):
     assert value == "27.0"
     assert folder.startswith(str(tmp_path / "jaxnets" / "programs-"))
     assert run(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "other"))[0] == str(tmp_path / "other")
+
+
+FAULTS = """
+import ctypes
+import resource
+from jaxnets.process import keep_memory
+ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: no huge pages, whatever the kernel's default
+if {keep}:
+    keep_memory()
+import jax, jax.numpy as jnp
+
+@jax.jit
+def large(x):  # its work space is 144 MB
+    products = x @ x.T
+    return products @ x + products.T @ x
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    large(jnp.ones((6000, 2))).block_until_ready()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(sorted(faults() for _ in range(15))[7])  # at first the heap grows
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told to keep memory")
+def test_memory_is_kept():
+    """What large programs work in is not given back and cleared anew, page by page, in every call."""
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
+
+    def run(keep):
+        call = [sys.executable, "-c", FAULTS.format(keep=keep)]
+        done = subprocess.run(call, env=own | {"JAX_PLATFORMS": "cpu"}, capture_output=True, check=True)
+        return int(done.stdout)
+
+    pages = 10**8 // os.sysconf("SC_PAGE_SIZE")
+    assert run(keep=False) > pages
+    assert run(keep=True) < pages / 20

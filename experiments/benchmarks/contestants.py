@@ -36,19 +36,20 @@ def jax_memory() -> int | None:
 
 def jaxnets(spec: Spec) -> Ready:
     """What `fit` runs, on a batch that lies on the device."""
+    from jaxnets.process import keep_memory
+
+    keep_memory()  # as commands do, before jax is imported
     import jax
     import jax.numpy as jnp
 
     from jaxnets import losses, optim, train
     from jaxnets.data.device import replicate
     from jaxnets.models import MODELS
-    from jaxnets.process import keep_memory
     from jaxnets.summary import summarize
     from jaxnets.train.nonfinite import guarded
     from jaxnets.train.together import at_once, scans, several
 
     say("imported")
-    keep_memory()
     model = MODELS[spec.network](dtype=jnp.bfloat16 if spec.dtype == "bfloat16" else None)
     x, y = examples(spec)
     optimizer = optim.OPTIMIZERS["adam"](1e-3)

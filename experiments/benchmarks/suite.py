@@ -123,19 +123,20 @@ class Contestant:
             return [text.strip() for text in self.log.read().splitlines() if text.strip()]
 
 
-def environment(folder: str, devices: int = 1) -> dict[str, str]:
+def environment(folder: str, spec: Spec) -> dict[str, str]:
     """Caches of compiled programs in this folder; no framework takes all of a GPU's memory for itself.
 
-    And huge pages of memory for every process, where the kernel has them (docs/speed.md).
+    And huge pages of memory for the others, of which PyTorch gains; jaxnets keeps its memory.
     """
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={spec.devices}"
+    pages = {"GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")}
     return {
         "JAX_COMPILATION_CACHE_DIR": f"{folder}/jax",
         "TORCHINDUCTOR_CACHE_DIR": f"{folder}/torch",
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
         "TF_CPP_MIN_LOG_LEVEL": "2",
-        "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
-        **({"XLA_FLAGS": flags.strip()} if devices > 1 else {}),
+        **(pages if spec.contestant != "jaxnets" else {}),
+        **({"XLA_FLAGS": flags.strip()} if spec.devices > 1 else {}),
     }
 
 
@@ -147,7 +148,7 @@ def in_turns(specs: dict[str, Spec], rounds: int, seconds: float) -> dict[str, d
         try:
             for name, spec in specs.items():
                 try:
-                    running[name] = Contestant(spec, environment(f"{folder}/{name}", spec.devices))
+                    running[name] = Contestant(spec, environment(f"{folder}/{name}", spec))
                 except RuntimeError as error:
                     results[name] = {"failed": str(error)}
             steps = {name: one.steps(seconds) for name, one in running.items()}
@@ -179,7 +180,7 @@ def starts(specs: dict[str, Spec], rounds: int) -> dict[str, dict[str, Any]]:
                 again = [name, f"{name}, cached"] if name == "jaxnets" else [name]
                 for label in again:  # the second one finds what the first has compiled
                     try:
-                        one = Contestant(spec, environment(folder))
+                        one = Contestant(spec, environment(folder, spec))
                     except RuntimeError as error:
                         failed[label] = {"failed": str(error)}
                         continue

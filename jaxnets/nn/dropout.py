@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from flax import linen
 
 from jaxnets.errors import UserError
+from jaxnets.nn.cpu import bernoulli
 
 
 class Dropout(linen.Module):
@@ -26,5 +27,5 @@ class Dropout(linen.Module):
             raise UserError(f"a dropout rate of {self.rate} is no share: give a number from 0 to below 1")
         if not train or self.rate == 0:
             return x
-        keep = jax.random.bernoulli(self.make_rng("dropout"), 1 - self.rate, x.shape)
+        keep = bernoulli(self.make_rng("dropout"), 1 - self.rate, x.shape)
         return jnp.where(keep, x / (1 - self.rate), jnp.zeros_like(x))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxnets import nn
-from jaxnets.nn.cpu import convolution, winograd
+from jaxnets.nn.cpu import bernoulli, convolution, winograd
 
 RNG = np.random.default_rng(0)
 
@@ -157,6 +157,19 @@ def test_recurrence_differentiated_twice_and_mapped(name):
 
     check(norm_of_gradients, random(2, 4, 4), params)
     check(jax.vmap(apply, (0, None)), random(2, 3, 4, 4), params)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 5, 7)])
+@pytest.mark.parametrize("make", [jax.random.key, jax.random.PRNGKey, partial(jax.random.key, impl="rbg")])
+def test_masks_have_the_bits_of_jax(make, shape):
+    for seed in range(20):
+        key = make(seed)
+        got = bernoulli(key, 0.3, shape)
+        np.testing.assert_array_equal(got, jax.random.bernoulli(key, 0.3, shape))
+    keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(0), seed))(jnp.arange(4))
+    mapped = jax.vmap(lambda key: bernoulli(key, 0.3, shape))(keys)
+    expected = jax.vmap(lambda key: jax.random.bernoulli(key, 0.3, shape))(keys)
+    np.testing.assert_array_equal(mapped, expected)
 
 
 def test_forward_mode_goes_the_plain_way():

@@ -6,12 +6,14 @@ against. Numbers: docs/speed.md.
 
 from jaxnets.nn.cpu.choice import for_cpu, plain_operations
 from jaxnets.nn.cpu.convolution import convolve
+from jaxnets.nn.cpu.masks import bernoulli
 from jaxnets.nn.cpu.pooling import max_pool
 from jaxnets.nn.cpu.recurrence import Cell, gru, lstm, recur
 from jaxnets.nn.cpu.rows import channelwise, with_stored_gradient
 
 __all__ = [
     "Cell",
+    "bernoulli",
     "channelwise",
     "convolve",
     "for_cpu",

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import Interrupted, UserError
-from jaxnets.process import keep_memory, keep_programs
+from jaxnets.process import keep_programs
 
-# Here, since both must come before jax is imported, as commands do on their first lines.
-keep_programs()
-keep_memory()
+keep_programs()  # here, since it must come before jax is imported, as commands do on their first lines
 
 _HERE = Path(sys.executable).is_relative_to(Path.cwd())
 PYTHON = os.path.relpath(sys.executable) if _HERE else "python"  # how to call this Python again, from here

@@ -5,37 +5,36 @@ import hashlib
 import os
 import platform
 import sys
-from importlib.metadata import entry_points
-from importlib.util import find_spec
+import warnings
 from pathlib import Path
 
 # From glibc's malloc.h.
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 
 
-def keep_memory() -> None:
+def keep_memory() -> dict[str, int] | None:
     """Lets glibc keep the memory that XLA frees after every step, on CPUs, instead of handing it back.
 
-    The kernel clears every page it gives out again: up to a third of the time of a training step. To be
-    called before jax computes anything, as commands do: of threads that have asked for memory already, blocks
-    of more than 64 MB, such as the work space of large steps, still come and go. A no-op with other C
-    libraries, where JAX may run on something else than CPUs, and where the environment sets up malloc itself
-    (MALLOC_..., GLIBC_TUNABLES).
+    The kernel clears every page it gives out again: up to a third of the time of a training step. A no-op
+    with other C libraries, and where the environment sets up malloc itself (MALLOC_..., GLIBC_TUNABLES).
+
+    Returns:
+        ``compiler_options`` for `jax.jit`: the work space of a program in blocks that XLA's threads keep, for
+        they keep none of more than 64 MB. JAX does not write programs with several blocks to its cache. None
+        on other devices.
     """
+    import jax
+
+    if jax.default_backend() != "cpu":
+        return None
     own = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
-    if own or platform.libc_ver()[0] != "glibc" or not _cpus_alone():
-        return
-    mallopt = ctypes.CDLL(None).mallopt
-    mallopt(_ARENA_MAX, 1)  # of threads to come: other arenas keep nothing larger than 64 MB
-    mallopt(_MMAP_MAX, 0)
-    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-    mallopt(_TOP_PAD, 2**26)
-
-
-def _cpus_alone() -> bool:
-    """Whether JAX is told to run on CPUs, or nothing else is installed that it could run on."""
-    told = os.environ.get("JAX_PLATFORMS")
-    return told == "cpu" if told else not (entry_points(group="jax_plugins") or find_spec("libtpu"))
+    if not own and platform.libc_ver()[0] == "glibc":
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_TOP_PAD, 2**28)  # more than two heaps of a thread, or it gives one back
+    warnings.filterwarnings("ignore", message="(?s).*persistent compilation cache.*Multiple temp buffer")
+    return {"xla_multiheap_size_constraint_per_heap": 2**25}
 
 
 def keep_programs() -> None:

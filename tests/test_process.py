@@ -36,18 +36,18 @@ import ctypes
 import resource
 from jaxnets.process import keep_memory
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: no huge pages, whatever the kernel's default
-if {keep}:
-    keep_memory()
+options = keep_memory() if {keep} else None
 import jax, jax.numpy as jnp
 
-@jax.jit
-def large(x):  # its work space is 144 MB
-    products = x @ x.T
-    return products @ x + products.T @ x
+def large(x):  # its work space is eight blocks of 24 MB
+    products = [jnp.sin(x * n) @ x.T for n in range(8)]
+    return sum((p @ x) / (1 + p.T @ x) for p in products)
+
+compiled = jax.jit(large, compiler_options=options)
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    large(jnp.ones((6000, 2))).block_until_ready()
+    compiled(jnp.ones((2450, 2))).block_until_ready()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 print(sorted(faults() for _ in range(15))[7])  # at first the heap grows

@@ -36,20 +36,19 @@ def jax_memory() -> int | None:
 
 def jaxnets(spec: Spec) -> Ready:
     """What `fit` runs, on a batch that lies on the device."""
-    from jaxnets.process import keep_memory
-
-    keep_memory()  # as commands do, before jax is imported
     import jax
     import jax.numpy as jnp
 
     from jaxnets import losses, optim, train
     from jaxnets.data.device import replicate
     from jaxnets.models import MODELS
+    from jaxnets.process import keep_memory
     from jaxnets.summary import summarize
     from jaxnets.train.nonfinite import guarded
     from jaxnets.train.together import at_once, scans, several
 
     say("imported")
+    options = keep_memory()
     model = MODELS[spec.network](dtype=jnp.bfloat16 if spec.dtype == "bfloat16" else None)
     x, y = examples(spec)
     optimizer = optim.OPTIMIZERS["adam"](1e-3)
@@ -78,7 +77,8 @@ def jaxnets(spec: Spec) -> Ready:
     loss = losses.mean_squared_error if regression(spec) else losses.sparse_categorical_crossentropy
     together = at_once(spec.at_once, state.params)
     one = partial(guarded, train.make_train_step(model, optimizer, loss=loss, measures={}), False)
-    step = jax.jit(partial(several, one, unrolled=not scans(state.params)), donate_argnums=(0, 1))
+    program = partial(several, one, unrolled=not scans(state.params))
+    step = jax.jit(program, donate_argnums=(0, 1), compiler_options=options)
     _, shapes = jax.eval_shape(step, state, {}, [batch])
     carry = [state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)]
 

@@ -107,7 +107,6 @@ def fit(
         raise UserError(f"{epochs} epochs: it must be at least 1")
     if restore_best and best is None:
         raise UserError("restore_best needs to know by what: give best='val_loss', or another measure")
-    keep_memory()
     train = on_device(train, mesh=mesh)
     validation = on_device(validation, mesh=mesh) if validation is not None else None
     # Committed, as a restored state is: what is fresh and what is restored are one program, compiled once.
@@ -116,7 +115,8 @@ def fit(
     together = steps_at_once or at_once(steps, state.params)
     done = int(state.step) // steps
     one = partial(guarded, train_step, on_nonfinite == "skip")
-    step = jax.jit(partial(several, one, unrolled=not scans(state.params)), donate_argnums=(0, 1))
+    program = partial(several, one, unrolled=not scans(state.params))
+    step = jax.jit(program, donate_argnums=(0, 1), compiler_options=keep_memory())
     measure = jax.jit(eval_step) if eval_step is not None else None
 
     def call(moment: Moment, state: TrainState, seen: Any) -> TrainState:

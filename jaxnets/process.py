@@ -15,24 +15,23 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 def keep_memory() -> dict[str, int] | None:
     """Lets glibc keep the memory that XLA frees after every step, on CPUs, instead of handing it back.
 
-    The kernel clears every page it gives out again: up to a third of the time of a training step. A no-op
-    with other C libraries, and where the environment sets up malloc itself (MALLOC_..., GLIBC_TUNABLES).
+    The kernel clears every page it gives out again: up to a third of the time of a training step.
 
     Returns:
         ``compiler_options`` for `jax.jit`: the work space of a program in blocks that XLA's threads keep, for
-        they keep none of more than 64 MB. JAX does not write programs with several blocks to its cache. None
-        on other devices.
+        they keep none of more than 64 MB. JAX does not write programs with several blocks to its cache. None,
+        and nothing done, on other devices, with other C libraries, and where the environment sets up malloc
+        itself (MALLOC_..., GLIBC_TUNABLES).
     """
     import jax
 
-    if jax.default_backend() != "cpu":
-        return None
     own = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
-    if not own and platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_MAX, 0)
-        mallopt(_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(_TOP_PAD, 2**28)  # more than two heaps of a thread, or it gives one back
+    if own or platform.libc_ver()[0] != "glibc" or jax.default_backend() != "cpu":
+        return None
+    mallopt = ctypes.CDLL(None).mallopt
+    mallopt(_MMAP_MAX, 0)
+    mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    mallopt(_TOP_PAD, 2**28)  # more than two heaps of a thread, or it gives one back
     warnings.filterwarnings("ignore", message="(?s).*persistent compilation cache.*Multiple temp buffer")
     return {"xla_multiheap_size_constraint_per_heap": 2**25}
 

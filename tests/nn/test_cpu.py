@@ -127,7 +127,7 @@ def test_depthwise_convolution(kernel, strides, padding):
     check(apply, random(3, 7, 8, 4), random(*kernel, 1, 4))
 
 
-RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU, "gru_reset_before": partial(nn.GRU, reset_after=False)}
+RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 def recurrent(name, **options):

@@ -53,6 +53,8 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
         if stop.code:
             _stop(_one_line(said.getvalue()))
         raise
+    if isinstance(sys.stderr, io.TextIOWrapper):  # by whole lines, as a rule but not with PYTHONUNBUFFERED
+        sys.stderr.reconfigure(line_buffering=True, write_through=False)
     try:
         result = call()
         sys.stdout.flush()
@@ -92,5 +94,7 @@ def _one_line(box: str) -> str:
 
 
 def _stop(message: str) -> Any:
-    print(f"error: {message}", file=sys.stderr)
+    """The line stays whole: it goes past the text layer, where another thread's (Orbax's) may have begun."""
+    sys.stderr.buffer.write(f"error: {message}\n".encode())
+    sys.stderr.buffer.flush()
     sys.exit(2)

@@ -152,7 +152,7 @@ commandline.run(lambda: killable.main(Path({workdir!r}), killable.Moments()))
 
 
 def test_a_disk_that_fills_up_while_saving_leaves_the_last_good_checkpoint(tmp_path):
-    """No file may grow past 1,000 bytes, as on a disk without room. Orbax's threads have a say as well."""
+    """No file may grow past 1,000 bytes, as on a disk without room; Orbax's threads speak meanwhile."""
     code, err = finish(tmp_path, "TERM", "step", "14")
     assert code == 0, err
     code = f"""
@@ -164,7 +164,10 @@ from pathlib import Path
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 commandline.run(lambda: killable.main(Path({str(tmp_path)!r}), killable.Moments()))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}  # what the threads write comes in small pieces
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 2, done.stderr
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "cannot save a checkpoint in" in line

@@ -8,6 +8,7 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 
 from jaxnets.nn.bias import add_bias, optional_bias
+from jaxnets.nn.cpu import multiply
 from jaxnets.nn.initializers import Initializer, get_initializer
 
 
@@ -31,7 +32,7 @@ class Dense(linen.Module):
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
         bias = optional_bias(self, self.features)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return add_bias(x @ kernel, bias)
+        return add_bias(multiply(x, kernel), bias)
 
 
 class Embedding(linen.Module):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxnets import nn
-from jaxnets.nn.cpu import bernoulli, convolution, winograd
+from jaxnets.nn.cpu import bernoulli, convolution, dense, multiply, winograd
 
 RNG = np.random.default_rng(0)
 
@@ -222,6 +222,37 @@ def test_batch_norm(shape, mask):
         return layer.apply(variables, x, True, mask, mutable=["batch_stats"])[0]
 
     check(apply, params, random(*shape))
+
+
+@pytest.mark.parametrize("shape", [(3, 1024), (2, 5, 1024), (1024,)])
+def test_product_with_a_large_matrix(shape):
+    x, kernel = random(*shape), random(1024, 1100)
+    check(multiply, x, kernel)
+    np.testing.assert_allclose(multiply(x, kernel), np.asarray(x, float) @ np.asarray(kernel), atol=1e-3)
+    assert multiply(random(0, 1024), kernel).shape == (0, 1100)
+
+
+def test_products_differentiated_twice_and_mapped():
+    x, kernel = random(4, 2, 1024), random(1024, 1100)
+
+    def slopes(x, kernel):
+        return jax.grad(lambda x: jnp.sum(multiply(x, kernel) ** 3))(x)
+
+    check(lambda x, kernel: jax.vmap(slopes, (0, None))(x, kernel / 100), x, kernel)
+
+
+BLOCKS = [
+    ((32, 3136), 1024, 14),  # E4's
+    ((127, 2048), 2048, 16),
+    ((128, 2048), 2048, 1),  # many rows
+    ((32, 512), 512, 1),  # a small matrix
+    ((32, 1031), 1031, 1),  # a prime number of rows
+]
+
+
+@pytest.mark.parametrize("shape, features, count", BLOCKS)
+def test_large_matrices_are_divided_for_small_batches(shape, features, count):
+    assert dense.blocks(jnp.zeros(shape), jnp.zeros((shape[-1], features))) == count
 
 
 def test_bias():

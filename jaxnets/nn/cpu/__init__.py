@@ -6,6 +6,7 @@ against. Numbers: docs/speed.md.
 
 from jaxnets.nn.cpu.choice import for_cpu, plain_operations
 from jaxnets.nn.cpu.convolution import convolve
+from jaxnets.nn.cpu.dense import multiply
 from jaxnets.nn.cpu.masks import bernoulli
 from jaxnets.nn.cpu.pooling import max_pool
 from jaxnets.nn.cpu.recurrence import Cell, gru, lstm, recur
@@ -20,6 +21,7 @@ __all__ = [
     "gru",
     "lstm",
     "max_pool",
+    "multiply",
     "plain_operations",
     "recur",
     "with_stored_gradient",

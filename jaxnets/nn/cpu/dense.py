@@ -1,0 +1,60 @@
+"""Products of a small batch with a large matrix."""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxnets.nn.cpu.choice import for_cpu
+
+LARGE = 2**22  # bytes of a matrix that does not stay in a core's cache from one use to the next
+BLOCK = 2**20  # bytes that do
+MANY = 128  # rows of a batch that outweigh the reading of the matrix
+
+
+def multiply(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Returns x (..., in) @ kernel (in, features).
+
+    XLA copies a matrix before the product, some numbers of all its rows at a time, which are far from one
+    another in memory. A large one is taken as blocks of rows here.
+    """
+    if for_cpu() and x.dtype == kernel.dtype == jnp.float32 and (count := blocks(x, kernel)) > 1:
+        y = _multiply(x.reshape(-1, x.shape[-1]), kernel, count)
+        return y.reshape(*x.shape[:-1], -1)
+    return x @ kernel
+
+
+def blocks(x: jax.Array, kernel: jax.Array) -> int:
+    """Into how many blocks of as many rows the kernel goes: 1 where that does not pay or there are none."""
+    size = kernel.size * kernel.dtype.itemsize
+    if size < LARGE or not 0 < math.prod(x.shape[:-1]) < MANY:
+        return 1
+    least = math.ceil(size / BLOCK)
+    return next((count for count in range(least, 4 * least) if len(kernel) % count == 0), 1)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _multiply(x: jax.Array, kernel: jax.Array, count: int) -> jax.Array:
+    return jnp.einsum("bki,kif->kbf", _columns(x, count), _rows(kernel, count)).sum(0)
+
+
+def _forward(x, kernel, count):
+    return _multiply(x, kernel, count), (x, kernel)
+
+
+def _backward(count, saved, dy):
+    x, kernel = saved
+    dx = jnp.einsum("bf,kif->kbi", dy, _rows(kernel, count)).transpose(1, 0, 2).reshape(x.shape)
+    return dx, jnp.einsum("bki,bf->kif", _columns(x, count), dy).reshape(kernel.shape)
+
+
+_multiply.defvjp(_forward, _backward)
+
+
+def _columns(x: jax.Array, count: int) -> jax.Array:
+    return x.reshape(len(x), count, -1)
+
+
+def _rows(kernel: jax.Array, count: int) -> jax.Array:
+    return kernel.reshape(count, -1, kernel.shape[-1])

@@ -48,7 +48,6 @@ CONVOLUTIONS = list(itertools.product(KERNELS, [1, 2, (1, 3)], PADDINGS))
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    monkeypatch.setattr(convolution, "FITS", 100)
     monkeypatch.setattr(convolution, "PIECE", 1500)
 
 

@@ -17,8 +17,7 @@ from jaxnets.nn.window import Padding
 FEW = 16  # channels that do not fill a vector register
 MOST_SHIFTS = 75  # numbers that make one pixel of the output: 5x5 of three colours
 MOST_BAND = 7  # times the kernel's width may the image's be: the band matrix is that much larger
-FITS = 2**20  # bytes of the output's gradient that XLA's gradient of a kernel takes well in one piece
-PIECE = 2**19  # bytes of a piece otherwise: what stays in a core's cache
+PIECE = 2**19  # bytes of the output's gradient that stay in a core's cache
 MOST_PIECES = 32  # each is compiled on its own
 
 
@@ -29,7 +28,7 @@ def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, g
     added up. The gradient of an input of few comes by rows times one matrix, a band of copies of the
     kernel. Images smaller than the kernel take a scalar loop: they become patches times a matrix. The
     gradient of the kernel comes in pieces: XLA makes one convolution of it whose "kernel" is the whole
-    gradient of the output, read from memory for every few numbers of the result.
+    gradient of the output, read from memory for every few numbers of the result. Pieces share the cores, too.
     """
     if for_cpu() and x.dtype == kernel.dtype == jnp.float32:
         if groups == 1:
@@ -137,7 +136,7 @@ def _kernel_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pa
         return product.reshape(kernel.shape)
     total = dy.size * dy.dtype.itemsize
     height = dy.shape[1]
-    pieces = min(math.ceil(total / PIECE), height) if FITS < total <= MOST_PIECES * PIECE else 1
+    pieces = min(math.ceil(total / PIECE), height) if 0 < total <= MOST_PIECES * PIECE else 1
     rows = math.ceil(height / pieces)
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     gradient = jnp.zeros_like(kernel)

@@ -12,12 +12,14 @@ def channelwise(function: Callable[..., jax.Array], x: jax.Array, *vectors: jax.
     """Returns function(x, *vectors), elementwise in x (batch, ..., channels), each vector (channels,).
 
     On CPUs over rows as long as width * channels: the gradient of a vector is then a sum of long rows
-    first. A sum over everything in front of the channels, of a product at that, is a scalar loop.
+    first. A sum over everything in front of the channels, of a product at that, is a scalar loop. The rows of
+    a vector's numbers are stored, since looking each of them up in the vector takes longer than the sum.
     """
     if for_cpu() and x.ndim > 2:
         width, channels = x.shape[-2:]
         rows = x.reshape(-1, width * channels)
-        return function(rows, *(jnp.tile(v, width).reshape(1, -1) for v in vectors)).reshape(x.shape)
+        tiled = (stored(lambda v: jnp.tile(v, (1, width)), v) for v in vectors)
+        return function(rows, *tiled).reshape(x.shape)
     return function(x, *(v.reshape((1,) * (x.ndim - 1) + (-1,)) for v in vectors))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxnets import nn
-from jaxnets.nn.cpu import bernoulli, convolution, dense, multiply, winograd
+from jaxnets.nn.cpu import bernoulli, columns, convolution, dense, multiply, winograd
 
 RNG = np.random.default_rng(0)
 
@@ -41,8 +41,16 @@ def check(function, *arguments, tolerance=1e-5):
 
 
 PADDINGS = ["valid", "same", ((2, 1), (0, 3))]
-# From few channels to few (shifts, and bands in the gradient), from few to many, many (pieces), 1x1.
-KERNELS = [(3, 3, 2, 5), (3, 2, 3, 20), (5, 5, 1, 6), (3, 3, 17, 18), (1, 1, 4, 6)]
+# To few features (shifts, columns; bands in the gradient), to many (pieces; columns in the gradient), 1x1.
+KERNELS = [
+    (3, 3, 2, 5),
+    (3, 2, 3, 20),
+    (5, 5, 1, 6),
+    (5, 3, 4, 6),
+    (3, 3, 17, 18),
+    (3, 3, 18, 32),
+    (1, 1, 4, 6),
+]
 CONVOLUTIONS = list(itertools.product(KERNELS, [1, 2, (1, 3)], PADDINGS))
 
 
@@ -81,7 +89,25 @@ def test_tiles_are_taken_where_they_pay():
     assert not pays(32, 8, 256, 256, strides=(2, 2))
 
 
-FLAT = [((5, 5, 1, 6), 48), ((5, 5, 6, 16), 48), ((3, 3, 3, 64), 48), ((3, 3, 96, 128), 0)]  # 0: by tiles
+COLUMNS = [
+    ((5, 5, 3, 6), 6),  # 33 features or more
+    ((5, 5, 6, 16), 2),
+    ((3, 3, 16, 16), 2),
+    ((3, 3, 3, 16), 3),
+    ((3, 3, 3, 32), 2),
+    ((3, 3, 1, 32), 1),
+    ((3, 3, 16, 32), 1),
+    ((3, 1, 16, 16), 1),  # a column sees nothing of what its neighbours see
+]
+
+
+@pytest.mark.parametrize("kernel, count", COLUMNS)
+def test_columns_are_taken_together_where_features_are_few(kernel, count):
+    assert columns.at_once(jnp.zeros(kernel)) == count
+
+
+FLAT = [(kernel, 48) for kernel, _ in COLUMNS]
+FLAT += [((5, 5, 1, 6), 48), ((3, 3, 3, 64), 48), ((3, 3, 96, 128), 0)]  # 0: by tiles
 
 
 @pytest.mark.parametrize("kernel, products", FLAT)

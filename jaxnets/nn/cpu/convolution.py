@@ -8,14 +8,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnets.nn.cpu import winograd
+from jaxnets.nn.cpu import columns, winograd
 from jaxnets.nn.cpu.choice import for_cpu, stored
 from jaxnets.nn.cpu.depthwise import convolve_each
-from jaxnets.nn.cpu.taps import Pads, Pair, pads_of, taps_of
+from jaxnets.nn.cpu.taps import Pads, Pair, pads_of, taps_of, turned_pads
 from jaxnets.nn.window import Padding
 
 FEW = 16  # channels that do not fill a vector register
-MOST_SHIFTS = 75  # numbers that make one pixel of the output: 5x5 of three colours
+MOST_SHIFTS = 27  # numbers that make one pixel of the output: 3x3 of three colours
 MOST_BAND = 7  # times the kernel's width may the image's be: the band matrix is that much larger
 PIECE = 2**19  # bytes of the output's gradient that stay in a core's cache
 MOST_PIECES = 32  # each is compiled on its own
@@ -25,8 +25,9 @@ def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, g
     """`lax.conv_general_dilated` of NHWC images with an HWIO kernel.
 
     XLA's routines for CPUs want many channels. From few to few, as in first layers, shifted images are
-    added up. The gradient of an input of few comes by rows times one matrix, a band of copies of the
-    kernel. Images smaller than the kernel take a scalar loop: they become patches times a matrix. The
+    added up; where that is much to add, several columns of the output are made at once, as more features.
+    The gradient of an input of few comes by rows times one matrix, a band of copies of the kernel.
+    Images smaller than the kernel take a scalar loop: they become patches times a matrix. The
     gradient of the kernel comes in pieces: XLA makes one convolution of it whose "kernel" is the whole
     gradient of the output, read from memory for every few numbers of the result. Pieces share the cores, too.
     """
@@ -60,6 +61,8 @@ def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) 
         return _by_patches(x, kernel, strides, pads)
     if kernel.shape[-1] < FEW and kernel[..., 0].size <= MOST_SHIFTS and strides == (1, 1):
         return stored(partial(_by_shifts, pads), x, kernel)
+    if strides == (1, 1) and columns.at_once(kernel) > 1:
+        return columns.convolve(x, kernel, pads)
     if winograd.pays(x, kernel, strides, pads):
         return winograd.convolve(x, kernel, pads)
     return _plain_convolve(x, kernel, strides, pads)
@@ -74,9 +77,7 @@ def _backward(strides, padding, saved, dy):
     pads = pads_of(x, kernel.shape[:2], strides, padding)
     if winograd.pays(x, kernel, strides, pads):
         return winograd.gradients(x, kernel, dy, pads)
-    formulation = _for_inputs(x, kernel)
-    (dx,) = jax.vjp(lambda x: formulation(x, kernel, strides, pads), x)[1](dy)
-    return dx, _kernel_gradient(x, kernel, dy, strides, pads)
+    return _input_gradient(x, kernel, dy, strides, pads), _kernel_gradient(x, kernel, dy, strides, pads)
 
 
 _convolve.defvjp(_forward, _backward)
@@ -86,14 +87,16 @@ def _is_small(x: jax.Array, kernel: jax.Array) -> bool:
     return x.shape[1] < kernel.shape[0] or x.shape[2] < kernel.shape[1]
 
 
-def _for_inputs(x: jax.Array, kernel: jax.Array) -> Callable[..., jax.Array]:
-    """The formulation whose gradient of the input is the fastest."""
+def _input_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
     _, width, channels, _ = kernel.shape
+    formulation: Callable[..., jax.Array] = _plain_convolve
     if _is_small(x, kernel):
-        return _by_patches
-    if 1 < channels < FEW and width > 1 and x.shape[2] <= MOST_BAND * width:
-        return _by_bands
-    return _plain_convolve
+        formulation = _by_patches
+    elif 1 < channels < FEW and width > 1 and x.shape[2] <= MOST_BAND * width:
+        formulation = _by_bands
+    elif strides == (1, 1) and columns.at_once(turned := kernel[::-1, ::-1].swapaxes(2, 3)) > 1:
+        return columns.convolve(dy, turned, turned_pads(kernel, pads))
+    return jax.vjp(lambda x: formulation(x, kernel, strides, pads), x)[1](dy)[0]
 
 
 def _by_shifts(pads: Pads, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -117,10 +120,10 @@ def _by_bands(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax
     """The convolution as rows (batch * height', kernel height * width * channels) times one matrix."""
     height, width, _, features = kernel.shape
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-    batch, rows, columns, _ = x.shape
-    new_height, new_width = (rows - height) // strides[0] + 1, (columns - width) // strides[1] + 1
-    place = jnp.arange(columns).reshape(-1, 1) - strides[1] * jnp.arange(new_width).reshape(1, -1)
-    inside = ((place >= 0) & (place < width)).reshape(1, columns, new_width, 1, 1)
+    batch, old_height, old_width, _ = x.shape
+    new_height, new_width = (old_height - height) // strides[0] + 1, (old_width - width) // strides[1] + 1
+    place = jnp.arange(old_width).reshape(-1, 1) - strides[1] * jnp.arange(new_width).reshape(1, -1)
+    inside = ((place >= 0) & (place < width)).reshape(1, old_width, new_width, 1, 1)
     band = jnp.where(inside, kernel[:, jnp.clip(place, 0, width - 1)], 0)
     band = band.transpose(0, 1, 3, 2, 4).reshape(-1, new_width * features)
     seen = [x[:, i : i + (new_height - 1) * strides[0] + 1 : strides[0]] for i in range(height)]

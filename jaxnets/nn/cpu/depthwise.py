@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxnets.nn.cpu.choice import stored
-from jaxnets.nn.cpu.taps import Pads, taps_of
+from jaxnets.nn.cpu.taps import Pads, taps_of, turned_pads
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -30,11 +30,7 @@ def _forward(x, kernel, pads):
 def _backward(pads, saved, dy):
     x, kernel = saved
     height, width = kernel.shape[:2]
-    around = [
-        (size - 1 - before, size - 1 - after)
-        for size, (before, after) in zip((height, width), pads, strict=True)
-    ]
-    dx = stored(partial(_by_shifts, around), dy, kernel[::-1, ::-1])
+    dx = stored(partial(_by_shifts, turned_pads(kernel, pads)), dy, kernel[::-1, ::-1])
 
     # Image by image: a sum over all of them at once is a scalar loop.
     def add(total: list[jax.Array], image: tuple[jax.Array, jax.Array]) -> tuple[list[jax.Array], None]:

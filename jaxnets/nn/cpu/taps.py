@@ -19,6 +19,13 @@ def pads_of(x: jax.Array, window: Sequence[int], strides: Pair, padding: Padding
     return (top, bottom), (left, right)  # tuples, as what a gradient is written for must be
 
 
+def turned_pads(kernel: jax.Array, pads: Pads) -> Pads:
+    """What a convolution of stride 1 by the kernel turned around adds, to be the gradient of the input."""
+    (top, bottom), (left, right) = pads
+    height, width = kernel.shape[0] - 1, kernel.shape[1] - 1
+    return (height - top, height - bottom), (width - left, width - right)
+
+
 def taps_of(
     x: jax.Array, window: Sequence[int], strides: Pair, pads: Pads, fill: jax.Array
 ) -> list[jax.Array]:

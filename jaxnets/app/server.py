@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import re
+import signal
 import socket
 import sys
 import threading
@@ -233,12 +234,18 @@ def serve(run: Run, port: int, *, show: bool = False) -> None:
     Raises:
         UserError: the port cannot be had.
     """
+    before = signal.getsignal(signal.SIGINT)
     try:
         with Page(run, port) as page:
+            # An exception would get lost where the signal comes while garbage is collected.
+            signal.signal(signal.SIGINT, lambda *_: threading.Thread(target=page.shutdown).start())
             trained = f"{run.config['model']}, trained on {run.config['dataset'] or 'what it does not say'}"
             print(f"{trained}: {page.url} (Ctrl-C ends it)", flush=True)
             if show:
                 threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
             page.serve_forever(poll_interval=0.1)
-    except KeyboardInterrupt:
-        print("\nended")
+    except KeyboardInterrupt:  # before the page was there
+        pass
+    finally:
+        signal.signal(signal.SIGINT, before)
+    print("\nended")

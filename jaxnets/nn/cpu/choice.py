@@ -16,7 +16,7 @@ def plain_operations() -> Iterator[None]:
     """Inside this context layers are traced in the plain formulation that suits every backend.
 
     For programs that run elsewhere (exports), and for forward-mode derivatives (`jax.jvp`) of convolutions,
-    max pooling, BatchNorm, LSTM and GRU, which do not go through a gradient written by hand.
+    max pooling, BatchNorm, LSTM, GRU and large Dense layers, whose gradients are written by hand.
     """
     token = _plain.set(True)
     try:

@@ -22,7 +22,8 @@ def convolve(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
     """Returns x (batch, height, width, c) convolved with kernel (height, width, c, features).
 
     A wider kernel holds the given one for every column, with zeros on both sides, and takes long steps. Zeros
-    do not change how sums are rounded, so that on flat ground all outputs are equal.
+    do not change how sums are rounded, so that on flat ground all outputs are equal; an infinite number in x,
+    which times zero is nan, spoils columns beside those that see it.
     """
     width, features = kernel.shape[1], kernel.shape[-1]
     columns = x.shape[2] + sum(pads[1]) - width + 1

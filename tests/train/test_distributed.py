@@ -20,9 +20,11 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "train.py"
 NAMES = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 
-def start(workdir: Path, *more: str, devices: int = 1, epochs: int = 1) -> subprocess.Popen:
+def start(
+    workdir: Path, *more: str, devices: int = 1, epochs: int = 1, model: str = "mlp"
+) -> subprocess.Popen:
     # Where max pooling meets two numbers that are all but equal, rounding would decide: the mlp has none.
-    settings = ("--model", "mlp", "--optimizer", "sgd", "--learning-rate", "0.05", "--epochs", str(epochs))
+    settings = ("--model", model, "--optimizer", "sgd", "--learning-rate", "0.05", "--epochs", str(epochs))
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), *settings, "--workdir", str(workdir), *more],
         env={**os.environ, "JAX_NUM_CPU_DEVICES": str(devices)},
@@ -38,12 +40,12 @@ def finish(*processes: subprocess.Popen, code: int = 0) -> list[str]:
     return said
 
 
-def pair(workdir: Path, epochs: int = 1) -> list[subprocess.Popen]:
+def pair(workdir: Path, epochs: int = 1, model: str = "mlp") -> list[subprocess.Popen]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     return [
-        start(workdir, "--distributed", f"{address},2,{index}", devices=2, epochs=epochs)
+        start(workdir, "--distributed", f"{address},2,{index}", devices=2, epochs=epochs, model=model)
         for index in range(2)
     ]
 
@@ -83,8 +85,10 @@ def test_a_folder_of_another_run_stops_both_at_once(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_pair_told_to_stop_stops_at_one_step_and_goes_on(alone, tmp_path, number, code):
-    processes = pair(tmp_path / "run", epochs=2)
+def test_a_pair_told_to_stop_stops_at_one_step_and_goes_on(tmp_path, number, code):
+    """With the numbers of an unbroken pair, in a training that takes its time."""
+    finish(*pair(tmp_path / "unbroken", epochs=2, model="lenet5"))
+    processes = pair(tmp_path / "run", epochs=2, model="lenet5")
     while not (tmp_path / "run" / "checkpoints").exists():
         assert all(process.poll() is None for process in processes)
         time.sleep(0.02)
@@ -92,8 +96,9 @@ def test_a_pair_told_to_stop_stops_at_one_step_and_goes_on(alone, tmp_path, numb
     processes[1].send_signal(number)
     said = finish(*processes, code=code)
     assert "give the same command again to continue" in said[0]
-    finish(*pair(tmp_path / "run", epochs=2))
-    assert measured(tmp_path / "run") == [pytest.approx(line, rel=1e-6) for line in alone]
+    finish(*pair(tmp_path / "run", epochs=2, model="lenet5"))
+    unbroken = measured(tmp_path / "unbroken")
+    assert measured(tmp_path / "run") == [pytest.approx(line, rel=1e-6) for line in unbroken]
 
 
 @pytest.mark.slow

@@ -95,6 +95,10 @@ def _one_line(box: str) -> str:
 
 def _stop(message: str) -> Any:
     """The line stays whole: it goes past the text layer, where another thread's (Orbax's) may have begun."""
-    sys.stderr.buffer.write(f"error: {message}\n".encode())
-    sys.stderr.buffer.flush()
+    line = f"error: {message}\n"
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.buffer.write(line.encode(sys.stderr.encoding, "backslashreplace"))
+        sys.stderr.buffer.flush()
+    else:  # a notebook's
+        sys.stderr.write(line)
     sys.exit(2)

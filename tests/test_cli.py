@@ -1,5 +1,7 @@
 """python -m jaxnets: what it prints, and its exit codes."""
 
+import contextlib
+import io
 import json
 import re
 import subprocess
@@ -11,6 +13,7 @@ from PIL import Image
 
 from jaxnets import cli, commandline, data
 from jaxnets.data.images import ink_of
+from jaxnets.errors import UserError
 
 
 def test_models_lists_every_model_with_its_parameters(run):
@@ -104,6 +107,18 @@ def test_a_defect_of_ours_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["x"])
     with pytest.raises(KeyError):
         commandline.run(broken)
+
+
+def test_an_error_is_one_line_also_where_stderr_is_no_file():
+    """As in notebooks, whose stderr has no bytes behind it."""
+
+    def wrong():
+        raise UserError("too much: give less")
+
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), pytest.raises(SystemExit) as stop:
+        commandline.run(wrong, arguments=[])
+    assert (stop.value.code, said.getvalue()) == (2, "error: too much: give less\n")
 
 
 def test_the_module_runs():

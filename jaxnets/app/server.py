@@ -238,7 +238,9 @@ def serve(run: Run, port: int, *, show: bool = False) -> None:
     try:
         with Page(run, port) as page:
             # An exception would get lost where the signal comes while garbage is collected.
-            signal.signal(signal.SIGINT, lambda *_: threading.Thread(target=page.shutdown).start())
+            signal.signal(
+                signal.SIGINT, lambda *_: threading.Thread(target=page.shutdown, daemon=True).start()
+            )
             trained = f"{run.config['model']}, trained on {run.config['dataset'] or 'what it does not say'}"
             print(f"{trained}: {page.url} (Ctrl-C ends it)", flush=True)
             if show:

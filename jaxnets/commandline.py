@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import Interrupted, UserError
-from jaxnets.process import keep_programs
+from jaxnets.process import compute_in_line, keep_programs
 
 keep_programs()  # here, since it must come before jax is imported, as commands do on their first lines
 
@@ -55,6 +55,8 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
         raise
     if isinstance(sys.stderr, io.TextIOWrapper):  # by whole lines, as a rule but not with PYTHONUNBUFFERED
         sys.stderr.reconfigure(line_buffering=True, write_through=False)
+    if "jax" in sys.modules:  # a command that computes; importing jax takes a while
+        compute_in_line()
     try:
         result = call()
         sys.stdout.flush()

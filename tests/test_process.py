@@ -39,28 +39,29 @@ ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: no huge pages, wh
 options = keep_memory() if {keep} else None
 import jax, jax.numpy as jnp
 
-def large(x):  # its work space is eight blocks of 24 MB
-    products = [jnp.sin(x * n) @ x.T for n in range(8)]
+def large(x):  # its work space is {count} arrays of side * side
+    products = [jnp.sin(x * n) @ x.T for n in range({count})]
     return sum((p @ x) / (1 + p.T @ x) for p in products)
 
 compiled = jax.jit(large, compiler_options=options)
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    compiled(jnp.ones((2450, 2))).block_until_ready()
+    compiled(jnp.ones(({side}, 2))).block_until_ready()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-print(sorted(faults() for _ in range(15))[7])  # at first the heap grows
+print(sorted(faults() for _ in range(11))[5])  # at first the heap grows
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told to keep memory")
-def test_memory_is_kept():
+@pytest.mark.parametrize(("side", "count"), [(2450, 8), (4500, 2)], ids=["24 MB", "81 MB"])
+def test_memory_is_kept(side, count):
     """What large programs work in is not given back and cleared anew, page by page, in every call."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
 
     def run(keep):
-        call = [sys.executable, "-c", FAULTS.format(keep=keep)]
+        call = [sys.executable, "-c", FAULTS.format(keep=keep, side=side, count=count)]
         done = subprocess.run(call, env=own | {"JAX_PLATFORMS": "cpu"}, capture_output=True, check=True)
         return int(done.stdout)
 

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from flax import linen
 from jax import lax
 
-from jaxnets.nn.cpu import channelwise, with_stored_gradient
+from jaxnets.nn import cpu
+from jaxnets.nn.cpu import channelwise, for_cpu
 
 
 def batch_statistics(
@@ -63,8 +64,24 @@ def normalize(
     """
     factor = lax.rsqrt(var + epsilon) * scale
     offset = -mean * factor + bias
-    y = channelwise(lambda x, factor, offset: x * factor + offset, x, factor, offset)
-    return with_stored_gradient(y)
+    return channelwise(lambda x, factor, offset: x * factor + offset, x, factor, offset)
+
+
+def normalize_batch(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    epsilon: float,
+    mask: jax.Array | None = None,
+    axis_name: str | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns x normalised with its own statistics, and those; see `batch_statistics` and `normalize`."""
+    if for_cpu() and x.ndim > 2 and axis_name is None:
+        y, (mean, var) = cpu.normalize_batch(x, scale, bias, mask, epsilon)
+    else:
+        mean, var = batch_statistics(x, mask, axis_name)
+        y = normalize(x, mean, var, scale, bias, epsilon)
+    return y, mean, var
 
 
 class BatchNorm(linen.Module):
@@ -99,16 +116,16 @@ class BatchNorm(linen.Module):
         dtype = self.dtype or x.dtype
         x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
         if not train:
-            mean, var = running_mean.value, running_var.value
+            y = normalize(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
         else:
             # Under init there is no mapped axis to average over.
             axis_name = None if self.is_initializing() else self.axis_name
-            mean, var = batch_statistics(x, mask, axis_name)
+            y, mean, var = normalize_batch(x, scale, bias, self.epsilon, mask, axis_name)
             if not self.is_initializing():
                 for running, batch in ((running_mean, mean), (running_var, var)):
                     moved = self.momentum * running.value + (1 - self.momentum) * batch
                     running.value = moved.astype(running.value.dtype)
-        return normalize(x, mean, var, scale, bias, self.epsilon).astype(dtype)
+        return y.astype(dtype)
 
 
 def batch_mask(mask: jax.Array) -> AbstractContextManager:

@@ -4,13 +4,14 @@ Each function has the plain formulation beside it, which other backends take and
 against. Numbers: docs/speed.md.
 """
 
+from jaxnets.nn.cpu.batch_norm import normalize_batch
 from jaxnets.nn.cpu.choice import for_cpu, plain_operations
 from jaxnets.nn.cpu.convolution import convolve
 from jaxnets.nn.cpu.dense import multiply
 from jaxnets.nn.cpu.masks import bernoulli
 from jaxnets.nn.cpu.pooling import max_pool
 from jaxnets.nn.cpu.recurrence import Cell, gru, lstm, recur
-from jaxnets.nn.cpu.rows import channelwise, with_stored_gradient
+from jaxnets.nn.cpu.rows import channelwise
 
 __all__ = [
     "Cell",
@@ -22,7 +23,7 @@ __all__ = [
     "lstm",
     "max_pool",
     "multiply",
+    "normalize_batch",
     "plain_operations",
     "recur",
-    "with_stored_gradient",
 ]

@@ -1,5 +1,6 @@
 """Convolutions, and their gradients."""
 
+import itertools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnets.nn.cpu import columns, winograd
+from jaxnets.nn.cpu import columns, pointwise, winograd
 from jaxnets.nn.cpu.choice import for_cpu, stored
 from jaxnets.nn.cpu.depthwise import convolve_each
 from jaxnets.nn.cpu.taps import Pads, Pair, pads_of, taps_of, turned_pads
@@ -18,7 +19,8 @@ FEW = 16  # channels that do not fill a vector register
 MOST_SHIFTS = 27  # numbers that make one pixel of the output: 3x3 of three colours
 MOST_BAND = 7  # times the kernel's width may the image's be: the band matrix is that much larger
 PIECE = 2**19  # bytes of the output's gradient that stay in a core's cache
-MOST_PIECES = 32  # each is compiled on its own
+FEW_PIECES = 4  # are of all images, some rows each; more are of some images
+MOST_PIECES = 96  # each is compiled on its own
 
 
 def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int) -> jax.Array:
@@ -57,6 +59,8 @@ def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) 
     # No bands here: their sums round differently from place to place. On flat ground, such as the background
     # of digits, all outputs must be equal, or max pooling sends its gradient elsewhere than Keras's does.
     pads = pads_of(x, kernel.shape[:2], strides, padding)
+    if pointwise.applies(kernel, pads):
+        return pointwise.convolve(x, kernel, strides)
     if _is_small(x, kernel):
         return _by_patches(x, kernel, strides, pads)
     if kernel.shape[-1] < FEW and kernel[..., 0].size <= MOST_SHIFTS and strides == (1, 1):
@@ -75,6 +79,8 @@ def _forward(x, kernel, strides, padding):
 def _backward(strides, padding, saved, dy):
     x, kernel = saved
     pads = pads_of(x, kernel.shape[:2], strides, padding)
+    if pointwise.applies(kernel, pads):
+        return pointwise.gradients(x, kernel, dy, strides)
     if winograd.pays(x, kernel, strides, pads):
         return winograd.gradients(x, kernel, dy, pads)
     return _input_gradient(x, kernel, dy, strides, pads), _kernel_gradient(x, kernel, dy, strides, pads)
@@ -133,19 +139,16 @@ def _by_bands(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax
 
 def _kernel_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
     size = kernel.shape[:2]
-    if size == (1, 1):
-        (seen,) = taps_of(x, size, strides, pads, jnp.zeros((), x.dtype))
-        product = jnp.einsum("nc,nd->cd", seen.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1]))
-        return product.reshape(kernel.shape)
-    total = dy.size * dy.dtype.itemsize
-    height = dy.shape[1]
-    pieces = min(math.ceil(total / PIECE), height) if 0 < total <= MOST_PIECES * PIECE else 1
-    rows = math.ceil(height / pieces)
+    batch, height = dy.shape[:2]
+    pieces = min(max(math.ceil(dy.size * dy.dtype.itemsize / PIECE), 1), MOST_PIECES)
+    groups = min(pieces, batch) if pieces > FEW_PIECES else 1  # of images; and of their rows
+    images, rows = math.ceil(batch / groups), math.ceil(height / min(math.ceil(pieces / groups), height))
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     gradient = jnp.zeros_like(kernel)
-    for start in range(0, height, rows):
-        some = dy[:, start : start + rows]
-        seen = x[:, start * strides[0] : (start + some.shape[1] - 1) * strides[0] + size[0]]
+    for first, start in itertools.product(range(0, batch, images), range(0, height, rows)):
+        some = dy[first : first + images, start : start + rows]
+        end = (start + some.shape[1] - 1) * strides[0] + size[0]
+        seen = x[first : first + images, start * strides[0] : end]
         apply = partial(_plain_convolve, seen, strides=strides, padding=((0, 0), (0, 0)))
         gradient += jax.vjp(lambda kernel, apply=apply: apply(kernel), kernel)[1](some)[0]
     return gradient

@@ -1,5 +1,6 @@
 """Vectors over channels, and the sums that are their gradients."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -16,27 +17,30 @@ def channelwise(function: Callable[..., jax.Array], x: jax.Array, *vectors: jax.
     a vector's numbers are stored, since looking each of them up in the vector takes longer than the sum.
     """
     if for_cpu() and x.ndim > 2:
-        width, channels = x.shape[-2:]
-        rows = x.reshape(-1, width * channels)
-        tiled = (stored(lambda v: jnp.tile(v, (1, width)), v) for v in vectors)
-        return function(rows, *tiled).reshape(x.shape)
+        return function(as_rows(x), *(tiled(v, x) for v in vectors)).reshape(x.shape)
     return function(x, *(v.reshape((1,) * (x.ndim - 1) + (-1,)) for v in vectors))
 
 
-FEW_MAPS = 64  # channels; with more, storing costs as much as computing again
+def as_rows(x: jax.Array) -> jax.Array:
+    """x (batch, ..., width, channels) as (-1, width * channels)."""
+    return x.reshape(-1, x.shape[-2] * x.shape[-1])
 
 
-def with_stored_gradient(y: jax.Array) -> jax.Array:
-    """Returns y (batch, ..., channels); on CPUs its gradient is computed once, however many sums use it."""
-    return _with_stored_gradient(y) if for_cpu() and y.ndim > 2 and y.shape[-1] < FEW_MAPS else y
+def tiled(vector: jax.Array, x: jax.Array) -> jax.Array:
+    """The vector (channels,) as one row of x, stored."""
+    return stored(lambda vector: jnp.tile(vector, (1, x.shape[-2])), vector)
 
 
-@jax.custom_vjp
-def _with_stored_gradient(y: jax.Array) -> jax.Array:
-    return y
+TOGETHER = 8  # rows; with 16 XLA no longer computes them in one loop
 
 
-# Of the identity itself XLA knows that it can do without the condition.
-_with_stored_gradient.defvjp(
-    lambda y: (y, None), lambda _, dy: (stored(lambda dy: jnp.where(dy == dy, dy, jnp.nan), dy),)
-)
+def sum_by_channel(rows: jax.Array, x: jax.Array) -> jax.Array:
+    """The sum for each channel of x over rows like those of `as_rows(x)`, which need not lie in memory.
+
+    What XLA sums up lies in memory first, as its routine for sums reads nothing else. Several rows added up
+    elementwise are computed in one loop with what they are made of: an eighth is left to write and read.
+    """
+    together = math.gcd(TOGETHER, rows.shape[0])
+    groups = rows.reshape(rows.shape[0] // together, together, rows.shape[1])
+    some = sum((groups[:, i] for i in range(1, together)), groups[:, 0])
+    return some.sum(0).reshape(-1, x.shape[-1]).sum(0)

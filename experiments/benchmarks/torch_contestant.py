@@ -17,7 +17,8 @@ def pytorch(spec: Spec, compiled: bool) -> Ready:
     gpu = torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
     torch.backends.cudnn.benchmark = True
-    torch.set_float32_matmul_precision("high")  # TF32 on GPUs, as JAX has it
+    if gpu:
+        torch.set_float32_matmul_precision("high")  # TF32, as JAX has it
     images = len(spec.shape) == 3
     arrays = examples(spec)
     inputs = torch.from_numpy(arrays[0].transpose(0, 3, 1, 2).copy() if images else arrays[0]).to(device)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from jaxnets import nn
-from jaxnets.nn.cpu import bernoulli, columns, convolution, dense, multiply, winograd
+from jaxnets.nn.cpu import bernoulli, columns, convolution, dense, multiply, pointwise, winograd
+from jaxnets.nn.norm import normalize_batch
 
 RNG = np.random.default_rng(0)
 
@@ -50,6 +51,8 @@ KERNELS = [
     (3, 3, 17, 18),
     (3, 3, 18, 32),
     (1, 1, 4, 6),
+    (1, 1, 64, 70),
+    (1, 1, 70, 64),
 ]
 CONVOLUTIONS = list(itertools.product(KERNELS, [1, 2, (1, 3)], PADDINGS))
 
@@ -57,6 +60,8 @@ CONVOLUTIONS = list(itertools.product(KERNELS, [1, 2, (1, 3)], PADDINGS))
 @pytest.fixture
 def small_pieces(monkeypatch):
     monkeypatch.setattr(convolution, "PIECE", 1500)
+    monkeypatch.setattr(convolution, "FEW_PIECES", 3)
+    monkeypatch.setattr(pointwise, "MANY", 16)
 
 
 @pytest.mark.parametrize("kernel, strides, padding", CONVOLUTIONS)
@@ -107,7 +112,7 @@ def test_columns_are_taken_together_where_features_are_few(kernel, count):
 
 
 FLAT = [(kernel, 48) for kernel, _ in COLUMNS]
-FLAT += [((5, 5, 1, 6), 48), ((3, 3, 3, 64), 48), ((3, 3, 96, 128), 0)]  # 0: by tiles
+FLAT += [((1, 1, 64, 70), 48), ((5, 5, 1, 6), 48), ((3, 3, 3, 64), 48), ((3, 3, 96, 128), 0)]  # 0: by tiles
 
 
 @pytest.mark.parametrize("kernel, products", FLAT)
@@ -130,7 +135,12 @@ def test_images_smaller_than_the_kernel(strides, padding):
 
 @pytest.mark.parametrize(
     "kernel, special",
-    [((3, 3, 2, 5), "small_pieces"), ((3, 3, 17, 18), "small_pieces"), ((3, 3, 17, 18), "always_tiles")],
+    [
+        ((3, 3, 2, 5), "small_pieces"),
+        ((1, 1, 64, 70), "small_pieces"),
+        ((3, 3, 17, 18), "small_pieces"),
+        ((3, 3, 17, 18), "always_tiles"),
+    ],
 )
 def test_derivatives_of_derivatives_and_maps(kernel, special, request):
     request.getfixturevalue(special)
@@ -234,19 +244,35 @@ def test_max_pool_of_other_types_and_of_nan():
     assert jnp.isnan(nn.max_pool(jnp.array([1.0, jnp.nan, 3, 2]).reshape(1, 2, 2, 1), 2)).all()
 
 
-@pytest.mark.parametrize("shape", [(4, 5, 6, 3), (4, 5, 3), (4, 3)])
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("shape", [(4, 5, 6, 3), (4, 8, 6, 70), (4, 5, 3), (4, 3)])
 @pytest.mark.parametrize("mask", [None, (1.0, 1, 0, 1)])
-def test_batch_norm(shape, mask):
+def test_batch_norm(shape, mask, train):
     layer = nn.BatchNorm()
-    params = {"scale": random(3), "bias": random(3)}
-    statistics = {"mean": jnp.zeros(3), "var": jnp.ones(3)}
+    params, statistics = (
+        {name: jnp.exp(random(shape[-1])) for name in names} for names in (("scale", "bias"), ("mean", "var"))
+    )
     mask = None if mask is None else jnp.array(mask)
 
-    def apply(params, x):
+    def apply(params, statistics, x):
         variables = {"params": params, "batch_stats": statistics}
-        return layer.apply(variables, x, True, mask, mutable=["batch_stats"])[0]
+        y, moved = layer.apply(variables, x, train, mask, mutable=["batch_stats"])
+        moved = jax.tree.map(lambda value: 100 * value, moved)  # the batch's share is a hundredth
+        return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves((y, moved))])
 
-    check(apply, params, random(*shape))
+    check(apply, params, statistics, random(*shape) + 1)
+
+
+def test_batch_norm_differentiated_twice_and_mapped():
+    x, scale, bias = random(2, 4, 3, 5, 3), random(3), random(3)
+
+    def loss(x):
+        return jnp.sum(jnp.sin(normalize_batch(x, scale, bias, 1e-3, None)[0]))
+
+    twice = jax.vmap(jax.grad(lambda x: jnp.sum(jax.grad(loss)(x) ** 2)))
+    got = twice(x)
+    with nn.plain_operations():
+        close(got, twice(x))
 
 
 @pytest.mark.parametrize("shape", [(3, 1024), (2, 5, 1024), (1024,)])

@@ -4,7 +4,7 @@ Each function has the plain formulation beside it, which other backends take and
 against. Numbers: docs/speed.md.
 """
 
-from jaxnets.nn.cpu.batch_norm import normalize_batch
+from jaxnets.nn.cpu.batch_norm import normalize_batch, scale_and_shift
 from jaxnets.nn.cpu.choice import for_cpu, plain_operations
 from jaxnets.nn.cpu.convolution import convolve
 from jaxnets.nn.cpu.dense import multiply
@@ -26,4 +26,5 @@ __all__ = [
     "normalize_batch",
     "plain_operations",
     "recur",
+    "scale_and_shift",
 ]

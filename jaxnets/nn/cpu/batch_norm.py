@@ -1,4 +1,4 @@
-"""Batch normalisation while training: statistics and gradient in as few passes over memory as they need."""
+"""Batch normalisation: statistics and gradients in as few passes over memory as they need."""
 
 import math
 from functools import partial
@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnets.nn.cpu.choice import stored
 from jaxnets.nn.cpu.rows import as_rows, sum_by_channel, tiled
 
 Statistics = tuple[jax.Array, jax.Array]
+
+FEW = 64  # channels; with more, storing the output's gradient costs as much as computing it again
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
@@ -58,6 +61,27 @@ def _backward(epsilon, saved, gradients):
 
 
 normalize_batch.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def scale_and_shift(x: jax.Array, factor: jax.Array, offset: jax.Array) -> jax.Array:
+    """Returns x (batch, ..., channels) times the factors (channels,) plus the offsets (channels,)."""
+    return (as_rows(x) * tiled(factor, x) + tiled(offset, x)).reshape(x.shape)
+
+
+def _gradients(saved, dy):
+    x, factor = saved
+    if x.shape[-1] < FEW:
+        # Of the identity itself XLA knows that it can do without the condition.
+        dy = stored(lambda dy: jnp.where(dy == dy, dy, jnp.nan), dy)
+    rows = as_rows(dy)
+    dx = (rows * tiled(factor, x)).reshape(x.shape)
+    return dx, sum_by_channel(rows * as_rows(x), x), sum_by_channel(rows, x)
+
+
+scale_and_shift.defvjp(
+    lambda x, factor, offset: (scale_and_shift(x, factor, offset), (x, factor)), _gradients
+)
 
 
 def _where(kept: jax.Array | None, rows: jax.Array) -> jax.Array:

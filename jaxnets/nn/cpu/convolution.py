@@ -19,7 +19,7 @@ FEW = 16  # channels that do not fill a vector register
 MOST_SHIFTS = 27  # numbers that make one pixel of the output: 3x3 of three colours
 MOST_BAND = 7  # times the kernel's width may the image's be: the band matrix is that much larger
 PIECE = 2**19  # bytes of the output's gradient that stay in a core's cache
-FEW_PIECES = 4  # are of all images, some rows each; more are of some images
+FEW_PIECES = 8  # are of all images, some rows each; more are of some images
 MOST_PIECES = 96  # each is compiled on its own
 
 
@@ -59,7 +59,7 @@ def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) 
     # No bands here: their sums round differently from place to place. On flat ground, such as the background
     # of digits, all outputs must be equal, or max pooling sends its gradient elsewhere than Keras's does.
     pads = pads_of(x, kernel.shape[:2], strides, padding)
-    if pointwise.applies(kernel, pads):
+    if pointwise.pays(kernel, pads):
         return pointwise.convolve(x, kernel, strides)
     if _is_small(x, kernel):
         return _by_patches(x, kernel, strides, pads)
@@ -79,8 +79,6 @@ def _forward(x, kernel, strides, padding):
 def _backward(strides, padding, saved, dy):
     x, kernel = saved
     pads = pads_of(x, kernel.shape[:2], strides, padding)
-    if pointwise.applies(kernel, pads):
-        return pointwise.gradients(x, kernel, dy, strides)
     if winograd.pays(x, kernel, strides, pads):
         return winograd.gradients(x, kernel, dy, pads)
     return _input_gradient(x, kernel, dy, strides, pads), _kernel_gradient(x, kernel, dy, strides, pads)
@@ -96,6 +94,8 @@ def _is_small(x: jax.Array, kernel: jax.Array) -> bool:
 def _input_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
     _, width, channels, _ = kernel.shape
     formulation: Callable[..., jax.Array] = _plain_convolve
+    if pointwise.pays(kernel, pads):
+        return pointwise.input_gradient(x, kernel, dy, strides)
     if _is_small(x, kernel):
         formulation = _by_patches
     elif 1 < channels < FEW and width > 1 and x.shape[2] <= MOST_BAND * width:
@@ -139,6 +139,9 @@ def _by_bands(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax
 
 def _kernel_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
     size = kernel.shape[:2]
+    if size == (1, 1):
+        (seen,) = taps_of(x, size, strides, pads, jnp.zeros((), x.dtype))
+        return pointwise.kernel_gradient(seen, dy)[None, None]
     batch, height = dy.shape[:2]
     pieces = min(max(math.ceil(dy.size * dy.dtype.itemsize / PIECE), 1), MOST_PIECES)
     groups = min(pieces, batch) if pieces > FEW_PIECES else 1  # of images; and of their rows

@@ -79,7 +79,7 @@ def normalize_batch(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns x normalised with its own statistics, and those; see `batch_statistics` and `normalize`."""
     if for_cpu() and x.ndim > 2 and axis_name is None:
-        y, (mean, var) = cpu.normalize_batch(x, scale, bias, mask, epsilon)
+        y, (mean, var) = cpu.normalize_batch(x, scale, bias, mask, epsilon, batch_statistics)
     else:
         mean, var = batch_statistics(x, mask, axis_name)
         y = normalize(x, mean, var, scale, bias, epsilon)

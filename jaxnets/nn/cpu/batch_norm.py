@@ -1,6 +1,7 @@
 """Batch normalisation: statistics and gradients in as few passes over memory as they need."""
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -15,38 +16,41 @@ Statistics = tuple[jax.Array, jax.Array]
 FEW = 64  # channels; with more, storing the output's gradient costs as much as computing it again
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4,))
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
 def normalize_batch(
-    x: jax.Array, scale: jax.Array, bias: jax.Array, mask: jax.Array | None, epsilon: float
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    mask: jax.Array | None,
+    epsilon: float,
+    statistics: Callable[..., Statistics],
 ) -> tuple[jax.Array, Statistics]:
     """Returns x (batch, ..., channels) normalised, and the mean and variance it was normalised with.
+
+    These are the plain ones, statistics(x, mask): in another order their sums are nearer to float64, but
+    round unlike Keras's, and in deep networks ReLUs then switch on here and off there.
 
     Derived by JAX the gradient goes over x and the output's gradient twice as often as by hand: through the
     mean in the variance, which comes to nothing, and once for each place that the mean and the factor are
     used in.
     """
-    return _forward(x, scale, bias, mask, epsilon)[0]
+    return _forward(x, scale, bias, mask, epsilon, statistics)[0]
 
 
-def _forward(x, scale, bias, mask, epsilon):
+def _forward(x, scale, bias, mask, epsilon, statistics):
     rows = as_rows(x)
-    kept = None if mask is None else jnp.repeat(mask > 0, math.prod(x.shape[1:-2]))[:, None]
-    count = jnp.sum(mask > 0) if mask is not None else x.shape[0]
-    count = jnp.maximum(count * math.prod(x.shape[1:-1]), 1).astype(x.dtype)
-
-    def average(values: jax.Array) -> jax.Array:
-        return sum_by_channel(_where(kept, values), x) / count
-
-    mean = average(rows)
-    var = average(jnp.square(rows - tiled(mean, x)))
+    mean, var = statistics(x, mask)
     factor = lax.rsqrt(var + epsilon) * scale
     offset = -mean * factor + bias
     y = rows * tiled(factor, x) + tiled(offset, x)
-    return (y.reshape(x.shape), (mean, var)), (x, scale, mean, var, kept, count)
+    return (y.reshape(x.shape), (mean, var)), (x, scale, mean, var, mask)
 
 
-def _backward(epsilon, saved, gradients):
-    x, scale, mean, var, kept, count = saved
+def _backward(epsilon, statistics, saved, gradients):
+    x, scale, mean, var, mask = saved
+    kept = None if mask is None else jnp.repeat(mask > 0, math.prod(x.shape[1:-2]))[:, None]
+    count = jnp.sum(mask > 0) if mask is not None else x.shape[0]
+    count = jnp.maximum(count * math.prod(x.shape[1:-1]), 1).astype(x.dtype)
     dy, (of_mean, of_var) = gradients
     rows, dy = as_rows(x), as_rows(dy)
     deviation = lax.rsqrt(var + epsilon)
@@ -56,7 +60,8 @@ def _backward(epsilon, saved, gradients):
     of_mean -= of_bias * deviation * scale
     slope = 2 * of_var / count
     constant = of_mean / count - mean * slope
-    dx = dy * tiled(deviation * scale, x) + _where(kept, rows * tiled(slope, x) + tiled(constant, x))
+    through = rows * tiled(slope, x) + tiled(constant, x)  # the statistics; of examples that count
+    dx = dy * tiled(deviation * scale, x) + (through if kept is None else jnp.where(kept, through, 0))
     return dx.reshape(x.shape), of_factor * deviation, of_bias, None
 
 
@@ -82,8 +87,3 @@ def _gradients(saved, dy):
 scale_and_shift.defvjp(
     lambda x, factor, offset: (scale_and_shift(x, factor, offset), (x, factor)), _gradients
 )
-
-
-def _where(kept: jax.Array | None, rows: jax.Array) -> jax.Array:
-    """The rows of examples that count; where, not times: the others may hold anything, nan included."""
-    return rows if kept is None else jnp.where(kept, rows, 0)

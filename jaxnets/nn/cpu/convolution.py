@@ -59,8 +59,6 @@ def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) 
     # No bands here: their sums round differently from place to place. On flat ground, such as the background
     # of digits, all outputs must be equal, or max pooling sends its gradient elsewhere than Keras's does.
     pads = pads_of(x, kernel.shape[:2], strides, padding)
-    if pointwise.pays(kernel, pads):
-        return pointwise.convolve(x, kernel, strides)
     if _is_small(x, kernel):
         return _by_patches(x, kernel, strides, pads)
     if kernel.shape[-1] < FEW and kernel[..., 0].size <= MOST_SHIFTS and strides == (1, 1):

@@ -1,4 +1,7 @@
-"""1x1 convolutions as products of two matrices: pixels times channels, and channels times features."""
+"""The gradients of 1x1 convolutions as products of two matrices.
+
+The convolution itself stays XLA's: as a product it rounds unlike Keras's, and ReLUs in deep networks notice.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -16,14 +19,9 @@ def pays(kernel: jax.Array, pads: Pads) -> bool:
     return kernel.shape[:2] == (1, 1) and min(kernel.shape[2:]) >= FEW and pads == ((0, 0), (0, 0))
 
 
-def convolve(x: jax.Array, kernel: jax.Array, strides: Pair) -> jax.Array:
-    """Returns x (batch, height, width, c) convolved with kernel (1, 1, c, features)."""
-    return _times(x[:, :: strides[0], :: strides[1]], kernel[0, 0])
-
-
 def input_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pair) -> jax.Array:
     """The gradient of x from that of the output."""
-    dx = _times(dy, kernel[0, 0].T)
+    dx = (dy.reshape(-1, dy.shape[-1]) @ kernel[0, 0].T).reshape(*dy.shape[:3], -1)
     if strides == (1, 1):
         return dx
     between = [
@@ -45,7 +43,3 @@ def kernel_gradient(seen: jax.Array, dy: jax.Array) -> jax.Array:
     parts = PARTS if pixels >= MANY and pixels % PARTS == 0 else 1
     seen, dy = (images.reshape(parts, -1, images.shape[-1]) for images in (seen, dy))
     return jnp.einsum("pnc,pnf->pcf", seen, dy).sum(0)
-
-
-def _times(images: jax.Array, matrix: jax.Array) -> jax.Array:
-    return (images.reshape(-1, images.shape[-1]) @ matrix).reshape(*images.shape[:3], -1)

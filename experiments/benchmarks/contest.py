@@ -36,7 +36,7 @@ class Spec:
         kind: "step" (training), "inference" or "matrix".
         batch: examples.
         dtype: "float32" or "bfloat16".
-        at_once: steps that may become one program: of an epoch of jaxnets, of an execution of Keras's fit.
+        at_once: steps in an execution of Keras's fit.
         devices: how many share the batch; jaxnets alone.
         tune: whether to try several settings; the first otherwise.
     """

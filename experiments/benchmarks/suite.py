@@ -37,7 +37,7 @@ from jaxnets.errors import lookup
 
 
 class Network(NamedTuple):
-    """Where the documents have it, one example's shape, the large batch (CPU, GPU), steps in one program."""
+    """Where the documents have it, one example, the large batch (CPU, GPU), steps in an execution of Keras."""
 
     document: str
     shape: tuple[int, ...]

@@ -8,18 +8,24 @@ import jax.numpy as jnp
 from jax import lax
 
 MOST = 16  # steps in one program: a signal to stop waits for all of them
+MOST_COPIES = 5  # where each step is compiled
+LONG = 500  # steps of an epoch that make up for compiling copies, a second or two
 SMALL = 2**20  # parameters; with more, what starting a program takes is nothing beside a step on a CPU
+SHALLOW = 16  # arrays of parameters; with more, copies take long to compile
 
 
 def at_once(steps: int, params: Any) -> int:
     """Returns how many steps pay to be one program: so many that they divide an epoch's.
 
-    On CPUs 1, unless the network is small and can be scanned.
+    On CPUs 1, unless the network is small; what cannot be scanned must be shallow and the epoch long as well.
     """
-    numbers = sum(leaf.size for leaf in jax.tree.leaves(params))
-    if jax.default_backend() == "cpu" and not (scans(params) and numbers <= SMALL):
-        return 1
-    return max(count for count in range(1, MOST + 1) if steps % count == 0)
+    leaves = jax.tree.leaves(params)
+    most = MOST
+    if jax.default_backend() == "cpu" and sum(leaf.size for leaf in leaves) > SMALL:
+        most = 1
+    elif not scans(params):
+        most = MOST_COPIES if len(leaves) <= SHALLOW and steps >= LONG else 1
+    return max(count for count in range(1, most + 1) if steps % count == 0)
 
 
 def scans(params: Any) -> bool:

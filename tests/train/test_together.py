@@ -43,8 +43,11 @@ def test_how_many(monkeypatch):
     dense, large, convolution = (
         {"kernel": np.zeros(shape)} for shape in ((9, 9), (1025, 1024), (1, 1, 9, 9))
     )
-    assert [at_once(60, params) for params in (dense, large, convolution)] == [15, 1, 1]
-    assert [scans(params) for params in (dense, large, convolution)] == [True, True, False]
+    deep, wide = [convolution] * 17, {"kernel": np.zeros((3, 3, 512, 512))}
+    networks = dense, large, convolution, deep, wide
+    assert [at_once(60, params) for params in networks] == [15, 1, 1, 1, 1]
+    assert [at_once(1875, params) for params in networks] == [15, 1, 5, 1, 1]
+    assert [scans(params) for params in networks] == [True, True, False, False, False]
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert [at_once(steps, convolution) for steps in (1875, 782, 60, 7, 1)] == [15, 2, 15, 7, 1]
     assert scans(convolution)

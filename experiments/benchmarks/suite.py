@@ -37,7 +37,7 @@ from jaxnets.errors import lookup
 
 
 class Network(NamedTuple):
-    """Where the documents have it, one example, the large batch (CPU, GPU), steps in an execution of Keras."""
+    """Where the documents have it, one example, the large batch (CPU, GPU), Keras steps at once."""
 
     document: str
     shape: tuple[int, ...]

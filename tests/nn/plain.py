@@ -1,0 +1,38 @@
+"""The formulations for CPUs beside the plain ones: what both test files of them use."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxnets import nn
+
+RNG = np.random.default_rng(0)
+
+
+def random(*shape):
+    return jnp.asarray(RNG.normal(size=shape), jnp.float32)
+
+
+def close(got, expected, tolerance=1e-5):
+    jax.tree.map(np.testing.assert_array_equal, *(jax.tree.map(np.shape, tree) for tree in (got, expected)))
+    for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        ours, theirs = (np.nan_to_num(np.asarray(v, np.float64), neginf=-1) for v in (ours, theirs))
+        assert np.max(np.abs(ours - theirs)) <= tolerance * max(np.max(np.abs(theirs)), 1e-3)
+
+
+def value_and_gradients(function, *arguments):
+    """The function's value, and its gradients under random cotangents."""
+    value, pull = jax.vjp(function, *arguments)
+    weights = np.random.default_rng(1).normal(size=value.shape)
+    return value, pull(jnp.asarray(weights, value.dtype))
+
+
+def check(function, *arguments, tolerance=1e-5):
+    # Compiled afresh on each side: a trace of the one must not serve the other.
+    got = jax.jit(lambda *a: value_and_gradients(function, *a))(*arguments)
+    with nn.plain_operations():
+        expected = jax.jit(lambda *a: value_and_gradients(function, *a))(*arguments)
+    close(got, expected, tolerance)
+
+
+PADDINGS = ["valid", "same", ((2, 1), (0, 3))]

@@ -195,18 +195,25 @@ def chart(machines: Mapping[str, list[Record]], path: Path) -> None:
 
 def scaling(found: list[Record], path: Path) -> bool:
     """Examples a second over batch sizes, of networks trained at three or more; whether there are any."""
-    panels: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
+    panels: dict[str, dict[str, list[tuple[int, float]]]] = {}
     for record in in_order(found):
         for name, result in record["results"].items():
             if "seconds" in result:
-                lines = panels.setdefault(f"{label(record)}: examples a second", {})
-                x, y = lines.setdefault(name, ([], []))
-                x.append(record["batch"])
-                y.append(record["batch"] / result["seconds"])
-    panels = {name: of for name, of in panels.items() if max(len(x) for x, _ in of.values()) > 2}
-    if panels:
-        plots.lines(panels, path, xlabel="batch", logarithmic=list(panels))
-    return bool(panels)
+                point = record["batch"], record["batch"] / result["seconds"]
+                panels.setdefault(label(record), {}).setdefault(name, []).append(point)
+    panels = {name: of for name, of in panels.items() if max(map(len, of.values())) > 2}
+    if not panels:
+        return False
+    with plots.figure(path, 1, len(panels)) as axes:
+        for axis, (name, of) in zip(axes[0], panels.items(), strict=True):
+            for contestant, points in of.items():
+                axis.loglog(*zip(*points, strict=True), marker="o", markersize=3, label=contestant)
+            axis.set_xscale("log", base=2)
+            axis.xaxis.set_major_formatter("{x:.0f}")
+            axis.set_xlabel("batch")
+            axis.set_ylabel(f"{name}: examples a second")
+            axis.legend()
+    return True
 
 
 def section(title: str, found: list[Record], write: Callable[[list[Record]], str]) -> list[str]:
@@ -228,14 +235,14 @@ def main(*, path: Path = records.RECORDS, into: Path = records.ROOT / "docs" / "
     chart(machines, into.with_suffix(".png"))
     if into.with_suffix(".png").exists():
         parts.append(f"![training steps beside the fastest other]({into.stem}.png)\n")
-    for hardware, found in machines.items():
+    for number, (hardware, found) in enumerate(machines.items(), 1):
         of: dict[str, list[Record]] = defaultdict(list)
         for record in found:
             of[record["kind"]].append(record)
         parts += [f"## {hardware}\n", about(found)]
         for kind, title in TITLES.items():
             parts += section(f"{title}, milliseconds", of[kind], times)
-        picture = into.with_name(f"{into.stem}_scaling_{len(parts)}.png")
+        picture = into.with_name(f"{into.stem}_scaling_{number}.png")
         if scaling(of["step"], picture):
             parts.append(f"![examples a second over batch sizes]({picture.name})\n")
         parts += section("Seconds to the first training step (imports)", of["start"], first_steps)

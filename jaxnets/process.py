@@ -5,11 +5,14 @@ import hashlib
 import os
 import platform
 import sys
+import threading
 import warnings
 from pathlib import Path
 
 # From glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
+
+_in_line = False  # whether the calling thread runs programs, which is settled by the first computation
 
 
 def keep_memory() -> dict[str, int] | None:
@@ -20,10 +23,10 @@ def keep_memory() -> dict[str, int] | None:
     ResNet-50): threads of XLA keep none so large, the calling thread does; see `compute_in_line`.
 
     Returns:
-        ``compiler_options`` for `jax.jit`: the work space of a program in blocks that XLA's threads keep. JAX
-        does not write programs with several blocks to its cache. None, and the memory left alone, on other
-        devices, with other C libraries, and where the environment sets up malloc itself (MALLOC_...,
-        GLIBC_TUNABLES).
+        ``compiler_options`` for `jax.jit`. Where threads of XLA run programs: the work space in blocks that
+        they keep; JAX does not write programs with several blocks to its cache. None where the thread runs
+        them that the process began with. None, and the memory left alone, on other devices, with other C
+        libraries, and where the environment sets up malloc itself (MALLOC_..., GLIBC_TUNABLES).
     """
     import jax
 
@@ -35,18 +38,25 @@ def keep_memory() -> dict[str, int] | None:
     mallopt(_MMAP_MAX, 0)
     mallopt(_TRIM_THRESHOLD, -1)  # never
     mallopt(_TOP_PAD, 2**28)  # more than two heaps of a thread, or it gives one back
+    if _in_line and threading.current_thread() is threading.main_thread() and jax.local_device_count() == 1:
+        return None
     warnings.filterwarnings("ignore", message="(?s).*persistent compilation cache.*Multiple temp buffer")
     return {"xla_multiheap_size_constraint_per_heap": 2**25}
 
 
 def compute_in_line() -> None:
-    """Has the calling thread run programs for a single CPU device, not one of XLA's; a no-op after the first.
+    """Has the calling thread run programs for a single CPU device, not one of XLA's.
 
-    Only the thread a process began with has memory without a limit to keep.
+    To be called before the first computation; a no-op later. Only the thread a process began with has memory
+    without a limit to keep.
     """
+    global _in_line
     import jax
+    from jax._src.xla_bridge import backends_are_initialized  # no public function tells
 
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    if not backends_are_initialized():
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+        _in_line = True
 
 
 def keep_programs() -> None:

@@ -36,8 +36,11 @@ import ctypes
 import resource
 from jaxnets.process import keep_memory
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: no huge pages, whatever the kernel's default
-options = keep_memory() if {keep} else None
 import jax, jax.numpy as jnp
+if {late}:
+    jax.devices()  # from here on threads of XLA compute
+options = keep_memory() if {keep} else None
+assert (options is not None) == ({keep} and {late})
 
 def large(x):  # its work space is {count} arrays of side * side
     products = [jnp.sin(x * n) @ x.T for n in range({count})]
@@ -55,13 +58,17 @@ print(sorted(faults() for _ in range(11))[5])  # at first the heap grows
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told to keep memory")
-@pytest.mark.parametrize(("side", "count"), [(2450, 8), (4500, 2)], ids=["24 MB", "81 MB"])
-def test_memory_is_kept(side, count):
+@pytest.mark.parametrize(
+    ("side", "count", "late"),
+    [(2450, 8, True), (2450, 8, False), (4500, 2, False)],
+    ids=["24 MB, in blocks", "24 MB", "81 MB"],
+)
+def test_memory_is_kept(side, count, late):
     """What large programs work in is not given back and cleared anew, page by page, in every call."""
     own = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
 
     def run(keep):
-        call = [sys.executable, "-c", FAULTS.format(keep=keep, side=side, count=count)]
+        call = [sys.executable, "-c", FAULTS.format(keep=keep, side=side, count=count, late=late)]
         done = subprocess.run(call, env=own | {"JAX_PLATFORMS": "cpu"}, capture_output=True, check=True)
         return int(done.stdout)
 

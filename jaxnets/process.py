@@ -7,6 +7,7 @@ import platform
 import sys
 import threading
 import warnings
+from functools import cache
 from pathlib import Path
 
 # From glibc's malloc.h.
@@ -57,6 +58,18 @@ def compute_in_line() -> None:
     if not backends_are_initialized():
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         _in_line = True
+
+
+@cache
+def known(option: str, value: int | str) -> bool:
+    """Whether XLA has this compiler option; it drops and renames them from one release to the next."""
+    import jax
+
+    try:
+        jax.jit(lambda: 0, compiler_options={option: value})()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 def keep_programs() -> None:

@@ -47,10 +47,10 @@ def jaxnets(spec: Spec) -> Ready:
     from jaxnets.process import keep_memory
     from jaxnets.summary import summarize
     from jaxnets.train.nonfinite import guarded
-    from jaxnets.train.together import at_once, scans, several
+    from jaxnets.train.together import at_once, compiler_options, scans, several
 
     say("imported")
-    options = keep_memory()
+    keep_memory()
     model = MODELS[spec.network](dtype=jnp.bfloat16 if spec.dtype == "bfloat16" else None)
     x, y = examples(spec)
     optimizer = optim.OPTIMIZERS["adam"](1e-3)
@@ -80,7 +80,7 @@ def jaxnets(spec: Spec) -> Ready:
     together = at_once(EPOCH // spec.batch, state.params)
     one = partial(guarded, train.make_train_step(model, optimizer, loss=loss, measures={}), False)
     program = partial(several, one, unrolled=not scans(state.params))
-    step = jax.jit(program, donate_argnums=(0, 1), compiler_options=options)
+    step = jax.jit(program, donate_argnums=(0, 1), compiler_options=compiler_options(state.params))
     _, shapes = jax.eval_shape(step, state, {}, [batch])
     carry = [state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)]
 

@@ -14,7 +14,6 @@ from jax.sharding import Mesh
 from jaxnets.data.device import OnDevice, on_device, replicate
 from jaxnets.data.sampler import Batches
 from jaxnets.errors import Interrupted, UserError
-from jaxnets.process import keep_memory
 from jaxnets.train.distributed import settle
 from jaxnets.train.interrupt import Interrupts
 from jaxnets.train.journal import Journal
@@ -23,7 +22,7 @@ from jaxnets.train.nonfinite import check_some_kept, guarded, report
 from jaxnets.train.progress import REFRESH, Every, make_progress
 from jaxnets.train.state import TrainState, origins
 from jaxnets.train.step import means, measured
-from jaxnets.train.together import at_once, scans, several
+from jaxnets.train.together import at_once, compiler_options, scans, several
 
 Moment = Literal["train_begin", "epoch_begin", "step_end", "epoch_end", "train_end"]
 Callbacks = Mapping[Moment, Callable[[TrainState, Any], TrainState | None]]
@@ -116,7 +115,7 @@ def fit(
     done = int(state.step) // steps
     one = partial(guarded, train_step, on_nonfinite == "skip")
     program = partial(several, one, unrolled=not scans(state.params))
-    step = jax.jit(program, donate_argnums=(0, 1), compiler_options=keep_memory())
+    step = jax.jit(program, donate_argnums=(0, 1), compiler_options=compiler_options(state.params))
     measure = jax.jit(eval_step) if eval_step is not None else None
 
     def call(moment: Moment, state: TrainState, seen: Any) -> TrainState:

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxnets.process import keep_memory, known
+
 MOST = 16  # steps in one program: a signal to stop waits for all of them
 MOST_COPIES = 5  # where each step is compiled
 LONG = 500  # steps of an epoch that make up for compiling copies, a second or two
@@ -19,18 +21,33 @@ def at_once(steps: int, params: Any) -> int:
 
     On CPUs 1, unless the network is small; what cannot be scanned must be shallow and the epoch long as well.
     """
-    leaves = jax.tree.leaves(params)
     most = MOST
-    if jax.default_backend() == "cpu" and sum(leaf.size for leaf in leaves) > SMALL:
+    if jax.default_backend() == "cpu" and not _small(params):
         most = 1
     elif not scans(params):
-        most = MOST_COPIES if len(leaves) <= SHALLOW and steps >= LONG else 1
+        most = MOST_COPIES if len(jax.tree.leaves(params)) <= SHALLOW and steps >= LONG else 1
     return max(count for count in range(1, most + 1) if steps % count == 0)
 
 
 def scans(params: Any) -> bool:
     """Whether steps may be a loop: on CPUs convolutions, kernels of more than two axes, are slow in one."""
     return jax.default_backend() != "cpu" or all(leaf.ndim <= 2 for leaf in jax.tree.leaves(params))
+
+
+def _small(params: Any) -> bool:
+    return sum(leaf.size for leaf in jax.tree.leaves(params)) <= SMALL
+
+
+def compiler_options(params: Any) -> dict[str, Any]:
+    """Returns ``compiler_options`` for the `jax.jit` of training steps, and has freed memory kept.
+
+    What `keep_memory` says; and small networks without convolutions have their matrix products from Eigen on
+    CPUs, not from YNNPACK, which rearranges a matrix anew for every few rows that it multiplies.
+    """
+    options: dict[str, Any] = dict(keep_memory() or {})
+    if jax.default_backend() == "cpu" and scans(params) and _small(params):
+        options["xla_cpu_experimental_ynn_fusion_type"] = ""
+    return {name: value for name, value in options.items() if known(name, value)}
 
 
 def several(

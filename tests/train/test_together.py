@@ -10,8 +10,9 @@ import pytest
 
 from jaxnets.data import ArraySource, Batches
 from jaxnets.data.device import on_device
+from jaxnets.process import known
 from jaxnets.train import fit, make_state, make_train_step
-from jaxnets.train.together import at_once, scans
+from jaxnets.train.together import at_once, compiler_options, scans
 from tests.train.test_step import BatchNormNet
 
 
@@ -51,3 +52,23 @@ def test_how_many(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert [at_once(steps, convolution) for steps in (1875, 782, 60, 7, 1)] == [15, 2, 15, 7, 1]
     assert scans(convolution)
+
+
+def test_whose_products_are_from_eigen(monkeypatch):
+    dense, large, convolution = (
+        {"kernel": np.zeros(shape)} for shape in ((9, 9), (1025, 1024), (1, 1, 9, 9))
+    )
+    option = "xla_cpu_experimental_ynn_fusion_type"
+    chosen = [compiler_options(params) for params in (dense, large, convolution)]
+    assert [option in options for options in chosen] == [True, False, False]
+    x = np.ones((32, 99), np.float32)
+    program = jax.jit(lambda x: x @ x.T, compiler_options=chosen[0]).lower(x).compile()
+    assert "ynn" not in program.as_text()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert option not in compiler_options(dense)
+
+
+def test_options_that_this_xla_does_not_have_are_left_out(monkeypatch):
+    assert not known("xla_cpu_never_heard_of", 1)
+    monkeypatch.setattr("jaxnets.train.together.known", lambda option, value: False)
+    assert compiler_options({"kernel": np.zeros((9, 9))}) == {}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +31,8 @@ def for_cpu() -> bool:
     return jax.default_backend() == "cpu" and not _plain.get()
 
 
-def stored(function: Callable[..., jax.Array], *arrays: jax.Array, by: jax.Array | None = None) -> jax.Array:
-    """Returns function(*arrays), computed once.
+def stored(function: Callable[..., Any], *arrays: Any, by: jax.Array | None = None) -> Any:
+    """Returns function(*arrays), an array or several, computed once.
 
     XLA computes a long elementwise function again in every loop that uses its result, unless it stands behind
     a condition. This one XLA cannot foresee, and it makes no difference: whether the first number of ``by``

@@ -8,7 +8,7 @@ get is one matrix product after the scan.
 import operator
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from jaxnets.nn.cpu.choice import stored
 from jaxnets.nn.cpu.rows import channelwise
 
 State = tuple[jax.Array, ...]
-Once = Callable[..., jax.Array]
+Once = Callable[..., Any]
 
 
 class Cell(NamedTuple):
@@ -35,8 +35,8 @@ class Cell(NamedTuple):
     """
 
     states: int
-    forward: Callable[[Once, State, jax.Array, jax.Array], tuple[State, jax.Array]]
-    backward: Callable[[Once, State, jax.Array, State], tuple[jax.Array, State]]
+    forward: Callable[[Once, State, jax.Array, jax.Array], tuple[State, State]]
+    backward: Callable[[Once, State, State, State], tuple[jax.Array, State]]
     of_projected: Callable[[jax.Array], jax.Array] = lambda wide: wide
     of_product: Callable[[jax.Array], jax.Array] = lambda wide: wide
 
@@ -49,56 +49,50 @@ def _join(*parts: jax.Array) -> jax.Array:
     return jnp.concatenate(parts, axis=-1)
 
 
-def _lstm_forward(
-    once: Once, state: State, projected: jax.Array, product: jax.Array
-) -> tuple[State, jax.Array]:
-    def activate(x: jax.Array) -> jax.Array:
+def _lstm_forward(once: Once, state: State, projected: jax.Array, product: jax.Array) -> tuple[State, State]:
+    def activate(x: jax.Array) -> State:
         i_and_f, candidate_and_o = _parts(x, 2)
         candidate, o = _parts(candidate_and_o, 2)
-        return _join(jax.nn.sigmoid(i_and_f), jnp.tanh(candidate), jax.nn.sigmoid(o))
+        return jax.nn.sigmoid(i_and_f), jnp.tanh(candidate), jax.nn.sigmoid(o)
 
-    gates = once(activate, projected + product)
-    i, f, candidate, o = _parts(gates, 4)
+    i_and_f, candidate, o = gates = once(activate, projected + product)
+    i, f = _parts(i_and_f, 2)
     c = f * state[1] + i * candidate
     return (o * jnp.tanh(c), c), gates
 
 
-def _lstm_backward(once: Once, state: State, gates: jax.Array, grads: State) -> tuple[jax.Array, State]:
-    def before(gates: jax.Array, c: jax.Array, dh: jax.Array, dc: jax.Array) -> jax.Array:
-        i, f, candidate, o = _parts(gates, 4)
+def _lstm_backward(once: Once, state: State, gates: State, grads: State) -> tuple[jax.Array, State]:
+    def before(gates: State, c: jax.Array, dh: jax.Array, dc: jax.Array) -> State:
+        i_and_f, candidate, o = gates
+        i, f = _parts(i_and_f, 2)
         shown = jnp.tanh(f * c + i * candidate)
         dc += dh * o * (1 - shown**2)
         di, df, dcandidate = dc * candidate * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - candidate**2)
-        return _join(di, df, dcandidate, dh * shown * o * (1 - o), dc * f)
+        return _join(di, df, dcandidate, dh * shown * o * (1 - o)), dc * f
 
-    wide = once(before, gates, state[1], *grads)
-    cut = wide.shape[-1] // 5 * 4
-    return wide[..., :cut], (jnp.zeros_like(grads[0]), wide[..., cut:])
+    wide, dc = once(before, gates, state[1], *grads)
+    return wide, (jnp.zeros_like(grads[0]), dc)
 
 
-def _gru_forward(
-    once: Once, state: State, projected: jax.Array, product: jax.Array
-) -> tuple[State, jax.Array]:
-    def activate(projected: jax.Array, product: jax.Array) -> jax.Array:
+def _gru_forward(once: Once, state: State, projected: jax.Array, product: jax.Array) -> tuple[State, State]:
+    def activate(projected: jax.Array, product: jax.Array) -> State:
         (x_z, x_r, x_h), (h_z, h_r, h_h) = _parts(projected, 3), _parts(product, 3)
         z, r = jax.nn.sigmoid(x_z + h_z), jax.nn.sigmoid(x_r + h_r)
-        return _join(z, r, jnp.tanh(x_h + r * h_h), h_h)
+        return z, r, jnp.tanh(x_h + r * h_h), h_h
 
-    gates = once(activate, projected, product)
-    z, _, candidate, _ = _parts(gates, 4)
+    z, _, candidate, _ = gates = once(activate, projected, product)
     return (z * state[0] + (1 - z) * candidate,), gates
 
 
-def _gru_backward(once: Once, state: State, gates: jax.Array, grads: State) -> tuple[jax.Array, State]:
-    def before(gates: jax.Array, h: jax.Array, dh: jax.Array) -> jax.Array:
-        z, r, candidate, h_h = _parts(gates, 4)
+def _gru_backward(once: Once, state: State, gates: State, grads: State) -> tuple[jax.Array, State]:
+    def before(gates: State, h: jax.Array, dh: jax.Array) -> State:
+        z, r, candidate, h_h = gates
         dcandidate = dh * (1 - z) * (1 - candidate**2)
         dz, dr = dh * (h - candidate) * z * (1 - z), dcandidate * h_h * r * (1 - r)
-        return _join(dz, dr, dcandidate, dcandidate * r, dh * z)
+        return _join(dz, dr, dcandidate, dcandidate * r), dh * z
 
-    wide = once(before, gates, *state, *grads)
-    cut = wide.shape[-1] // 5 * 4
-    return wide[..., :cut], (wide[..., cut:],)
+    wide, dh = once(before, gates, *state, *grads)
+    return wide, (dh,)
 
 
 def _without(part: int, wide: jax.Array) -> jax.Array:
@@ -169,9 +163,10 @@ def _backward(cell, sequences, saved, dy):
         if sequences:
             grads = (grads[0] + dh, *grads[1:])
         wide, direct = cell.backward(once, state, gates, grads)
-        dh = jnp.einsum("bg,ug->bu", cell.of_product(wide), recurrent_kernel)
+        dh = cell.of_product(wide) @ turned_kernel
         return (dh + direct[0], *direct[1:]), wide
 
+    turned_kernel = stored(jnp.transpose, recurrent_kernel)  # else every step's product turns it anew
     nothing = tuple(jnp.zeros_like(values[0]) for values in states)
     start, outer = (nothing, dy.swapaxes(0, 1)) if sequences else ((dy, *nothing[1:]), None)
     _, wide = lax.scan(step, start, (trace, outer), reverse=True)

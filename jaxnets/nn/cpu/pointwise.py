@@ -10,8 +10,8 @@ from jax import lax
 from jaxnets.nn.cpu.taps import Pads, Pair
 
 FEW = 64  # channels or features, below which XLA's convolution is as fast and fits better what is around it
-MANY = 2**13  # pixels, from which on a product over them is shorter in parts
-PARTS = 4
+MANY = 2**12  # pixels, from which on a product over them is shorter in parts
+PARTS = 2
 
 
 def pays(kernel: jax.Array, pads: Pads) -> bool:

@@ -42,7 +42,7 @@ def compiler_options(params: Any) -> dict[str, Any]:
     """Returns ``compiler_options`` for the `jax.jit` of training steps, and has freed memory kept.
 
     What `keep_memory` says; and small networks without convolutions have their matrix products from Eigen on
-    CPUs, not from YNNPACK, which rearranges a matrix anew for every few rows that it multiplies.
+    CPUs, not from YNNPACK, which takes longer where few rows meet a matrix.
     """
     options: dict[str, Any] = dict(keep_memory() or {})
     if jax.default_backend() == "cpu" and scans(params) and _small(params):

@@ -50,7 +50,7 @@ def jaxnets(spec: Spec) -> Ready:
     from jaxnets.train.together import at_once, compiler_options, scans, several
 
     say("imported")
-    keep_memory()
+    keep_memory()  # before the first computation
     model = MODELS[spec.network](dtype=jnp.bfloat16 if spec.dtype == "bfloat16" else None)
     x, y = examples(spec)
     optimizer = optim.OPTIMIZERS["adam"](1e-3)

@@ -15,6 +15,8 @@ from jaxnets.train import fit, make_state, make_train_step
 from jaxnets.train.together import at_once, compiler_options, scans
 from tests.train.test_step import BatchNormNet
 
+DENSE, LARGE, CONVOLUTION = ({"kernel": np.zeros(shape)} for shape in ((9, 9), (1025, 1024), (1, 1, 9, 9)))
+
 
 @pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.parametrize("unrolled", [True, False])
@@ -41,34 +43,28 @@ def test_together_and_one_by_one(resident, unrolled, monkeypatch):
 
 
 def test_how_many(monkeypatch):
-    dense, large, convolution = (
-        {"kernel": np.zeros(shape)} for shape in ((9, 9), (1025, 1024), (1, 1, 9, 9))
-    )
-    deep, wide = [convolution] * 17, {"kernel": np.zeros((3, 3, 512, 512))}
-    networks = dense, large, convolution, deep, wide
+    deep, wide = [CONVOLUTION] * 17, {"kernel": np.zeros((3, 3, 512, 512))}
+    networks = DENSE, LARGE, CONVOLUTION, deep, wide
     assert [at_once(60, params) for params in networks] == [15, 1, 1, 1, 1]
     assert [at_once(1875, params) for params in networks] == [15, 1, 5, 1, 1]
     assert [scans(params) for params in networks] == [True, True, False, False, False]
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert [at_once(steps, convolution) for steps in (1875, 782, 60, 7, 1)] == [15, 2, 15, 7, 1]
-    assert scans(convolution)
+    assert [at_once(steps, CONVOLUTION) for steps in (1875, 782, 60, 7, 1)] == [15, 2, 15, 7, 1]
+    assert scans(CONVOLUTION)
 
 
 def test_whose_products_are_from_eigen(monkeypatch):
-    dense, large, convolution = (
-        {"kernel": np.zeros(shape)} for shape in ((9, 9), (1025, 1024), (1, 1, 9, 9))
-    )
     option = "xla_cpu_experimental_ynn_fusion_type"
-    chosen = [compiler_options(params) for params in (dense, large, convolution)]
+    chosen = [compiler_options(params) for params in (DENSE, LARGE, CONVOLUTION)]
     assert [option in options for options in chosen] == [True, False, False]
     x = np.ones((32, 99), np.float32)
     program = jax.jit(lambda x: x @ x.T, compiler_options=chosen[0]).lower(x).compile()
     assert "ynn" not in program.as_text()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert option not in compiler_options(dense)
+    assert option not in compiler_options(DENSE)
 
 
 def test_options_that_this_xla_does_not_have_are_left_out(monkeypatch):
     assert not known("xla_cpu_never_heard_of", 1)
     monkeypatch.setattr("jaxnets.train.together.known", lambda option, value: False)
-    assert compiler_options({"kernel": np.zeros((9, 9))}) == {}
+    assert compiler_options(DENSE) == {}

@@ -46,7 +46,7 @@ def scenes(source: Source, times: int, seed: int) -> ArraySource:
         image = source[number % len(source)]["x"][..., 0]
         rows, columns = (np.flatnonzero(image.max(axis)) for axis in (1, 0))
         ink = Image.fromarray(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-        scale = rng.integers(*SIZES, endpoint=True) / max(ink.size)
+        scale = int(rng.integers(*SIZES, endpoint=True)) / max(ink.size)
         width, height = (max(1, round(scale * side)) for side in ink.size)
         top, left = rng.integers(0, CANVAS - height + 1), rng.integers(0, CANVAS - width + 1)
         x[number, top : top + height, left : left + width, 0] = ink.resize((width, height))

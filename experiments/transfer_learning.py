@@ -45,7 +45,7 @@ def few_of(source: ArraySource, count: int, seed: int) -> ArraySource:
     """So many examples of every class."""
     rng = np.random.default_rng(seed)
     classes = source.features.classes
-    least = np.bincount(source.y, minlength=len(classes)).min()
+    least = np.min(np.bincount(source.y, minlength=len(classes)))
     if not 0 < count <= least:
         raise UserError(
             f"--per-class {count}: it must be 1 to {least}, for that many there are of each class"

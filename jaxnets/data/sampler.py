@@ -98,8 +98,8 @@ class Batches:
         order = np.arange(size)
         if self.seed is not None:
             order = epoch_order(size, self.seed, epoch, replacement=self.replacement)
-        rows = np.pad(order, (0, steps * self.batch_size - size), constant_values=-1)
-        rows = rows.reshape(steps, self.batch_size)
+        order = np.pad(order, (0, steps * self.batch_size - size), constant_values=-1)
+        rows = order.reshape(steps, self.batch_size)
         rows = np.pad(rows, ((0, 0), (0, -self.batch_size % shards)), constant_values=-1)
         part = np.split(rows, shards, axis=1)[which]
         index = np.where(part < 0, rows[:, :1], part).astype(np.int32)

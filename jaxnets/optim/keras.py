@@ -5,7 +5,7 @@ shapes and dtypes.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -162,7 +162,7 @@ def nadam(
     return optax.chain(moments, optax.scale_by_learning_rate(learning_rate))
 
 
-def muon(learning_rate: ScalarOrSchedule, **kwargs) -> GradientTransformation:
+def muon(learning_rate: ScalarOrSchedule, **kwargs: Any) -> GradientTransformation:
     """Optax's Muon: orthogonalised momentum for parameters of two or four axes, Adam for everything else.
 
     Two axes have dense and recurrent kernels, and embeddings too; a convolution kernel (h, w, in, out) counts

@@ -58,6 +58,7 @@ def server(monkeypatch, tmp_path):
         entry = Pretrained(url, hashlib.md5(CONTENT).hexdigest(), PRETRAINED["vgg16"].inputs)
         monkeypatch.setitem(PRETRAINED, "vgg16", entry)
         monkeypatch.setenv("JAXNETS_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")  # the user's own may be one for everything
         yield httpd
         httpd.shutdown()
         thread.join()

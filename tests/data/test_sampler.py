@@ -62,11 +62,11 @@ def test_every_example_once_an_epoch_and_epochs_differ():
 def test_drawn_with_replacement_is_uniform():
     draws = np.concatenate([epoch_order(50, 0, epoch, replacement=True) for epoch in range(2000)])
     counts = np.bincount(draws, minlength=50)
-    # chi squared with 49 degrees of freedom: 5% to 95% is 33.9 to 66.3
-    assert 33.9 < ((counts - 2000) ** 2 / 2000).sum() < 66.3
-    # an epoch of N draws leaves (1 - 1/N)^N of the examples out: 36.4% of 50
+    # chi squared with 49 degrees of freedom: all but two seeds in a million lie within 15.3 to 111.1
+    assert 15.3 < ((counts - 2000) ** 2 / 2000).sum() < 111.1
+    # an epoch of N draws leaves (1 - 1/N)^N of the examples out: 36.4% of 50, with a deviation of 4.4%
     distinct = [len(set(epoch_order(50, 0, epoch, replacement=True))) for epoch in range(200)]
-    assert 1 - np.mean(distinct) / 50 == pytest.approx(0.364, abs=0.01)
+    assert 1 - np.mean(distinct) / 50 == pytest.approx(0.364, abs=5 * 0.044 / 200**0.5)
 
 
 def test_last_batch_is_filled_up_and_masked(in_memory):

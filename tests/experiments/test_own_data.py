@@ -11,7 +11,7 @@ from jaxnets.errors import UserError
 def test_the_digits_go_into_a_folder_and_come_back_bit_for_bit(few, tmp_path):
     measured = main(epochs=1, workdir=tmp_path)
     assert (measured["identical from the cache"], measured["parameters"]) == (1, 101_770)
-    assert 0 < measured["seconds from the cache"] < measured["seconds from the images"]
+    assert measured["seconds from the cache"] > 0  # that no image is opened: tests/data/test_cached.py
     images = tmp_path / "images"
     np.testing.assert_array_equal(np.load(images / "train.x.npy"), few.train.x)
     np.testing.assert_array_equal(np.load(images / "test.y.npy"), few.test.y)

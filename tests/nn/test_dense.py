@@ -66,9 +66,11 @@ def test_initializers_draw_from_keras_distributions(name):
         np.testing.assert_allclose(rows @ rows.T, np.eye(180), atol=1e-5)
         return
     theirs = np.asarray(keras.initializers.get(name)(SHAPE))
-    # 54,000 draws: the deviation is known to about a third of a percent, each of the two.
-    np.testing.assert_allclose(ours.std(), theirs.std(), rtol=0.02)
-    np.testing.assert_allclose(ours.mean(), theirs.mean(), atol=0.02 * theirs.std())
+    # Of n draws the deviation is known to a share of 1 / sqrt(2 n) at most, the mean to 1 / sqrt(n) of it, each
+    # of the two: five times that, since Keras draws others in every run.
+    far = 5 * np.sqrt(2 / ours.size)
+    np.testing.assert_allclose(ours.std(), theirs.std(), rtol=far)
+    np.testing.assert_allclose(ours.mean(), theirs.mean(), atol=far * theirs.std())
     if name != "random_normal":  # the others are bounded; a long tail has no steady extreme
         np.testing.assert_allclose(ours.max(), theirs.max(), rtol=0.02)
 

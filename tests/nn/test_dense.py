@@ -66,8 +66,8 @@ def test_initializers_draw_from_keras_distributions(name):
         np.testing.assert_allclose(rows @ rows.T, np.eye(180), atol=1e-5)
         return
     theirs = np.asarray(keras.initializers.get(name)(SHAPE))
-    # Of n draws the deviation is known to a share of 1 / sqrt(2 n) at most, the mean to 1 / sqrt(n) of it, each
-    # of the two: five times that, since Keras draws others in every run.
+    # Of n draws the deviation is known to a share of 1 / sqrt(2 n) at most and the mean to 1 / sqrt(n) of it,
+    # either of the two: five times that, since Keras draws others in every run.
     far = 5 * np.sqrt(2 / ours.size)
     np.testing.assert_allclose(ours.std(), theirs.std(), rtol=far)
     np.testing.assert_allclose(ours.mean(), theirs.mean(), atol=far * theirs.std())

@@ -7,15 +7,15 @@ Documented: sigmoid' stays within (0, 0.25], tanh' within (0, 1], ReLU' is 0 or 
 written-out derivatives to 1e-7.
 """
 
+from jaxnets import commandline, plots, report
+from jaxnets.nn.activations import ACTIVATIONS, DERIVATIVES
+
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from jaxnets import commandline, plots, report
-from jaxnets.nn.activations import ACTIVATIONS, DERIVATIVES
 
 DOCUMENTED = {
     "largest sigmoid'": 0.25,

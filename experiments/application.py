@@ -11,14 +11,14 @@ MNIST (itself JPEG), seed 0: 0.965 of 200 photographs are read right, where 0.97
 themselves are.
 """
 
+from jaxnets import commandline, data, plots, report
+from jaxnets.predict import guesses, load_image_run, look
+
 from pathlib import Path
 from typing import Any
 
 import mnist
 import numpy as np
-
-from jaxnets import commandline, data, plots, report
-from jaxnets.predict import guesses, load_image_run, look
 
 DOCUMENTED: dict[str, Any] = {}
 

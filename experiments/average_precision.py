@@ -6,13 +6,13 @@ Documented: precisions at the recalls 0, 0.1 ... 1 whose running maximum from th
 Measured: the same; COCO's rule, 101 points of recall, gives 0.6917 on the same curve.
 """
 
+from jaxnets import commandline, metrics, plots, report
+
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-
-from jaxnets import commandline, metrics, plots, report
 
 PRECISIONS = [0.91, 0.94, 0.96, 0.94, 0.95, 0.92, 0.80, 0.60, 0.45, 0.20, 0.10]
 DOCUMENTED = {"mean average precision": 0.7136}

@@ -26,14 +26,14 @@ each, so that a difference of a few hundredths says nothing. After one epoch inc
 their way. docs/results.md has the others, and seconds.
 """
 
+from jaxnets import commandline, data, losses, optim, plots, runs, train
+from jaxnets.errors import lookup
+
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-
-from jaxnets import commandline, data, losses, optim, plots, runs, train
-from jaxnets.errors import lookup
 
 
 def head_l2(params: Any) -> jax.Array:
@@ -121,7 +121,7 @@ def main(
     # 6. pictures
     plots.curves(history, workdir / "curves.png")
     command = runs.illustrate(workdir, examples, network, state.variables)
-    print(f"try next: {commandline.PYTHON} -m jaxnets {command}")
+    print(f"try next: {command}")
     return measured
 
 

@@ -21,6 +21,11 @@ Seconds are by the wall clock, from the call to the accuracy on the host, readin
 call's with compilation, and the others' without. benchmarks/airbench.py measures airbench beside it.
 """
 
+from jaxnets import commandline, data, losses, plots, train
+from jaxnets.data.device import read_all
+from jaxnets.models import SpeedNet
+from jaxnets.recipes import MUON_RATE, WHITENED_FROM, speed, whitened
+
 import statistics
 import time
 from collections.abc import Callable
@@ -32,11 +37,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-
-from jaxnets import commandline, data, losses, plots, train
-from jaxnets.data.device import read_all
-from jaxnets.models import SpeedNet
-from jaxnets.recipes import MUON_RATE, WHITENED_FROM, speed, whitened
 
 DOCUMENTED = {"accuracy": 0.9401, "seconds": 2.59}  # airbench94_muon on an A100, 200 seeds
 SHIFT = 2  # pixels that a crop moves by at most

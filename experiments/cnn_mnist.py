@@ -17,14 +17,14 @@ on MNIST re-encoded as JPEG, seed 0: 0.9828. E6's document keeps 5,000 training 
 learned from.
 """
 
+from jaxnets import commandline, data, optim, plots, runs, train
+from jaxnets.errors import lookup
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-
-from jaxnets import commandline, data, optim, plots, runs, train
-from jaxnets.errors import lookup
 
 
 class Variant(NamedTuple):
@@ -107,7 +107,7 @@ def main(
     }
     plots.lines(panels, workdir / "curves.png", xlabel="step")
     command = runs.illustrate(workdir, examples, network, state.variables)
-    print(f"try next: {commandline.PYTHON} -m jaxnets {command}")
+    print(f"try next: {command}")
     return measured
 
 

@@ -7,13 +7,13 @@ logits both ways give [1.68795487e-04 1.03475622e-03 6.58839038e-02 2.58349207e+
 Measured: the same, every digit.
 """
 
+from jaxnets import commandline, losses, report
+
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from jaxnets import commandline, losses, report
 
 ROWS = [1.68795487e-04, 1.03475622e-03, 6.58839038e-02, 2.58349207e00, 5.49852354e-02]
 DOCUMENTED = {

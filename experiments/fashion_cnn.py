@@ -10,14 +10,14 @@ Documented: after epoch 10 loss 0.2564 and accuracy 0.9129 in training, 0.2882 a
 0.2944 and 0.9018 on the test images; 54 s an epoch.
 """
 
+from jaxnets import commandline, data, optim, plots, runs, train
+from jaxnets.data.standardise import fit_moments, standardise
+
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-
-from jaxnets import commandline, data, optim, plots, runs, train
-from jaxnets.data.standardise import fit_moments, standardise
 
 DOCUMENTED = {
     "loss": 0.2564,

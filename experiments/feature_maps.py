@@ -9,6 +9,8 @@ Measured: the same to 6e-6. Both are float32 sums of 8,400 pixels, in another or
 document is up to 6e-6 off, ours up to 2e-6.
 """
 
+from jaxnets import commandline, data, nn, plots, report
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from jaxnets import commandline, data, nn, plots, report
 
 COLOURS = ("red", "green", "blue")
 DOCUMENTED = {

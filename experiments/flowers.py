@@ -12,13 +12,6 @@ Documented: validation accuracy 0.8934 with the backbone frozen; with all of it 
 measured where this was written, for want of a network; `transfer_learning.py` is the same on what is at hand.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
-import jax
-import jax.numpy as jnp
-
 from jaxnets import commandline, data, optim, plots, report, runs, schedules, train
 from jaxnets.data import Batches
 from jaxnets.data.augment import Augment, compose
@@ -27,6 +20,13 @@ from jaxnets.data.device import gather
 from jaxnets.models import INPUT_SHAPES
 from jaxnets.pretrained import load_pretrained, tf_inputs, transplant
 from jaxnets.train.freeze import freeze
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 DOCUMENTED = {
     "parameters": 20_861_480 + 2048 * 5 + 5,

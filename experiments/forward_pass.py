@@ -6,12 +6,12 @@ Documented: y = [1.0099998, 2.008, -0.6600003], probabilities [0.2563381, 0.6954
 Measured: the same, every digit.
 """
 
+from jaxnets import commandline, report
+
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-from jaxnets import commandline, report
 
 DOCUMENTED = {"y": [1.0099998, 2.008, -0.6600003], "probabilities": [0.2563381, 0.69540703, 0.04825489]}
 

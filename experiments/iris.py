@@ -12,12 +12,12 @@ is in epoch 500 depends on the order of the last batches: 13 of the seeds 0 to 1
 first of them with both documented accuracies.
 """
 
+from jaxnets import commandline, data, losses, models, optim, plots, report, train
+from jaxnets.summary import summarize
+
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from jaxnets import commandline, data, losses, models, optim, plots, report, train
-from jaxnets.summary import summarize
 
 DOCUMENTED = {"parameters": 15, "loss": 0.3333, "accuracy": 0.9667, "val_loss": 0.4002, "val_accuracy": 1.0}
 

@@ -11,6 +11,9 @@ As written in the course, RMSProp divides 0 by 0 before the end and all weights 
 certain its gradient is 0, and the mean of squares decays to 0. Here such a weight stands still.
 """
 
+from jaxnets import commandline, data, losses, metrics, optim, plots, report
+from jaxnets.train.scan import make_training
+
 import time
 from pathlib import Path
 from typing import Any
@@ -19,9 +22,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-
-from jaxnets import commandline, data, losses, metrics, optim, plots, report
-from jaxnets.train.scan import make_training
 
 NAMES = ("sgd", "sgdm", "adagrad", "rmsprop", "adam")
 SECONDS = dict(zip(NAMES, (12.7, 17.3, 13.1, 16.4, 22.0), strict=True))

@@ -14,10 +14,10 @@ the held-out images. Measured with seed 0 on a JPEG copy of MNIST: 0.0463 and 0.
 epoch 4, 0.0745 and 0.9776). The whole command takes 20 s of CPU time on a Xeon.
 """
 
+from jaxnets import commandline, data, export, optim, plots, runs, train
+
 from pathlib import Path
 from typing import Any
-
-from jaxnets import commandline, data, export, optim, plots, runs, train
 
 DOCUMENTED = {
     "parameters": 101_770,
@@ -85,7 +85,7 @@ def main(
     # 6. pictures
     plots.curves(history, workdir / "curves.png")
     command = runs.illustrate(workdir, examples, network, state.variables)
-    print(f"try next: {commandline.PYTHON} -m jaxnets {command}")
+    print(f"try next: {command}")
     return measured
 
 

@@ -7,10 +7,6 @@ Documented: a 3-4-2 network has 26 parameters and 20 multiply-adds; two 3x3 conv
 and counted on the network itself.
 """
 
-from typing import Any
-
-from flax import linen
-
 from jaxnets import commandline, nn, report
 from jaxnets.complexity import (
     conv_multiply_adds,
@@ -21,6 +17,10 @@ from jaxnets.complexity import (
     receptive_field,
 )
 from jaxnets.summary import summarize
+
+from typing import Any
+
+from flax import linen
 
 DOCUMENTED = {
     "parameters of 3-4-2": 26,

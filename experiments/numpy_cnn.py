@@ -8,6 +8,9 @@ Documented: a loss of about 2.30 and an accuracy of about 10% (nothing has been 
 scikit-learn's digits: 2.302 and 0.07, the probabilities of NumPy and JAX equal to 4e-8.
 """
 
+from jaxnets import commandline, data, losses, metrics, report
+from jaxnets.models import MODELS
+
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-
-from jaxnets import commandline, data, losses, metrics, report
-from jaxnets.models import MODELS
 
 DOCUMENTED = {"shapes": "26x26x8, 13x13x8, 10", "loss": "about 2.30", "accuracy": "about 0.1"}
 

@@ -11,15 +11,15 @@ in every run. Measured: the 1,797 digits take 0.4 s from PNG files and 0.06 s fr
 Xeon with other work to do.
 """
 
+from jaxnets import commandline, data, optim, plots, runs, train
+from jaxnets.data.cached import labelled_images
+
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from jaxnets import commandline, data, optim, plots, runs, train
-from jaxnets.data.cached import labelled_images
 
 DOCUMENTED = {"parameters": 101_770, "identical from the cache": 1}
 
@@ -114,7 +114,7 @@ def main(
     # 6. pictures
     plots.curves(history, workdir / "curves.png")
     command = runs.illustrate(workdir / "run", examples, network, state.variables)
-    print(f"try next: {commandline.PYTHON} -m jaxnets {command}")
+    print(f"try next: {command}")
     return measured
 
 

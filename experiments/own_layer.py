@@ -10,6 +10,9 @@ Documented: the configuration's four entries and their defaults; the layer equal
 Measured: not a bit of difference, in values or gradients.
 """
 
+from jaxnets import commandline, data, nn, optim, plots, report, train
+from jaxnets.summary import summarize
+
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen
-
-from jaxnets import commandline, data, nn, optim, plots, report, train
-from jaxnets.summary import summarize
 
 DOCUMENTED = {"num_kernels": 32, "kernel_size": (3, 3), "strides": (1, 1), "use_bias": True}
 

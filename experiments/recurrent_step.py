@@ -9,13 +9,13 @@ The document shows its matrices w_xh and w_hy in pictures only; what the step ta
 with the one-hot b and with the new state, is in its text.
 """
 
+from jaxnets import commandline, report
+
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from jaxnets import commandline, report
 
 DOCUMENTED = {
     "before tanh": [-1.8, 1.1, 0.9],

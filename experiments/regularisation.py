@@ -10,6 +10,11 @@ seed 0 (medians of seeds 0 to 9: 0.024 and 0.093; the document's start was not s
 two cores of a Xeon.
 """
 
+from jaxnets import commandline, losses, optim, plots, report
+from jaxnets.data import ArraySource, Batches
+from jaxnets.errors import UserError
+from jaxnets.train.scan import make_training
+
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +22,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from jaxnets import commandline, losses, optim, plots, report
-from jaxnets.data import ArraySource, Batches
-from jaxnets.errors import UserError
-from jaxnets.train.scan import make_training
 
 DOCUMENTED = {"loss without": 0.02281313, "loss with L2": 0.12349270}
 GRID = np.arange(-3, 3, 0.1)

@@ -12,6 +12,9 @@ the page says; data prepared under a name of your own is told by --rename:
     python experiments/reproduce.py --rename mnist=mnist_jpeg --files stock=SH600519.csv --data-dir DIR
 """
 
+from jaxnets import commandline, data, report
+from jaxnets.errors import UserError, lookup
+
 import gc
 import importlib
 import inspect
@@ -26,9 +29,6 @@ import jax
 import numpy as np
 from catalogue import ROWS, File, Row
 from results_page import render
-
-from jaxnets import commandline, data, report
-from jaxnets.errors import UserError, lookup
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -20,6 +20,12 @@ trained on, where the networks say too little; which epoch is kept was chosen by
 The nine trainings take 12 minutes of CPU time on two cores of a Xeon.
 """
 
+from jaxnets import commandline, losses, metrics, models, optim, plots, report, train
+from jaxnets.data import Batches
+from jaxnets.data.tables import load_series
+from jaxnets.errors import lookup
+from jaxnets.summary import summarize
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,12 +33,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from jaxnets import commandline, losses, metrics, models, optim, plots, report, train
-from jaxnets.data import Batches
-from jaxnets.data.tables import load_series
-from jaxnets.errors import lookup
-from jaxnets.summary import summarize
 
 # The document prints this one run, an LSTM's, in all three of its sections.
 ERRORS = {"mse": 10297.967592, "rmse": 101.478902, "mae": 96.158848}

@@ -6,13 +6,13 @@ docs/tf_to_jax.md has the whole list, call by call, run by a test; these are the
 Documented: what the course prints (`DOCUMENTED`). Measured: the same to the last digit of float32.
 """
 
+from jaxnets import commandline, report
+
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from jaxnets import commandline, report
 
 DOCUMENTED = {
     "mean of [[1 2 3] [2 2 3]]": 2.1666667,

@@ -9,14 +9,14 @@ epochs as the CIFAR-10 speed records do.
     python experiments/train.py --recipe fast --dataset cifar10
 """
 
-from functools import partial
-from pathlib import Path
-from typing import Any
-
 from jaxnets import commandline, data, imports, losses, metrics, plots, recipes, runs, train
 from jaxnets.data.augment import Fill, compose_for, parse
 from jaxnets.errors import UserError
 from jaxnets.summary import summarize
+
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 
 def main(
@@ -141,7 +141,7 @@ def main(
         plots.curves(history, workdir / "curves.png")
         command = runs.illustrate(workdir, examples, network, state.variables, runs.INPUTS[inputs])
         say(f"curves, metrics and checkpoints are in {workdir}; try next")
-        say(f"  {commandline.PYTHON} -m jaxnets {command}")
+        say(f"  {command}")
     return history
 
 

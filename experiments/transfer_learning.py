@@ -16,6 +16,13 @@ only has learned to tell those: from scratch 0.9247 (0.9548 0.9040 0.9153), froz
 0.8644), then thawed 0.9171 (0.9492 0.8588 0.9435).
 """
 
+from jaxnets import commandline, data, optim, plots, runs, train
+from jaxnets.data import ArraySource, Batches, Source
+from jaxnets.errors import UserError, lookup
+from jaxnets.models import MODELS, Classifier
+from jaxnets.pretrained import transplant
+from jaxnets.train.freeze import freeze
+
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,13 +30,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-from jaxnets import commandline, data, optim, plots, runs, train
-from jaxnets.data import ArraySource, Batches, Source
-from jaxnets.errors import UserError, lookup
-from jaxnets.models import MODELS, Classifier
-from jaxnets.pretrained import transplant
-from jaxnets.train.freeze import freeze
 
 HEADS = ("head", "predictions")
 

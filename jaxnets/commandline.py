@@ -1,8 +1,13 @@
 """A command line from a function's signature (tyro), with jaxnets' exit codes.
 
 0 done; 2 what was asked for is wrong, in one line on stderr; 1 a defect of ours, with its traceback;
-130 after Ctrl-C and 0 after SIGTERM, when a training has saved itself.
+130 after Ctrl-C (`jaxnets.ctrl_c`); 0 after SIGTERM, when a training has saved itself.
 """
+
+from jaxnets import ctrl_c
+
+if ctrl_c.imported_by_program():  # a script, which has no other line of ours before it imports jax
+    ctrl_c.end_at_once()
 
 import contextlib
 import functools
@@ -10,17 +15,13 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
+from jaxnets import hints
 from jaxnets.errors import Interrupted, UserError
 from jaxnets.process import compute_in_line, keep_programs
 
 keep_programs()  # here, since it must come before jax is imported, as commands do on their first lines
-
-_HERE = Path(sys.executable).is_relative_to(Path.cwd())
-PYTHON = os.path.relpath(sys.executable) if _HERE else "python"  # how to call this Python again, from here
-
 
 Command = Callable[..., Any] | dict[str, Any]  # a function, or commands by name
 
@@ -30,45 +31,63 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
 
     Args:
         command: a function whose parameters become the options, or such, or groups of them, by name.
-        prog: the program's name in the help; the script's when left out.
+        prog: the program's name in the help; as it was called when left out.
         arguments: of the command line; the process's own when left out.
     """
+    prog = prog or hints.program()
     arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(command, dict) and arguments and isinstance(command.get(arguments[0]), dict):
         return run(command[arguments[0]], f"{prog} {arguments[0]}", arguments[1:])
     try:
-        import tyro
-    except ImportError:
-        _stop("the command line needs tyro: pip install tyro")
-    config = (tyro.conf.FlagCreatePairsOff,)
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):  # tyro draws boxes around what is wrong; one line is enough
-            if callable(command):
-                call = tyro.cli(_later(command), prog=prog, args=arguments, config=config)
-            else:
-                later = {name: _later(one) for name, one in command.items()}
-                call = tyro.extras.subcommand_cli_from_dict(later, prog=prog, args=arguments, config=config)
-    except SystemExit as stop:
-        if stop.code:
-            _stop(_one_line(said.getvalue()))
-        raise
-    if isinstance(sys.stderr, io.TextIOWrapper):  # by whole lines, as a rule but not with PYTHONUNBUFFERED
-        sys.stderr.reconfigure(line_buffering=True, write_through=False)
-    if "jax" in sys.modules:  # a command that computes; importing jax takes a while
-        compute_in_line()
-    try:
-        result = call()
-        sys.stdout.flush()
-        return result
-    except BrokenPipeError:  # whoever reads has seen enough: `... models | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with ctrl_c.cleaning_up():
+            call = _parse(command, prog, arguments)
+            if isinstance(sys.stderr, io.TextIOWrapper):  # by whole lines, also with PYTHONUNBUFFERED
+                sys.stderr.reconfigure(line_buffering=True, write_through=False)
+            if "jax" in sys.modules:  # a command that computes; importing jax takes a while
+                compute_in_line()
+            return call()
+    except BrokenPipeError:
         sys.exit(0)
     except UserError as error:
         _stop(str(error))
     except Interrupted as stop:
         print(f"{stop}: give the same command again to continue", file=sys.stderr)
         sys.exit(stop.exit_code)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(ctrl_c.EXIT_CODE)
+    finally:
+        _flush()
+
+
+def _parse(command: Command, prog: str, arguments: Sequence[str]) -> Callable[[], Any]:
+    """The call that the arguments ask for; --help ends here, as does what is wrong."""
+    try:
+        import tyro
+    except ImportError:
+        raise UserError(f"the command line needs tyro: {hints.install('tyro')}") from None
+    config = (tyro.conf.FlagCreatePairsOff,)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):  # tyro draws boxes around what is wrong; one line is enough
+            if callable(command):
+                return tyro.cli(_later(command), prog=prog, args=arguments, config=config)
+            later = {name: _later(one) for name, one in command.items()}
+            return tyro.extras.subcommand_cli_from_dict(later, prog=prog, args=arguments, config=config)
+    except SystemExit as stop:
+        if stop.code:
+            raise UserError(_one_line(said.getvalue())) from None
+        raise
+
+
+def _flush() -> None:
+    """Writes what is left; of a reader that has seen enough (`... | head`) Python's end need not hear."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # not closed from the start
+                stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _later(function: Command) -> Callable[..., Callable[[], Any]]:
@@ -98,9 +117,10 @@ def _one_line(box: str) -> str:
 def _stop(message: str) -> Any:
     """The line stays whole: it goes past the text layer, where another thread's (Orbax's) may have begun."""
     line = f"error: {message}\n"
-    if isinstance(sys.stderr, io.TextIOWrapper):
-        sys.stderr.buffer.write(line.encode(sys.stderr.encoding, "backslashreplace"))
-        sys.stderr.buffer.flush()
-    else:  # a notebook's
-        sys.stderr.write(line)
+    with contextlib.suppress(BrokenPipeError):
+        if isinstance(sys.stderr, io.TextIOWrapper):
+            sys.stderr.buffer.write(line.encode(sys.stderr.encoding, "backslashreplace"))
+            sys.stderr.buffer.flush()
+        elif sys.stderr:  # a notebook's
+            sys.stderr.write(line)
     sys.exit(2)

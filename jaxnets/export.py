@@ -18,6 +18,7 @@ import numpy as np
 from flax import linen
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from jaxnets import hints
 from jaxnets.errors import UserError
 from jaxnets.files import complete
 from jaxnets.nn import plain_operations
@@ -86,11 +87,11 @@ def export_stablehlo(
 def export_onnx(
     path: str | Path, module: linen.Module, variables: Variables, input_shape: Shape, dtype: Any = jnp.float32
 ) -> None:
-    """The computation with its weights inside, for ONNX runtimes; needs the extra `jaxnets[onnx]`.
+    """The computation with its weights inside, for ONNX runtimes; needs the extra `onnx`.
 
     The input is called "x", the first output "y"; the batch is the symbolic dimension "B".
     """
-    with _needed("'jaxnets[onnx]'"):
+    with _needed("onnx"):
         import onnx
         from jax2onnx import to_onnx
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of names that it leaves out
@@ -134,4 +135,5 @@ def _needed(package: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise UserError(f"this format needs a package that is missing: pip install {package}") from error
+        needed = hints.install(package)
+        raise UserError(f"this format needs a package that is missing: {needed}") from error

@@ -14,7 +14,7 @@ from flax import linen
 from flax.traverse_util import flatten_dict
 
 import jaxnets
-from jaxnets import plots, report
+from jaxnets import hints, plots, report
 from jaxnets.data import Batches, Dataset, Features, Source
 from jaxnets.data.images import Ink, ink_of, ink_span
 from jaxnets.errors import UserError, lookup
@@ -132,7 +132,7 @@ def illustrate(
     prepare: Prepare = normalise,
     count: int = 32,
 ) -> str:
-    """Saves pictures of how the network does on the held-out images; returns what to try next.
+    """Saves pictures of how the network does on the held-out images; returns the command to try next.
 
     Writes predictions.png (the first images and answers), confusion.png (all of them), mistakes.png (where it
     was wrong and surest), kernels.png (where the first layer is a convolution of 1 or 3 channels) and, as an
@@ -140,7 +140,7 @@ def illustrate(
     """
     features, source = dataset.features, dataset.test
     if len(features.shape) != 3 or features.dtype != "uint8" or not features.classes:
-        return f"evaluate {workdir}"
+        return hints.jaxnets("evaluate", workdir)
     from PIL import Image
 
     variables = jax.tree.map(np.asarray, variables)  # of this process alone, where there are several
@@ -168,7 +168,7 @@ def illustrate(
     kernel = first_kernel(model, variables, features.shape)
     if kernel is not None:
         plots.kernels(kernel, workdir / "kernels.png")
-    return f"predict {workdir} {workdir / 'example.png'}"
+    return hints.jaxnets("predict", workdir, workdir / "example.png")
 
 
 def surest_mistakes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def workdir(tmp_path_factory):
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Calls the command line with these arguments; returns (exit code, stdout, stderr)."""
-    from jaxnets.cli import main
+    from jaxnets.commands import main
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["jaxnets", *map(str, arguments)])

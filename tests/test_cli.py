@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnets import cli, commandline, data
+from jaxnets import commandline, commands, data
 from jaxnets.data.images import ink_of
 from jaxnets.errors import UserError
 
@@ -125,7 +125,7 @@ def test_the_module_runs():
     done = subprocess.run(
         [sys.executable, "-m", "jaxnets", "--help"], capture_output=True, text=True, check=True
     )
-    assert all(command in done.stdout for command in cli.COMMANDS)
+    assert all(command in done.stdout for command in commands.COMMANDS)
 
 
 def test_a_reader_that_has_seen_enough_is_no_defect():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from jaxnets import data, plots, runs
+from jaxnets import data, hints, plots, runs
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.train import normalise
 
@@ -33,7 +33,8 @@ def lenet():
 
 def test_confusion_mistakes_and_kernels_beside_scikit_learn_and_numpy(lenet, seen, tmp_path):
     digits, model, variables = lenet
-    assert runs.illustrate(tmp_path, digits, model, variables).startswith("predict ")
+    command = runs.illustrate(tmp_path, digits, model, variables)
+    assert command == hints.jaxnets("predict", tmp_path, tmp_path / "example.png")
     x, y = digits.test.x, digits.test.y
     logits = np.asarray(model.apply(variables, normalise(x)), np.float64)
     probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)

@@ -9,6 +9,11 @@ test, its warm-up run not counted), ours are by the wall clock around the whole 
 compiles, not counted. Needs a GPU, PyTorch and torchvision.
 """
 
+from experiments.benchmarks import records
+from jaxnets import commandline, data, report
+from jaxnets.data.device import read_all
+from jaxnets.errors import UserError
+
 import json
 import re
 import statistics
@@ -18,11 +23,6 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from experiments.benchmarks import records
-from jaxnets import commandline, data, report
-from jaxnets.data.device import read_all
-from jaxnets.errors import UserError
 
 CALL = """
 import contextlib, json, sys

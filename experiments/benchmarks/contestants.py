@@ -14,6 +14,9 @@ number of steps with the seconds one took. Each framework gets the best settings
 What says "or" is tried in the same process and the faster one stays.
 """
 
+from experiments.benchmarks.contest import Ready, Run, Spec, best_of, examples, regression, say, serve
+from experiments.benchmarks.torch_contestant import pytorch, torch_matrix
+
 import json
 import os
 import sys
@@ -22,9 +25,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-
-from experiments.benchmarks.contest import Ready, Run, Spec, best_of, examples, regression, say, serve
-from experiments.benchmarks.torch_contestant import pytorch, torch_matrix
 
 EPOCH = 51_200  # examples, about as many as MNIST and CIFAR-10 have: how many steps at once depends on it
 
@@ -38,9 +38,6 @@ def jax_memory() -> int | None:
 
 def jaxnets(spec: Spec) -> Ready:
     """What `fit` runs, on a batch that lies on the device."""
-    import jax
-    import jax.numpy as jnp
-
     from jaxnets import losses, optim, train
     from jaxnets.data.device import replicate
     from jaxnets.models import MODELS
@@ -48,6 +45,9 @@ def jaxnets(spec: Spec) -> Ready:
     from jaxnets.summary import summarize
     from jaxnets.train.nonfinite import guarded
     from jaxnets.train.together import at_once, compiler_options, scans, several
+
+    import jax
+    import jax.numpy as jnp
 
     say("imported")
     keep_memory()  # before the first computation
@@ -95,9 +95,9 @@ def jaxnets(spec: Spec) -> Ready:
 def keras_twin(spec: Spec, backend: str) -> Any:
     """The Keras network, with our dropout."""
     os.environ["KERAS_BACKEND"] = backend
-    import keras
-
     from experiments.benchmarks.keras_twins import KERAS_MODELS
+
+    import keras
 
     say("imported")
     if spec.dtype == "bfloat16":

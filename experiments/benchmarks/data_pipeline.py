@@ -9,6 +9,13 @@ the images in an array. Rounds of all ways take turns, and the best round of eac
 machine hits all alike. Needs TensorFlow and PyTorch beside jaxnets.
 """
 
+from jaxnets import commandline, data
+from jaxnets.data.augment import compose, parse
+from jaxnets.data.device import gather, on_device, read_all
+from jaxnets.data.prepare import prepare
+from jaxnets.process import keep_memory
+from jaxnets.train import normalise
+
 import os
 import tempfile
 import time
@@ -20,13 +27,6 @@ from typing import Any
 
 import jax
 import numpy as np
-
-from jaxnets import commandline, data
-from jaxnets.data.augment import compose, parse
-from jaxnets.data.device import gather, on_device, read_all
-from jaxnets.data.prepare import prepare
-from jaxnets.process import keep_memory
-from jaxnets.train import normalise
 
 BATCH = 64
 CHANGES = ["rotation=15", "shift=0.1", "zoom=0.8:1.2", "horizontal_flip"]

@@ -6,6 +6,11 @@ Prints first the share that saving every epoch (and, beside it, TensorBoard with
 median seconds of an epoch. The first epoch of every run, with its compilation, is left out.
 """
 
+from jaxnets import commandline, data, optim, train
+from jaxnets.models import MODELS
+from jaxnets.train import journal
+from jaxnets.train.tensorboard import tensorboard
+
 import itertools
 import platform
 import statistics
@@ -16,11 +21,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-
-from jaxnets import commandline, data, optim, train
-from jaxnets.models import MODELS
-from jaxnets.train import journal
-from jaxnets.train.tensorboard import tensorboard
 
 
 def main(

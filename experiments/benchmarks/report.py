@@ -6,15 +6,15 @@ Of every comparison the newest record counts. Ratios are the other's time over j
 faster. What has not been measured has no section.
 """
 
+from experiments.benchmarks import records
+from experiments.benchmarks.suite import NETWORKS, OTHERS
+from jaxnets import commandline, plots
+
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from experiments.benchmarks import records
-from experiments.benchmarks.suite import NETWORKS, OTHERS
-from jaxnets import commandline, plots
 
 Record = Mapping[str, Any]
 TITLES = {"step": "Training steps", "inference": "Inference"}

@@ -17,6 +17,12 @@ Contestants that are not installed are left out. The kinds of comparison:
 - devices: jaxnets alone, one batch over 1, 2, 4 virtual CPU devices, or over as many GPUs as there are.
 """
 
+from experiments.benchmarks import records
+from experiments.benchmarks.contest import Spec, installed
+from experiments.benchmarks.contestants import CONTESTANTS, MATRICES
+from jaxnets import commandline, report
+from jaxnets.errors import lookup
+
 import dataclasses
 import json
 import os
@@ -28,12 +34,6 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from experiments.benchmarks import records
-from experiments.benchmarks.contest import Spec, installed
-from experiments.benchmarks.contestants import CONTESTANTS, MATRICES
-from jaxnets import commandline, report
-from jaxnets.errors import lookup
 
 
 class Network(NamedTuple):

@@ -1,17 +1,17 @@
 """PyTorch as a contestant, eager and compiled: a plain training loop; `contestants` lists its settings."""
 
+from experiments.benchmarks.contest import Ready, Run, Spec, best_of, examples, regression, say
+
 from functools import partial
 from typing import Any
-
-from experiments.benchmarks.contest import Ready, Run, Spec, best_of, examples, regression, say
 
 
 def pytorch(spec: Spec, compiled: bool) -> Ready:
     """A plain training loop."""
+    from experiments.benchmarks.torch_twins import make, parameters
+
     import torch
     from torch.nn import functional
-
-    from experiments.benchmarks.torch_twins import make, parameters
 
     say("imported")
     gpu = torch.cuda.is_available()

@@ -3,6 +3,7 @@
 from os import PathLike
 from typing import Any
 
+from jaxnets import hints
 from jaxnets.data.embedded import EMBEDDED, photos
 from jaxnets.data.sampler import Batches, epoch_order
 from jaxnets.data.source import ArraySource, Dataset, Features, Source, Subset
@@ -64,9 +65,9 @@ def at_hand(name: str, data_dir: str | PathLike | None = None, otherwise: str = 
     try:
         return load(name, data_dir=data_dir)
     except NotAtHand as error:
-        where = f" --data-dir {data_dir}" if data_dir else ""
+        where = ["--data-dir", data_dir] if data_dir else []
         print(
             f"{name} is not at hand, {otherwise} instead: {error}, or prepare it from files: "
-            f"python -m jaxnets data prepare SOURCE --name {name}{where}"
+            f"{hints.jaxnets('data', 'prepare', 'SOURCE', '--name', name, *where)}"
         )
         return load(otherwise)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from jaxnets.commandline import PYTHON
+from jaxnets import hints
 from jaxnets.data.form import Store
 from jaxnets.errors import UserError
 
@@ -65,8 +65,8 @@ def prepare(
     splits = sorted(builder.info.splits.items(), reverse=True)
     parts = ", ".join(f"{split.num_examples:,} {part}" for part, split in splits)
     print(f"{name}: {parts}" + (f", {len(left_out):,} left out" if left_out else ""))
-    where = f" --data-dir {data_dir}" if data_dir else ""
-    print(f"prepared in {builder.data_dir}; look at it with: {PYTHON} -m jaxnets data show {name}{where}")
+    where = ["--data-dir", data_dir] if data_dir else []
+    print(f"prepared in {builder.data_dir}; look at it with: {hints.jaxnets('data', 'show', name, *where)}")
 
 
 def convert(name: Name, /, *, data_dir: Path | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxnets import hints
 from jaxnets.data.source import ArraySource, Dataset
 from jaxnets.errors import UserError
 
@@ -12,7 +13,7 @@ def _sklearn():
     except ImportError as error:
         raise UserError(
             "the embedded data sets digits and iris come with scikit-learn, which is not installed: "
-            "pip install scikit-learn"
+            f"{hints.install('scikit-learn')}"
         ) from error
     return sklearn.datasets
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxnets import hints
 from jaxnets.data.form import Form, Store, find_form
 from jaxnets.data.prepared import FORMAT, data_root, find_prepared
 from jaxnets.data.readers import Contents, Problems, read_contents
@@ -70,7 +71,8 @@ def prepare(
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise UserError("preparing needs TFDS: pip install tensorflow-datasets array_record") from error
+        needed = hints.install("tensorflow-datasets", "array_record")
+        raise UserError(f"preparing needs TFDS: {needed}") from error
     tfds.display_progress_bar(sys.stderr.isatty())
     builder = _builder_class(tfds, name, contents, form, problems, description)(
         data_dir=str(root), file_format=FORMAT
@@ -130,7 +132,7 @@ def download(builder: Any) -> None:
     if importlib.util.find_spec("tensorflow") is None:
         raise NotAtHand(
             f"the TFDS data set {name!r} is not prepared yet, and that needs TensorFlow once: "
-            f"pip install 'jaxnets[tfds]', {where}"
+            f"{hints.install('tfds')}, {where}"
         )
     if not _online():
         raise NotAtHand(

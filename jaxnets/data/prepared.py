@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxnets import hints
 from jaxnets.errors import UserError
 from jaxnets.files import complete
 
@@ -75,7 +76,7 @@ def find_prepared(root: Path, name: str) -> Path | None:
     if not readable:
         raise UserError(
             f"{name} is prepared as {found[-1].formats[0]}, which cannot be read by random access: run "
-            f"python -m jaxnets data convert {name} --data-dir {root}"
+            f"{hints.jaxnets('data', 'convert', name, '--data-dir', root)}"
         )
     return readable[-1].folder
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxnets import hints
 from jaxnets.data.images import decode, scale
 from jaxnets.data.prepare import download
 from jaxnets.data.prepared import FORMAT, data_root, find_prepared, list_prepared
@@ -144,8 +145,8 @@ def load_tfds(
         import tensorflow_datasets as tfds
     except ImportError as error:
         raise UserError(
-            f"data set {name!r} comes from TFDS, which is not installed: pip install tensorflow-datasets; "
-            f"known without it: {', '.join(known)}"
+            f"data set {name!r} comes from TFDS, which is not installed: "
+            f"{hints.install('tensorflow-datasets')}; known without it: {', '.join(known)}"
         ) from error
     root = data_root(data_dir)
     if folder := find_prepared(root, name):

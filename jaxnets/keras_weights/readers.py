@@ -21,6 +21,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from jaxnets import hints
 from jaxnets.errors import UserError
 from jaxnets.keras_weights.tree import (
     Node,
@@ -40,7 +41,8 @@ def hdf5() -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise UserError("Keras weight files are read and written with h5py: pip install h5py") from error
+        needed = hints.install("h5py")
+        raise UserError(f"Keras weight files are read and written with h5py: {needed}") from error
     return h5py
 
 

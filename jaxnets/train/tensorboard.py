@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from flax import traverse_util
 
+from jaxnets import hints
 from jaxnets.errors import UserError
 from jaxnets.summary import Summary
 from jaxnets.train.distributed import is_writer
@@ -39,7 +40,7 @@ def tensorboard(
         from tensorboardX import SummaryWriter
         from tensorboardX.proto.event_pb2 import Event
     except ImportError as error:
-        raise UserError("TensorBoard logs need tensorboardX: pip install tensorboardX") from error
+        raise UserError(f"TensorBoard logs need tensorboardX: {hints.install('tensorboardX')}") from error
     writer: Any = None
 
     def begin(state: TrainState, history: History) -> None:

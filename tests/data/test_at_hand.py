@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnets import data
+from jaxnets import data, hints
 from jaxnets.data.prepare import prepare
 from jaxnets.errors import UserError
 
@@ -23,8 +23,9 @@ def test_what_cannot_be_had_is_replaced_at_once_in_one_line(tmp_path, capsys, mo
     said = capsys.readouterr().out
     assert said.count("\n") == 1
     assert said.startswith("fashion_mnist is not at hand, digits instead: ")
-    assert "pip install 'jaxnets[tfds]'" in said
-    assert f"python -m jaxnets data prepare SOURCE --name fashion_mnist --data-dir {tmp_path}" in said
+    assert f": {hints.install('tfds')}, or" in said
+    where = ("--name", "fashion_mnist", "--data-dir", tmp_path)
+    assert said.endswith(f": {hints.jaxnets('data', 'prepare', 'SOURCE', *where)}\n")
     assert data.at_hand("cifar10", tmp_path, otherwise="iris").features.shape == (4,)
 
 

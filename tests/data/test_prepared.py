@@ -73,7 +73,9 @@ def read_tfrecord_bytes(content):
 
 def test_what_tfds_would_have_to_download_is_refused_at_once(tmp_path, monkeypatch):
     start = time.monotonic()
-    with pytest.raises(UserError, match=r"'mnist' is not prepared yet.*needs TensorFlow once: .* -m pip install"):
+    with pytest.raises(
+        UserError, match=r"'mnist' is not prepared yet.*needs TensorFlow once: .* -m pip install"
+    ):
         data.load("mnist", data_dir=tmp_path)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     for proxy in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):

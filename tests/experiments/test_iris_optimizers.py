@@ -34,6 +34,8 @@ LOSS = {
     },
     "rmsprop": {0: 0.39260133, 1: 0.20467273, 2: 0.17202101},
 }
+# What two implementations may differ by: for the reason see the test of starts 1e-6 away.
+TOLERANCE = {"sgd": 1e-4, "sgdm": 1e-4, "adam": 1e-4, "rmsprop": 1e-3}
 # How many of the 30 test rows are right.
 CORRECT = {
     "sgd": {0: 5, 9: 16, 49: 16, 99: 26, 199: 30, 499: 30},
@@ -85,7 +87,9 @@ def runs():
 @pytest.mark.parametrize("name", LOSS)
 def test_losses_and_accuracies_of_the_course(runs, name):
     for epoch, loss in LOSS[name].items():
-        np.testing.assert_allclose(runs[name]["loss"][epoch], loss, rtol=1e-4, err_msg=f"epoch {epoch}")
+        np.testing.assert_allclose(
+            runs[name]["loss"][epoch], loss, rtol=TOLERANCE[name], err_msg=f"epoch {epoch}"
+        )
     for epoch, correct in CORRECT[name].items():
         assert round(30 * float(runs[name]["accuracy"][epoch])) == correct
 
@@ -93,16 +97,26 @@ def test_losses_and_accuracies_of_the_course(runs, name):
 @pytest.mark.parametrize("name", FINAL)
 def test_final_weights_of_the_course(runs, name):
     for key, value in FINAL[name].items():
-        np.testing.assert_allclose(runs[name]["params"][key], value, rtol=1e-4)
+        np.testing.assert_allclose(runs[name]["params"][key], value, rtol=TOLERANCE[name])
 
 
-def test_rmsprop_is_compared_for_three_epochs_because_it_amplifies_rounding(runs):
-    """A start 1e-6 away ends up elsewhere within ten epochs: no two implementations can agree longer."""
-    moved = {**START, "bias": np.array(START["bias"], np.float32) + np.float32([1e-6, 0, 0])}
-    loss = train(optim.TEXTBOOK["rmsprop"](0.1), moved, epochs=30)["loss"]
-    difference = np.abs(loss / runs["rmsprop"]["loss"][:30] - 1)
-    assert difference[:3].max() < 1e-3
-    assert difference.max() > 1e-2
+@pytest.mark.parametrize("name", LOSS)
+def test_a_start_1e_6_away_ends_nearby_but_for_rmsprop(runs, name):
+    """16 roundings away: why the figures of others are met, and those of RMSprop for three epochs only."""
+    rng = np.random.default_rng(0)
+    moved = {
+        key: np.float32(value + 1e-6 * rng.choice([-1, 1], np.shape(value))) for key, value in START.items()
+    }
+    there, here = train(optim.TEXTBOOK[name](0.1), moved), runs[name]
+    difference = np.abs(there["loss"] / here["loss"] - 1)
+    assert difference[list(LOSS[name])].max() < TOLERANCE[name]
+    if name == "rmsprop":
+        assert difference[:30].max() > 1e-2
+        return
+    for key, value in here["params"].items():
+        np.testing.assert_allclose(there["params"][key], value, rtol=TOLERANCE[name])
+    for epoch in CORRECT[name]:
+        assert there["accuracy"][epoch] == here["accuracy"][epoch]
 
 
 def test_rmsprop_as_written_ends_in_nan_and_guarded_does_not(runs):

@@ -43,6 +43,7 @@ def run(tmp_path, *only, **options):
 def test_page_has_documented_and_measured_figures_and_the_picture(tmp_path):
     run(tmp_path, "A1", "A2")
     page = (tmp_path / "quick" / "results.md").read_text()
+    # 31 in float32 with the step's product and difference rounded one after the other or together
     assert "| first step that prints w = -1.000000 | 31 | 31 | 0 |" in page
     assert "| last rate | 0.135146 | 0.135146 |" in page
     assert "![A1: gradient descent, constant rate](results/A1-descent.png)" in page

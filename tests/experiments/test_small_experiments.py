@@ -57,7 +57,7 @@ def test_gradient_descent_gives_the_documented_lines(tmp_path, name, decay, tabl
     rate = 0.2 * decay ** np.arange(40)
     above = 6 * np.cumprod([1, *(1 - 2 * rate)])  # w + 1, before the first step and after each
     exact = {"w": above[1:] - 1, "loss": above[:-1] ** 2, "rate": rate}
-    # The first step rounds w + 1, the rate (four times, a power) and its product with 2 (w + 1), none above 6,
+    # The first step rounds w + 1, the rate (four times, a power) and its product with 2 (w + 1), below 6,
     # and the difference: 17 parts of 2^-24. A step leaves less than three quarters of what was wrong before.
     off = 24 * ROUNDING
     far = {"w": off, "loss": 2 * above[:-1] * off + 2 * ROUNDING * exact["loss"], "rate": 4 * ROUNDING}

@@ -23,10 +23,11 @@ def portable(text: str, root: Path, source: str | None) -> str:
         picture, name, path = link["picture"], link["text"], link["path"]
         if not (root / path.partition("#")[0]).exists():
             return link[0]
-        if source:
-            kind = "raw" if picture else "blob"
-            return f"{picture}[{name}]({source.rstrip('/')}/{kind}/HEAD/{path})"
-        return f"*Picture: {name}*" if picture else name
+        if not source:
+            return f"*Picture: {name}*" if picture else name
+        if not path.startswith("#"):  # indexes give headings no anchors; the repository's front page has them
+            path = f"/{'raw' if picture else 'blob'}/HEAD/{path}"
+        return f"{picture}[{name}]({source.rstrip('/')}{path})"
 
     return LINK.sub(rewrite, text)
 

@@ -19,6 +19,7 @@ from jaxnets.train import (
     read_metrics,
     reduce_on_plateau,
 )
+from tests.rounding import ROUNDING, assert_close
 
 RATE, BATCH = 0.1, 8
 
@@ -149,13 +150,13 @@ def test_wrong_epochs_are_one_sentence(source):
 
 
 def test_steps_per_epoch_and_validation_frequency_only_change_the_records(source):
-    plain, history = run(source, 4)  # 4 epochs of 3 steps
+    plain, history = run(source, 4)  # 4 epochs of 3 steps, which are one program
     state, records = run(source, 6, steps_per_epoch=2, validate_every=3)
-    assert same_bits(plain, state)
+    assert_close(state, plain, roundings=12 * BATCH)
     assert [record["step"] for record in records] == [2, 4, 6, 8, 10, 12]
     assert ["val_loss" in record for record in records] == [False, False, True, False, False, True]
-    assert records[2]["val_loss"] == history[1]["val_loss"]
-    assert records[5]["val_loss"] == history[3]["val_loss"]
+    for here, there in ((records[2], history[1]), (records[5], history[3])):
+        assert here["val_loss"] == pytest.approx(there["val_loss"], rel=12 * BATCH * ROUNDING)
 
 
 def test_early_stopping_restores_the_best_and_goes_on_exactly(source, tmp_path):

@@ -1,5 +1,7 @@
 """The whole: pure, keyed by (seed, step, example), one warp, exact labels, and nothing at zero strength."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from jaxnets.data.augment import compose, parse
 from jaxnets.data.device import on_device
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
+from tests.rounding import assert_bytes_alike
 
 KEY = jax.random.PRNGKey(3)
 PHOTO = load_sample_image("china.jpg")
@@ -62,7 +65,8 @@ def test_flips_with_certainty_are_exact():
 def test_the_same_key_gives_the_same_bits_and_each_part_of_it_counts():
     augment = jax.jit(compose(*parse(STRONG)))
     first = np.asarray(augment(KEY, 7, BATCH)["x"])
-    np.testing.assert_array_equal(augment(KEY, jnp.int32(7), BATCH)["x"], first)
+    np.testing.assert_array_equal(augment(KEY, 7, BATCH)["x"], first)
+    assert_bytes_alike(augment(KEY, jnp.int32(7), BATCH)["x"], first)
     for key, step, index in (
         (jax.random.PRNGKey(4), 7, BATCH["index"]),
         (KEY, 8, BATCH["index"]),
@@ -78,13 +82,13 @@ def test_an_example_is_changed_alike_wherever_it_stands():
     whole = np.asarray(augment(KEY, 7, BATCH)["x"])
     order = np.random.RandomState(0).permutation(8)
     moved = augment(KEY, 7, {key: value[order] for key, value in BATCH.items()})["x"]
-    np.testing.assert_array_equal(moved, whole[order])
+    np.testing.assert_array_equal(moved, whole[order])  # the same program; what follows are others
     half = augment(KEY, 7, {key: value[4:] for key, value in BATCH.items()})["x"]
-    np.testing.assert_array_equal(half, whole[4:])
+    assert_bytes_alike(half, whole[4:])
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("batch",))
     spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
     sharded = augment(KEY, 7, jax.device_put(BATCH, spread))["x"]
-    np.testing.assert_array_equal(sharded, whole)
+    assert_bytes_alike(sharded, whole)
 
 
 def test_one_warp_however_many_changes():
@@ -160,7 +164,8 @@ def test_training_with_augmentation_is_the_same_resident_streamed_and_resumed(tm
             feed = on_device(Batches(source, 3, seed=0), resident)
             state, _ = train.fit(state, step, feed, epochs=until, workdir=tmp_path / str(number))
         ends.append(jax.device_get(state.params))
-    jax.tree.map(np.testing.assert_array_equal, ends[0], ends[1])
+    # Resident and streamed, a value next to a half may become either byte: a 255th, in nine steps of 0.01.
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=9 * 0.01 / 255), ends[0], ends[1])
     jax.tree.map(np.testing.assert_array_equal, ends[0], ends[2])
 
 

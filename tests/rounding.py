@@ -7,9 +7,9 @@ ROUNDING = 2.0**-24  # what rounding to float32 changes in a number at most, as 
 
 
 def assert_close(got, expected, roundings: int) -> None:
-    """Asserts that the arrays of two trees are equal but for so many roundings, of 1 or of their largest number.
+    """Asserts that two trees are equal but for so many roundings of 1, or of an array's largest number.
 
-    A training rounds a weight about as often as it adds something up into it: steps times examples in a batch.
+    A training rounds a weight about as often as it adds something up: steps times examples in a batch.
     """
     for ours, theirs in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         ours, theirs = np.asarray(ours), np.asarray(theirs)

@@ -34,7 +34,7 @@ def write(examples: data.Source, folder: Path, name: str) -> None:
         example = examples[number]
         Image.fromarray(example["x"].squeeze()).save(folder / name / f"{number}.png")
         lines.append(f"{number}.png {int(example['y'])}\n")
-    (folder / f"{name}.txt").write_text("".join(lines))
+    (folder / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
 
 
 def read(folder: Path, side: int) -> tuple[list[data.ArraySource], float]:

@@ -36,7 +36,7 @@ def points(path: Path | None) -> tuple[np.ndarray, np.ndarray]:
         x = np.random.RandomState(2).randn(300, 2)
         return x.astype(np.float32), (np.square(x).sum(axis=1) < 2).astype(np.int32)
     try:
-        table = np.loadtxt(path, delimiter=",", skiprows=1, dtype=np.float32, ndmin=2)
+        table = np.loadtxt(path, delimiter=",", skiprows=1, dtype=np.float32, ndmin=2, encoding="utf-8")
         return table[:, :2], table[:, 2].astype(np.int32)
     except (OSError, ValueError, IndexError) as error:
         raise UserError(

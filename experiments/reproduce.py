@@ -70,7 +70,7 @@ def main(
             runs.append(run(name, row, options, seed, data_dir, folder))
         record(page, name, row, runs, workdir)
     results = load(page)
-    page.write_text(render(results, page.parent))
+    page.write_text(render(results, page.parent), encoding="utf-8")
     print(f"the page is {page}")
     failed = [name for name in chosen if any("defect" in run for run in results[name]["runs"])]
     if failed:
@@ -125,7 +125,7 @@ def run(
     """Runs one script once, or reads what it measured before with the same options."""
     asked = {key: value.name if isinstance(value, Path) else value for key, value in options.items()}
     done = folder / "result.json"
-    if done.exists() and (known := json.loads(done.read_text()))["options"] == asked:
+    if done.exists() and (known := json.loads(done.read_text(encoding="utf-8")))["options"] == asked:
         return known
     main = importlib.import_module(row.script).main
     more = {"seed": seed, "data_dir": data_dir, "workdir": folder}
@@ -154,7 +154,7 @@ def run(
         "figures": {key: plain(value) for key, value in measured.items() if is_figure(value)},
     }
     folder.mkdir(parents=True, exist_ok=True)
-    done.write_text(json.dumps(result, indent=1))
+    done.write_text(json.dumps(result, indent=1), encoding="utf-8")
     return result
 
 
@@ -202,7 +202,9 @@ def record(page: Path, name: str, row: Row, runs: list[dict[str, Any]], workdir:
         copy_small(folder / picture, page.parent / copy)
     entry["pictures"] = copies
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.with_suffix(".json").write_text(json.dumps(results | {name: entry}, indent=1) + "\n")
+    page.with_suffix(".json").write_text(
+        json.dumps(results | {name: entry}, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def copy_small(picture: Path, copy: Path) -> None:
@@ -226,7 +228,7 @@ def is_stand_in(row: Row, run: Mapping[str, Any]) -> bool:
 def load(page: Path) -> dict[str, Any]:
     """What results.json beside the page holds, in the catalogue's order."""
     path = page.with_suffix(".json")
-    known = json.loads(path.read_text()) if path.exists() else {}
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {name: known[name] for name in ROWS if name in known}
 
 

@@ -96,7 +96,7 @@ def main(
     else:
         found = plan.start(state.variables, examples, runs.INPUTS[inputs])
     state = train.make_state(network, descent, examples.features.shape, seed, found)
-    workdir = workdir or Path("runs") / f"{plan.model}-{dataset}"
+    workdir = workdir or Path("runs") / f"{plan.model}-{dataset}".replace(":", "-")  # not in names on Windows
     settings: dict[str, Any] = {
         "optimizer": plan.optimizer,
         "learning_rate": plan.learning_rate,

@@ -12,6 +12,7 @@ if ctrl_c.imported_by_program():  # a script, which has no other line of ours be
 import contextlib
 import functools
 import io
+import itertools
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -40,6 +41,8 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
         return run(command[arguments[0]], f"{prog} {arguments[0]}", arguments[1:])
     try:
         with ctrl_c.cleaning_up():
+            if isinstance(sys.stdout, io.TextIOWrapper):  # whatever a file is called
+                sys.stdout.reconfigure(errors="backslashreplace")
             call = _parse(command, prog, arguments)
             if isinstance(sys.stderr, io.TextIOWrapper):  # by whole lines, also with PYTHONUNBUFFERED
                 sys.stderr.reconfigure(line_buffering=True, write_through=False)
@@ -109,9 +112,10 @@ def _later(function: Command) -> Callable[..., Callable[[], Any]]:
 
 
 def _one_line(box: str) -> str:
+    """What tyro says between the box's title and its first rule; without UTF-8 its boxes are of dashes."""
     lines = [line.strip("╭╮╰╯│─ ") for line in box.splitlines()[1:]]
-    rule = next((number for number, line in enumerate(lines) if not line), len(lines))
-    return " ".join(lines[:rule]) + "; see --help"
+    said = itertools.dropwhile(lambda line: not line.strip("-"), lines)
+    return " ".join(itertools.takewhile(lambda line: line.strip("-"), said)) + "; see --help"
 
 
 def _stop(message: str) -> Any:

@@ -115,7 +115,7 @@ def export_text(
         for key in keys:
             text.write(f"{'/'.join(key[1:])}\n{values[key].shape}\n{np.asarray(values[key])}\n")
     with complete(Path(path)) as part:
-        part.write_text(text.getvalue())
+        part.write_text(text.getvalue(), encoding="utf-8")
 
 
 FORMATS: dict[str, Callable[..., None]] = {

@@ -141,7 +141,7 @@ def preprocess(name: str, images: jax.Array) -> jax.Array:
 @functools.cache
 def class_index() -> list[tuple[str, str]]:
     """(WordNet id, name) of every ImageNet class, by its number."""
-    index = json.loads(Path(__file__).with_name("imagenet_class_index.json").read_text())
+    index = json.loads(Path(__file__).with_name("imagenet_class_index.json").read_text(encoding="utf-8"))
     return [tuple(index[str(number)]) for number in range(len(index))]
 
 

@@ -33,7 +33,7 @@ def beside(documented: Mapping[str, Any], measured: Mapping[str, Any], on: str =
 def hardware() -> str:
     """The GPU where there is one, the processor and how many of its cores this process may use."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return ", ".join([*gpus(), f"{names[0] if names else platform.processor()}, {cores} cores"])

@@ -3,9 +3,11 @@
 import contextlib
 import io
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,8 @@ from PIL import Image
 from jaxnets import commandline, commands, data
 from jaxnets.data.images import ink_of
 from jaxnets.errors import UserError
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_models_lists_every_model_with_its_parameters(run):
@@ -133,3 +137,35 @@ def test_a_reader_that_has_seen_enough_is_no_defect():
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("perceptron")
+
+
+@pytest.mark.parametrize(
+    "command, both, code",
+    [
+        (["-m", "jaxnets", "--help"], False, 0),
+        (["-u", "-m", "jaxnets", "summary", "mlp"], False, 0),
+        (["-m", "jaxnets", "summarise"], True, 2),
+        ([ROOT / "experiments" / "tensor_basics.py"], True, 0),
+    ],
+)
+def test_nor_is_one_that_reads_nothing(command, both, code):
+    """Nor does Python, which writes what is left when it ends, say that it could not."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    streams = {"stdout": writer, "stderr": writer if both else subprocess.PIPE}
+    done = subprocess.run([sys.executable, *map(str, command)], check=False, **streams)
+    os.close(writer)
+    assert (done.returncode, done.stderr or b"") == (code, b"")
+
+
+def test_an_error_is_one_line_also_without_utf_8():
+    command = [sys.executable, "-m", "jaxnets", "predict"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: Missing from ")
+    assert "---" not in done.stderr
+    help = subprocess.run(
+        [*command[:3], "--help"], capture_output=True, text=True, env=environment, check=True
+    )
+    assert "import-keras" in help.stdout

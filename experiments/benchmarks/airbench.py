@@ -82,12 +82,12 @@ def main(
         path: of the records.
     """
     found, each = data.load(dataset, data_dir=data_dir), -(-seeds // rounds)
-    text = re.sub(r"range\(200\)", f"range({each})", script.read_text())
+    text = re.sub(r"range\(200\)", f"range({each})", script.read_text(encoding="utf-8"))
     results: dict[str, list[tuple[float, float]]] = {"jaxnets": [], "airbench94_muon": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_images(found, folder / "cifar10")
-        (folder / script.name).write_text(text)
+        (folder / script.name).write_text(text, encoding="utf-8")
         for number in range(rounds):
             settings = {"seeds": each + 1, "seed": number * (each + 1), "dataset": dataset} | json.loads(ours)
             settings |= {"data_dir": str(data_dir.resolve())} if data_dir else {}

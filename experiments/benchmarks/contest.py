@@ -143,7 +143,7 @@ def serve(make: Callable[[Spec], Ready], spec: Spec) -> None:
     """Gets ready, then answers every number of steps on stdin with the seconds one took, until stdin ends."""
     global _answers
     # What libraries print must not get between the answers.
-    _answers = os.fdopen(os.dup(1), "w")
+    _answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     ready = make(spec)
     ready.run(ready.unit)

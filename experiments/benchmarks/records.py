@@ -19,11 +19,11 @@ def fingerprint() -> str:
 
 def read(path: Path = RECORDS) -> list[dict[str, Any]]:
     """All comparisons, the oldest first."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
 def append(record: dict[str, Any], path: Path = RECORDS) -> None:
     """Adds one comparison."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
+    with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")

@@ -250,7 +250,7 @@ def main(*, path: Path = records.RECORDS, into: Path = records.ROOT / "docs" / "
         parts += section("Arithmetic", of["matrix"], partial(rates, of["step"]))
         parts += section("One batch over several devices", of["devices"], over_devices)
         parts += section("94% on CIFAR-10", of["speedrun"], speedruns)
-    into.write_text("\n".join(parts))
+    into.write_text("\n".join(parts), encoding="utf-8")
     print(f"{into}: {sum(map(len, machines.values()))} comparisons on {len(machines)} machines")
 
 

@@ -58,7 +58,7 @@ def labelled_images(
     note = file.with_suffix(".cache.json")
     if note.exists():
         try:
-            known = json.loads(note.read_text())
+            known = json.loads(note.read_text(encoding="utf-8"))
             if known["fingerprint"] == wanted:
                 problems.found += known["left_out"]
                 return ArraySource(np.load(stored["x"]), np.load(stored["y"]), known["classes"])
@@ -88,7 +88,7 @@ def labelled_images(
         np.save(stored["x"], source.x)
         np.save(stored["y"], source.y)
         with complete(note) as partial:
-            partial.write_text(json.dumps(known))
+            partial.write_text(json.dumps(known), encoding="utf-8")
     return source
 
 

@@ -143,7 +143,7 @@ def show(
     change: Any = compose_for(features, parse(augment), fill)
     if len(features.shape) != 3 or features.dtype != "uint8":
         return
-    picture = picture or Path(f"{name.replace('/', '-')}.png")
+    picture = picture or Path(f"{name.replace('/', '-').replace(':', '-')}.png")
     rows = 4
     batch = next(data.Batches(dataset.train, count if change else rows * count, seed).epoch())
     images, titles = [*batch["x"]], [features.classes[label] for label in batch["y"]]

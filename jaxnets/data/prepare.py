@@ -15,7 +15,7 @@ import numpy as np
 
 from jaxnets import hints
 from jaxnets.data.form import Form, Store, find_form
-from jaxnets.data.prepared import FORMAT, data_root, find_prepared
+from jaxnets.data.prepared import FORMAT, data_root, find_prepared, import_tfds
 from jaxnets.data.readers import Contents, Problems, read_contents
 from jaxnets.errors import NotAtHand, UserError
 
@@ -68,11 +68,7 @@ def prepare(
     contents = read_contents(Path(source), problems, classes)
     form = find_form(contents, problems, size=size, channels=channels, keep_sizes=keep_sizes, store=store)
     description = f"Prepared by jaxnets from {Path(source).name}."
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        needed = hints.install("tensorflow-datasets", "array_record")
-        raise UserError(f"preparing needs TFDS: {needed}") from error
+    tfds = import_tfds(f"the data set {name!r}")
     tfds.display_progress_bar(sys.stderr.isatty())
     builder = _builder_class(tfds, name, contents, form, problems, description)(
         data_dir=str(root), file_format=FORMAT

@@ -1,18 +1,34 @@
 """The TFDS data sets that lie prepared on this machine, and from tfrecord to array_record."""
 
+import importlib
 import json
 import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jaxnets import hints
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, reason
 from jaxnets.files import complete
 
 FORMAT = "array_record"  # the one of TFDS's formats that is read by random access without TensorFlow
 INFO = "dataset_info.json"
+
+
+def import_tfds(what: str) -> Any:
+    """Returns TFDS, once all is there that it reads and writes with.
+
+    Raises:
+        UserError: something is not; the message says that `what` needs it.
+    """
+    try:
+        importlib.import_module("array_record.python.array_record_module")
+        return importlib.import_module("tensorflow_datasets")
+    except ImportError as error:
+        needed = hints.install("tensorflow-datasets", "array_record")
+        raise UserError(f"{what} needs TFDS and array_record ({reason(error)}): {needed}") from error
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,7 @@ def list_prepared(root: Path) -> list[Prepared]:
 def read_info(folder: Path) -> Prepared | None:
     """Returns what a folder's dataset_info.json says; None if it says nothing that can be understood."""
     try:
-        info = json.loads((folder / INFO).read_text())
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
         splits = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}
         name = "/".join(filter(None, (info["name"], info.get("configName"))))
         formats = (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", ()))
@@ -92,8 +108,6 @@ def convert(root: Path, name: str) -> Path:
     Raises:
         UserError: there is no such data set, or one of its files is damaged.
     """
-    from array_record.python.array_record_module import ArrayRecordWriter
-
     base, _, version = name.partition(":")
     found = [item for item in list_prepared(root) if item.name == base and version in ("", item.version)]
     if not found:
@@ -103,6 +117,9 @@ def convert(root: Path, name: str) -> Path:
         return item.folder
     if item.formats[0] != "tfrecord":
         raise UserError(f"{name} in {item.folder} is {item.formats[0]}: only tfrecord can be converted")
+    import_tfds(f"the data set {name!r}")
+    from array_record.python.array_record_module import ArrayRecordWriter
+
     count = 0
     for file in sorted(item.folder.glob("*.tfrecord*")):
         written = file.with_name(file.name.replace(".tfrecord", f".{FORMAT}"))
@@ -117,10 +134,10 @@ def convert(root: Path, name: str) -> Path:
             f"{item.folder} holds {count:,} examples, not the {sum(item.splits.values()):,} that its {INFO} "
             "says: files are missing"
         )
-    info = json.loads((item.folder / INFO).read_text())
+    info = json.loads((item.folder / INFO).read_text(encoding="utf-8"))
     info["alternativeFileFormats"] = [*info.get("alternativeFileFormats", ()), FORMAT]
     with complete(item.folder / INFO) as partial:
-        partial.write_text(json.dumps(info, indent=2))
+        partial.write_text(json.dumps(info, indent=2), encoding="utf-8")
     return item.folder
 
 

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxnets import hints
 from jaxnets.data.images import decode, scale
 from jaxnets.data.prepare import download
-from jaxnets.data.prepared import FORMAT, data_root, find_prepared, list_prepared
+from jaxnets.data.prepared import FORMAT, data_root, find_prepared, import_tfds, list_prepared
 from jaxnets.data.source import Dataset, Features, Source
 from jaxnets.errors import UserError, lookup, reason
 
@@ -141,13 +140,7 @@ def load_tfds(
         NotAtHand: TFDS knows the name, but it is not prepared and cannot be prepared here.
         UserError: TFDS does not know the name, it has no image or label, or a split is wrong.
     """
-    try:
-        import tensorflow_datasets as tfds
-    except ImportError as error:
-        raise UserError(
-            f"data set {name!r} comes from TFDS, which is not installed: "
-            f"{hints.install('tensorflow-datasets')}; known without it: {', '.join(known)}"
-        ) from error
+    tfds = import_tfds(f"the data set {name!r}, unlike {' and '.join(known)},")
     root = data_root(data_dir)
     if folder := find_prepared(root, name):
         builder = tfds.builder_from_directory(folder)

@@ -60,7 +60,7 @@ def report(sums: Any, state: TrainState, train: OnDevice, workdir: Path | None) 
         index = train.batches.sharded(0, 1).plan(epoch)["index"][position]
         notes = {"step": step + 1, "loss": str(loss), "examples": index.tolist()}
         if is_writer():
-            (folder / "batch.json").write_text(json.dumps(notes) + "\n")
+            (folder / "batch.json").write_text(json.dumps(notes) + "\n", encoding="utf-8")
         found = f"; the state before it and the batch's examples are in {folder}"
     raise UserError(
         f"the {what} at step {step + 1}{found}: look at those examples, or try a smaller learning rate"

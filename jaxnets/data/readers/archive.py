@@ -1,7 +1,7 @@
 """The files of a folder, or of a tar (gz, bz2, xz) that stays packed, read in one pass."""
 
 import lzma
-import os
+import posixpath
 import tarfile
 import zlib
 from collections.abc import Collection, Iterator
@@ -95,7 +95,7 @@ def _is_plain(member: tarfile.TarInfo) -> bool:
 
 
 def _clean(name: str) -> str:
-    name = os.path.normpath(name)
+    name = posixpath.normpath(name)
     return "" if name == "." else name
 
 

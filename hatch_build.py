@@ -14,20 +14,20 @@ def portable(text: str, root: Path, source: str | None) -> str:
 
     Args:
         text: the Markdown.
-        root: of the repository; what looks like a link and leads to no file below it stays as it is.
+        root: of the repository; what looks like a link and leads to no file below it stays as it is, and so
+            do links within the page.
         source: the repository's address, of which the paths /blob/HEAD/... and /raw/HEAD/... are used
             (GitHub's, and GitLab redirects them).
     """
 
     def rewrite(link: re.Match[str]) -> str:
         picture, name, path = link["picture"], link["text"], link["path"]
-        if not (root / path.partition("#")[0]).exists():
+        if path.startswith("#") or not (root / path).exists():
             return link[0]
-        if not source:
-            return f"*Picture: {name}*" if picture else name
-        if not path.startswith("#"):  # indexes give headings no anchors; the repository's front page has them
-            path = f"/{'raw' if picture else 'blob'}/HEAD/{path}"
-        return f"{picture}[{name}]({source.rstrip('/')}{path})"
+        if source:
+            kind = "raw" if picture else "blob"
+            return f"{picture}[{name}]({source.rstrip('/')}/{kind}/HEAD/{path})"
+        return f"*Picture: {name}*" if picture else name
 
     return LINK.sub(rewrite, text)
 

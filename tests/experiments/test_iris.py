@@ -10,6 +10,8 @@ def test_documented_figures_and_a_picture(tmp_path, capsys):
     measured = main(workdir=tmp_path)
     assert measured["parameters"] == 15
     assert measured["epoch"] == 500
+    # Seed 18 is the experiment's, whose docstring says how others end. Rounding decides nothing of it: from
+    # starts 1e-4 away the loss ends within 5e-6 and the accuracies are the same.
     assert measured["val_accuracy"] == 1.0
     assert round(measured["accuracy"], 4) == 0.9667
     assert measured["loss"] == pytest.approx(0.3333, abs=0.01)

@@ -82,7 +82,7 @@ def test_conv_transpose_is_upsampling_with_zeros_and_correlation(size, strides):
 
 def test_conv_transpose_has_the_documented_size():
     """F8: stride 2, 3x3, valid makes 449 of 224; the picture between has 451."""
-    x, kernel = jax.ShapeDtypeStruct((2, 224, 224, 3), float), jax.ShapeDtypeStruct((3, 3, 5, 3), float)
+    x, kernel = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((2, 224, 224, 3), (3, 3, 5, 3)))
     assert jax.eval_shape(lambda *a: nn.conv_transpose(*a, 2), x, kernel).shape == (2, 449, 449, 5)
     assert jax.eval_shape(lambda *a: nn.conv_transpose_by_upsampling(*a, 2), x, kernel).shape == (
         2,

@@ -137,7 +137,7 @@ class Twins:
 
     @cached_property
     def our_step(self) -> Any:
-        """(weights, batch[, choices, impose]) -> {"outputs", "loss", "statistics", "gradients"}, choices."""
+        """(weights, batch[, choices, impose]) -> {"outputs", "losses", "statistics", "gradients"}, choices."""
 
         def apply(params, statistics, x):
             variables = self._variables({**params, **statistics})
@@ -165,10 +165,11 @@ class Twins:
             watched = branches.noted() if choices is None else branches.imposed(choices, impose)
             with watched as taken:
                 outputs, new = apply(params, statistics, batch["x"])
-            return loss_of(outputs, batch["targets"]), (outputs, new, taken)
+            values = loss_of(outputs, batch["targets"])
+            return jnp.mean(values), ({"outputs": outputs, "losses": values, "statistics": new}, taken)
 
-        (loss, (outputs, new, taken)), grads = jax.value_and_grad(objective, has_aux=True)(params)
-        return {"outputs": outputs, "loss": loss, "statistics": new, "gradients": grads}, taken
+        grads, (found, taken) = jax.grad(objective, has_aux=True)(params)
+        return {**found, "gradients": grads}, taken
 
     def _variables(self, weights: Any) -> Any:
         """What our `apply` takes."""
@@ -201,13 +202,13 @@ def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.nda
 
 
 def _loss(crossentropy: Any, squared_error: Any, outputs: Any, targets: jax.Array) -> jax.Array:
-    """Cross-entropy with the labels 0, 1, 2, ...; of a single output its squared error; of two heads both."""
+    """(batch,): cross-entropy with the labels 0, 1, 2, ...; a single output's squared error; both of two heads."""
     if isinstance(outputs, dict):
-        box = jnp.mean(squared_error(outputs["box"], targets))
-        return 0.8 * _loss(crossentropy, squared_error, outputs["class"], targets) + 0.2 * box
+        classes = _loss(crossentropy, squared_error, outputs["class"], targets)
+        return 0.8 * classes + 0.2 * squared_error(outputs["box"], targets)
     if outputs.shape[-1] == 1:
-        return jnp.mean(squared_error(outputs, targets[:, :1]))
-    return jnp.mean(crossentropy(outputs, jnp.arange(len(outputs)) % outputs.shape[-1]))
+        return squared_error(outputs, targets[:, :1])
+    return crossentropy(outputs, jnp.arange(len(outputs)) % outputs.shape[-1])
 
 
 _our_loss = partial(_loss, losses.sparse_categorical_crossentropy, losses.mean_squared_error)

@@ -1,4 +1,4 @@
-"""How a process is set up that trains or runs a command: where compiled programs and freed memory stay."""
+"""How a process is set up that trains or runs a command, and whether several agree on what they do."""
 
 import ctypes
 import hashlib
@@ -7,8 +7,12 @@ import platform
 import sys
 import threading
 import warnings
+import zlib
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from jaxnets.errors import UserError
 
 # From glibc's malloc.h.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
@@ -53,11 +57,17 @@ def compute_in_line() -> None:
     """
     global _in_line
     import jax
-    from jax._src.xla_bridge import backends_are_initialized  # no public function tells
 
-    if not backends_are_initialized():
+    if not has_devices():
         jax.config.update("jax_cpu_enable_async_dispatch", False)
         _in_line = True
+
+
+def has_devices() -> bool:
+    """Whether JAX has started its devices: what is settled by then can no longer be changed."""
+    from jax._src.xla_bridge import backends_are_initialized  # no public function tells
+
+    return backends_are_initialized()
 
 
 @cache
@@ -70,6 +80,34 @@ def known(option: str, value: int | str) -> bool:
     except jax.errors.JaxRuntimeError:
         return False
     return True
+
+
+def check_alike(what: str, tree: Any) -> None:
+    """Makes sure that all processes of a run hold the same numbers; each of them asks.
+
+    Args:
+        what: the name of these numbers, for the message.
+        tree: of NumPy arrays, or a string.
+
+    Raises:
+        UserError: one does not: in every process.
+    """
+    import jax
+    import numpy as np
+    from jax.experimental import multihost_utils
+
+    if jax.process_count() == 1:
+        return
+    leaves, form = jax.tree.flatten(tree)
+    seen = zlib.crc32(str(form).encode())
+    for leaf in map(np.asarray, leaves):
+        seen = zlib.crc32(f"{leaf.dtype} {leaf.shape}".encode(), seen)
+        seen = zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data, seen)
+    found = multihost_utils.process_allgather(np.uint32(seen))
+    if len(others := np.flatnonzero(found != found[0])):
+        raise UserError(
+            f"process {others[0]} has other {what} than process 0: give both the same command and files"
+        )
 
 
 def keep_programs() -> None:
@@ -93,7 +131,7 @@ def keep_programs() -> None:
 def _machine() -> str:
     """A name for what instructions this processor has."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         kind = next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
         kind = platform.processor()

@@ -3,14 +3,17 @@
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxnets.data.sampler import Batches
 from jaxnets.data.source import ArraySource, Source
+from jaxnets.process import check_alike
 
 SHARE = 0.25  # of the device's memory that a resident data set may take
 AHEAD = 2  # batches on the device before their step: one is copied while another is computed on
@@ -29,18 +32,28 @@ class OnDevice:
     Args:
         batches: what to bring there; its shards, order and masks stay as they are.
         resident: whether the whole source shall lie on the device; by default, if it takes less than a
-            quarter of its memory.
+            quarter of its memory, in every process.
         mesh: devices to spread every batch over, by the mesh's first axis; where they do not divide it,
             rows of mask 0 fill it up. Of several processes, each reads its own shard.
+
+    Raises:
+        UserError: another process has other examples, or cuts them into other batches.
     """
 
     def __init__(self, batches: Batches, resident: bool | None = None, mesh: Mesh | None = None):
-        if mesh is not None and jax.process_count() > 1 and batches.shard[1] == 1:
-            batches = batches.sharded(jax.process_index(), jax.process_count())
+        several = mesh is not None and jax.process_count() > 1
+        if several:
+            which = (len(batches.source), batches.source.features)
+            how = (batches.batch_size, batches.seed, batches.replacement)
+            check_alike("examples or batches", str(which + how))
+            if batches.shard[1] == 1:
+                batches = batches.sharded(jax.process_index(), jax.process_count())
         self.batches, self.source, self.steps_per_epoch = batches, batches.source, batches.steps_per_epoch
         self.mesh = mesh
         if resident is None:
             resident = stored_bytes(batches.source) < SHARE * device_memory()
+            if several:  # hosts differ in memory, and all run one program
+                resident = bool(multihost_utils.process_allgather(np.array(resident)).all())
         self.resident = replicate(read_all(batches.source).arrays, mesh) if resident else None
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[dict[str, Any]]:
@@ -80,8 +93,22 @@ def on_device(
 
 
 def replicate(tree: Any, mesh: Mesh | None) -> Any:
-    """Copies a pytree of arrays to the device, or whole to every device of the mesh."""
-    return jax.device_put(tree, None if mesh is None else NamedSharding(mesh, PartitionSpec()))
+    """Copies a pytree of arrays to the device, or whole to every device of the mesh.
+
+    Raises:
+        UserError: another process gives other numbers.
+    """
+    if mesh is None:
+        return jax.device_put(tree)
+    whole = NamedSharding(mesh, PartitionSpec())
+    if jax.process_count() == 1:
+        return jax.device_put(tree, whole)
+    # Not by `device_put`: where a process has one device, it takes an array that lies there for one that lies
+    # on all of them (jax 0.10 to 0.12); the result computes, but has no shards and cannot be saved. And to
+    # compare what the processes give, it would hold all of it on every device.
+    tree = jax.tree.map(np.asarray, jax.device_get(tree))
+    check_alike("parameters or data", tree)
+    return jax.tree.map(partial(jax.make_array_from_process_local_data, whole), tree)
 
 
 def gather(batch: Batch) -> Batch:

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import serialization, traverse_util
+from jax.sharding import Sharding, SingleDeviceSharding
 
 from jaxnets.errors import UserError
 from jaxnets.files import writing
@@ -149,12 +150,14 @@ class Checkpoints:
                 "continue it with the version that made it, or train anew in another workdir"
             )
         self._said[step] = {key: value for key, value in meta.items() if key not in ("format", "checksums")}
-        target = None
+        with _reading():
+            saved = self._manager.item_metadata(step).tree.tree
         if wanted is not None:
-            with _reading():
-                saved = _shapes(self._manager.item_metadata(step).tree.tree)
-            _check_layout(folder, saved, _shapes(wanted))
+            _check_layout(folder, _shapes(saved), _shapes(wanted))
             target = jax.tree.map(_abstract, wanted)
+        else:  # on one device, however many the run had, and in however many processes
+            here = SingleDeviceSharding(jax.local_devices()[0])
+            target = jax.tree.map(lambda leaf: _abstract(leaf, here), saved)
         with _reading():
             tree = self._manager.restore(step, args=args.Composite(tree=args.StandardRestore(target))).tree
         if (sums := _checksums(tree)) and meta["checksums"] and sums != meta["checksums"]:
@@ -223,8 +226,8 @@ def _check_layout(folder: Path, saved: dict[str, str], wanted: dict[str, str]) -
             )
 
 
-def _abstract(x: Any) -> Any:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+def _abstract(x: Any, sharding: Sharding | None = None) -> Any:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding or x.sharding)
 
 
 def _leaves(tree: Any) -> dict[str, Any]:

@@ -1,6 +1,10 @@
 """Several devices and several processes: which take part, and who writes."""
 
 import atexit
+import re
+import socket
+import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -9,18 +13,24 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, reason
+from jaxnets.process import has_devices
 
 AXIS = "data"
+PATIENCE = 300  # seconds to wait for process 0, as long as it waits for the others
 
 
 def make_mesh(devices: int | None = None) -> Mesh | None:
     """Returns a mesh over the first so many devices of all processes, all when left out; None for just one.
 
     Raises:
-        UserError: there are fewer devices, or some of several processes would have none.
+        UserError: there are fewer devices, or several processes would not use as many each.
     """
     found = jax.devices()
+    shares = Counter(device.process_index for device in found)
+    if len(set(shares.values())) > 1:
+        counts = ", ".join(str(shares[index]) for index in sorted(shares))
+        raise UserError(f"the processes have {counts} devices: each must have as many as the others")
     count = devices or len(found)
     if not 1 <= count <= len(found):
         raise UserError(f"{devices} devices: there are {len(found)} ({found[0].platform})")
@@ -37,23 +47,52 @@ def join(how: str | None) -> None:
             Kubernetes); "HOST:PORT,COUNT,INDEX", the address of process 0, how many, and which this is.
 
     Raises:
-        UserError: `how` is neither, or the others cannot be reached.
+        UserError: `how` is neither, it is too late, or the others cannot be reached.
     """
     if how is None:
         return
+    if jax.distributed.is_initialized():
+        raise UserError(f"cannot join the other processes by {how!r}: this one has joined already")
+    if has_devices():
+        raise UserError(
+            f"cannot join the other processes by {how!r}: it is too late, since JAX has started the devices "
+            "for this process alone; call join before anything else of JAX"
+        )
     try:
         if how == "auto":
             jax.distributed.initialize()
         else:
-            address, count, index = how.split(",")
-            jax.distributed.initialize(address, int(count), int(index))
+            address, count, index = _parts(how)
+            if 0 < index < count:
+                _wait_for(address)
+            jax.distributed.initialize(address, count, index)
     except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"cannot join the other processes by {how!r} ({reason}): give auto on a cluster that JAX knows, "
-            "or HOST:PORT,COUNT,INDEX with the address of process 0"
+            f"cannot join the other processes by {how!r} ({reason(error)}): give auto on a cluster that JAX "
+            "knows, or HOST:PORT,COUNT,INDEX with the address of process 0, whose INDEX is 0"
         ) from error
     atexit.register(jax.distributed.shutdown)
+
+
+def _parts(how: str) -> tuple[str, int, int]:
+    """Takes HOST:PORT,COUNT,INDEX apart."""
+    if not (found := re.fullmatch(r"(.+:\d+),(\d+),(\d+)", how)):
+        raise ValueError("it is neither")
+    return found[1], int(found[2]), int(found[3])
+
+
+def _wait_for(address: str) -> None:
+    """Waits until something answers there; JAX itself would abort the process with a page of addresses."""
+    host, port = address.rsplit(":", 1)
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+            return
+        except OSError as error:  # not started yet, or not yet known by that name
+            if time.monotonic() > deadline:
+                raise ValueError(f"no answer in {PATIENCE} seconds: {reason(error)}") from error
+        time.sleep(0.2)
 
 
 def settle(tree: Any, mesh: Mesh | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, Sharding
 
 from jaxnets.data.device import OnDevice, on_device, replicate
 from jaxnets.data.sampler import Batches
@@ -106,6 +106,8 @@ def fit(
         raise UserError(f"{epochs} epochs: it must be at least 1")
     if restore_best and best is None:
         raise UserError("restore_best needs to know by what: give best='val_loss', or another measure")
+    if workdir is not None and mesh is None and jax.process_count() > 1:
+        raise UserError(f"several processes share {workdir}: give fit the mesh that make_mesh() returns")
     train = on_device(train, mesh=mesh)
     validation = on_device(validation, mesh=mesh) if validation is not None else None
     # Committed, as a restored state is: what is fresh and what is restored are one program, compiled once.
@@ -137,7 +139,7 @@ def fit(
         sign_of(best, best_mode)
     journal = Journal(workdir, keep, best, best_mode, origins(evaluated, state))
     with Interrupts(active=workdir is not None) as interrupts, journal:
-        state, sums = journal.restore(state, jax.device_put(_zeros(shapes), state.step.sharding))
+        state, sums = journal.restore(state, _zeros(shapes, state.step.sharding))
         history, taken = journal.history, int(state.step)
         if not history and epochs <= done:
             raise UserError(f"{epochs} epochs: it must be more than the {done} that the state has done")
@@ -149,11 +151,12 @@ def fit(
             )
 
         def check(state: TrainState, sums: Any) -> None:
-            if interrupts.due(taken):
+            if interrupts.due():
                 report(sums, state, train, workdir)
                 within = taken > done * steps  # an epoch, its evaluation included
                 journal.save(state, sums, now=True, seconds=time.perf_counter() - start if within else 0.0)
-                raise Interrupted(f"stopped after step {taken}, all saved in {workdir}", interrupts.exit_code)
+                saved = f", all saved in {workdir}" if workdir is not None else ""
+                raise Interrupted(f"stopped after step {taken}{saved}", interrupts.exit_code)
             if jax.process_count() == 1 and look.due():  # several would look at different steps
                 report(sums, state, train, workdir)
 
@@ -193,7 +196,7 @@ def fit(
                     record |= {f"val_{name}": value for name, value in held_out.items()}
                 record |= {"seconds": round(seconds, 3), "examples_per_second": round(seen / seconds, 1)}
                 journal.append(record)
-                done, sums = epoch, jax.device_put(_zeros(shapes), state.step.sharding)
+                done, sums = epoch, _zeros(shapes, state.step.sharding)
                 journal.save_if_best(state, sums)
                 progress.end_epoch(record)
                 state = call("epoch_end", state, history)
@@ -229,6 +232,6 @@ def evaluate(
     return means(sums)
 
 
-def _zeros(shapes: Any) -> Any:
-    """Sums to start an epoch with, so that its first step is the same program as the others."""
-    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+def _zeros(shapes: Any, sharding: Sharding) -> Any:
+    """Sums to start an epoch with, where the state is: its first step is the same program as the others."""
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=sharding), shapes)

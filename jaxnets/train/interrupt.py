@@ -1,5 +1,6 @@
 """Stopping a run from outside: finish the step, save, say how to continue."""
 
+import itertools
 import os
 import signal
 import threading
@@ -10,6 +11,8 @@ import jax
 from jax.experimental.multihost_utils import reached_preemption_sync_point
 
 from jaxnets.train.distributed import anywhere
+
+_CALLS = itertools.count(1)  # of `due` in this process, the same in all of a run
 
 
 class Interrupts(AbstractContextManager):
@@ -29,7 +32,7 @@ class Interrupts(AbstractContextManager):
         self._alone = jax.process_count() == 1
         self._active = active and threading.current_thread() is threading.main_thread()
         self.asked: signal.Signals | None = None
-        self._step, self._agreed = -1, False
+        self._agreed = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupts":
@@ -51,15 +54,15 @@ class Interrupts(AbstractContextManager):
         if not self._alone:
             os.kill(os.getpid(), signal.SIGTERM)  # what JAX listens to
 
-    def due(self, step: int) -> bool:
-        """Whether to stop after this step: at the same one in all processes, whichever got the signal."""
+    def due(self) -> bool:
+        """Whether to stop now: at the same call in all processes, whichever of them got the signal."""
         if self._alone:
             return self.asked is not None
-        if step != self._step:  # once a step, as the protocol wants it
-            self._step = step
-            if reached_preemption_sync_point(step):
-                self.asked = signal.SIGINT if anywhere(self.asked is not None) else signal.SIGTERM
-                self._agreed = True
+        # JAX has all stop at the number after the greatest that one of them has reached. Calls are counted,
+        # not steps: several of those may be one program, and an evaluation has none.
+        if not self._agreed and reached_preemption_sync_point(next(_CALLS)):
+            self.asked = signal.SIGINT if anywhere(self.asked is not None) else signal.SIGTERM
+            self._agreed = True
         return self._agreed
 
     @property

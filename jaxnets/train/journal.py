@@ -10,8 +10,9 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
+from jaxnets.errors import UserError
 from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.distributed import by_writer, is_writer
+from jaxnets.train.distributed import anywhere, by_writer, is_writer
 from jaxnets.train.monitor import Mode, improvements, is_measured
 from jaxnets.train.state import TrainState
 from jaxnets.train.workdir import BEST, CHECKPOINTS, MetricsLog, locked, read_config
@@ -58,6 +59,8 @@ class Journal(AbstractContextManager):
             with ExitStack() as stack:
                 lock = locked(self.workdir)
                 by_writer(lambda: stack.enter_context(lock))
+                if anywhere(not self.workdir.is_dir()):
+                    raise UserError(f"{self.workdir} is not on all hosts: give a folder that they share")
                 self._checkpoints = stack.enter_context(Checkpoints(self.workdir / CHECKPOINTS, self._keep))
                 if self.monitor is not None:
                     self._bests = stack.enter_context(Checkpoints(self.workdir / BEST, keep=1))

@@ -9,9 +9,11 @@ from typing import Any
 
 from jaxnets.errors import UserError
 from jaxnets.files import PART, complete, writing
+from jaxnets.process import check_alike
 from jaxnets.train.distributed import by_writer
 
 MAY_CHANGE = ("epochs", "versions", "ink_span")  # what may differ when a run is continued
+MAY_DIFFER = ("data_dir", "start", "versions")  # and from one host to another
 CHECKPOINTS = "checkpoints"
 BEST = "best"
 
@@ -19,7 +21,7 @@ BEST = "best"
 def claim(workdir: Path, config: Mapping[str, Any]) -> None:
     """Makes the folder and notes down what was asked; a folder of an earlier run must be of the same run.
 
-    Of several processes one does it.
+    Of several processes one does it, and all must have been asked for the same.
 
     Args:
         workdir: the run's folder.
@@ -27,9 +29,12 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
             holds.
 
     Raises:
-        UserError: the folder belongs to another run (nothing in it changes), or is not a folder of ours.
+        UserError: the folder belongs to another run (nothing in it changes), or is not a folder of ours; or
+            another process was asked for something else.
     """
-    by_writer(lambda: _claim(workdir, json.loads(json.dumps(config))))
+    asked = json.loads(json.dumps(config))
+    check_alike("settings", json.dumps([asked[key] for key in sorted(asked.keys() - set(MAY_DIFFER))]))
+    by_writer(lambda: _claim(workdir, asked))
 
 
 def _claim(workdir: Path, config: Mapping[str, Any]) -> None:

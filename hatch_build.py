@@ -16,8 +16,8 @@ def portable(text: str, root: Path, source: str | None) -> str:
         text: the Markdown.
         root: of the repository; what looks like a link and leads to no file below it stays as it is, and so
             do links within the page.
-        source: the repository's address, of which the paths /blob/HEAD/... and /raw/HEAD/... are used
-            (GitHub's, and GitLab redirects them).
+        source: the repository's address, below which pages are at /blob/HEAD/ and pictures at /raw/HEAD/, as
+            GitHub has them.
     """
 
     def rewrite(link: re.Match[str]) -> str:

@@ -47,9 +47,9 @@ NETWORKS = [
     Network("stock_gru", (60, 1), 74_621),
 ]
 SEEDS = (0, 1, 2)
-# Both round the same sums, added up in unlike orders. Over all networks, with the instructions of SSE4.2, AVX2
-# and AVX-512, in jax 0.10 and 0.12, ours were .2 to 2.8 times as far off as Keras's. The largest are AlexNet-8's
-# gradients: Winograd's transforms for 3x3 kernels add and subtract four times as many terms as are multiplied.
+# Both round the same sums, added up in unlike orders. Over all networks, with the instructions of SSE4.2, of
+# AVX2 and of AVX-512, in jax 0.10 and 0.12, ours were .2 to 2.8 times as far off as Keras's. The largest are
+# AlexNet-8's gradients: Winograd's transforms add and subtract around the products of 3x3 kernels.
 MULTIPLE = 4.0
 UNIT = 2.0**-24  # a float32 operation's largest relative rounding error
 

@@ -137,7 +137,7 @@ class Twins:
 
     @cached_property
     def our_step(self) -> Any:
-        """(weights, batch[, choices, impose]) -> {"outputs", "losses", "statistics", "gradients"}, choices."""
+        """(weights, batch[, choices, impose]) -> outputs, losses, statistics, gradients by name; choices."""
 
         def apply(params, statistics, x):
             variables = self._variables({**params, **statistics})
@@ -202,7 +202,7 @@ def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.nda
 
 
 def _loss(crossentropy: Any, squared_error: Any, outputs: Any, targets: jax.Array) -> jax.Array:
-    """(batch,): cross-entropy with the labels 0, 1, 2, ...; a single output's squared error; both of two heads."""
+    """(batch,): cross-entropy with labels 0, 1, 2, ...; one output's squared error; both of two heads."""
     if isinstance(outputs, dict):
         classes = _loss(crossentropy, squared_error, outputs["class"], targets)
         return 0.8 * classes + 0.2 * squared_error(outputs["box"], targets)

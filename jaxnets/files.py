@@ -1,5 +1,6 @@
 """Files that are complete or not there, and failures to write them as one sentence."""
 
+import filecmp
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ PART = ".part"  # the end of the name of a file that is being written; a killed 
 def complete(path: Path) -> Iterator[Path]:
     """A file beside `path` that takes its place once it is written and on the disk; folders are made.
 
-    Whenever the process ends, `path` is the old file or the new one.
+    Whenever the process ends, `path` is the old file or the new one; the old one too where both are the same.
 
     Raises:
         UserError: it cannot be written there.
@@ -28,9 +29,10 @@ def complete(path: Path) -> Iterator[Path]:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield part
-            with part.open("rb+") as file:
-                os.fsync(file.fileno())
-            part.replace(path)
+            if not path.exists() or not filecmp.cmp(part, path, shallow=False):
+                with part.open("rb+") as file:
+                    os.fsync(file.fileno())
+                part.replace(path)
     finally:
         with suppress(OSError):
             part.unlink()

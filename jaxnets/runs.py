@@ -18,6 +18,7 @@ from jaxnets import hints, plots, report
 from jaxnets.data import Batches, Dataset, Features, Source
 from jaxnets.data.images import Ink, ink_of, ink_span
 from jaxnets.errors import UserError, lookup
+from jaxnets.files import complete
 from jaxnets.metrics import confusion_matrix
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.pretrained import caffe_inputs, tf_inputs
@@ -155,7 +156,8 @@ def illustrate(
         for guess, label in zip(guesses[:count], labels, strict=False)
     ]
     plots.images(first, titles, workdir / "predictions.png")
-    Image.fromarray(first[0].squeeze()).save(workdir / "example.png")
+    with complete(workdir / "example.png") as part:
+        Image.fromarray(first[0].squeeze()).save(part, "PNG")
 
     taken_for = confusion_matrix(jnp.asarray(guesses), jnp.asarray(labels), len(names))
     plots.confusion(taken_for, names, workdir / "confusion.png")

@@ -153,6 +153,11 @@ def load_tfds(
             return lookup(
                 here, name, "data set", names, f"the {len(names):,} of TFDS (tensorflow.org/datasets)"
             )
+        except (ValueError, AssertionError, ImportError) as error:
+            raise UserError(
+                f"TFDS cannot make the data set {name!r} ({reason(error)}): give a NAME, NAME/CONFIG or "
+                "NAME:VERSION of tensorflow.org/datasets"
+            ) from error
         download(builder)
     parts, features = _roles(name, builder.info, boxes, size)
 

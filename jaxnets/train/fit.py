@@ -19,7 +19,7 @@ from jaxnets.train.interrupt import Interrupts
 from jaxnets.train.journal import Journal
 from jaxnets.train.monitor import History, Mode, check_measured, monitor_of, sign_of
 from jaxnets.train.nonfinite import check_some_kept, guarded, report
-from jaxnets.train.progress import REFRESH, Every, make_progress
+from jaxnets.train.progress import REFRESH, Every, make_progress, say_finished
 from jaxnets.train.state import TrainState, origins
 from jaxnets.train.step import means, measured
 from jaxnets.train.together import at_once, compiler_options, scans, several
@@ -149,6 +149,10 @@ def fit(
                 f"step {taken} after {done} epochs does not fit epochs of {steps} steps: continue with the "
                 "batch size and data it was trained with, or use another workdir"
             )
+
+        finished = bool(history) and (done >= epochs or (stop is not None and stop(history)))
+        if finished and workdir is not None:
+            say_finished(workdir, done, epochs)
 
         def check(state: TrainState, sums: Any) -> None:
             if interrupts.due():

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from jaxnets.train.distributed import is_writer
@@ -92,6 +93,22 @@ class Silent(Progress):
 
     def end_epoch(self, record: Mapping[str, Any]) -> None:
         pass
+
+
+def say_finished(workdir: Path, done: int, epochs: int) -> None:
+    """Says of a run that is given again why there is nothing to do, and how to go on.
+
+    Args:
+        workdir: the run's folder.
+        done: epochs that it has done.
+        epochs: those asked for; where they are more, the run ended by its own rule.
+    """
+    if done >= epochs:
+        how = f"all its {done} epochs are done. To go on ask for more of them (--epochs); to start anew,"
+    else:
+        how = f"its own rule ended it after {done} of {epochs} epochs. To start anew,"
+    if is_writer():
+        print(f"{workdir} is finished: {how} give another folder (--workdir)", file=sys.stderr)
 
 
 def make_progress(epochs: int, done: int, size: int) -> Progress:

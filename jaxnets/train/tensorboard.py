@@ -45,6 +45,8 @@ def tensorboard(
 
     def begin(state: TrainState, history: History) -> None:
         nonlocal writer
+        if writer is not None:
+            return
         writer = SummaryWriter(str(folder), purge_step=len(history) + 1)
         if history:
             return
@@ -64,9 +66,12 @@ def tensorboard(
         writer.flush()  # before the checkpoint that counts this epoch: a killed run leaves no gap
 
     def end(state: TrainState, history: History) -> None:
-        writer.close()
+        nonlocal writer
+        if writer is not None:  # there was an epoch to do
+            writer.close()
+            writer = None
 
-    return {"train_begin": begin, "epoch_end": epoch_end, "train_end": end}
+    return {"epoch_begin": begin, "epoch_end": epoch_end, "train_end": end}
 
 
 def _graph(summary: Summary) -> Any:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, reason
 from jaxnets.files import PART, complete, writing
 from jaxnets.process import check_alike
 from jaxnets.train.distributed import by_writer
@@ -49,7 +51,7 @@ def _claim(workdir: Path, config: Mapping[str, Any]) -> None:
     elif workdir.exists() and (not workdir.is_dir() or _others(workdir)):
         raise UserError(f"{workdir} exists and is not the folder of a run: give another --workdir")
     with locked(workdir), complete(workdir / "config.json") as part:
-        part.write_text(json.dumps(config, indent=2) + "\n")
+        part.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def _others(workdir: Path) -> list[Path]:
@@ -61,23 +63,34 @@ def _others(workdir: Path) -> list[Path]:
 def locked(workdir: Path) -> Iterator[None]:
     """Holds the folder for this process; the system lets go of it when the process ends, however it ends.
 
+    Where there are no such locks the folder is not held, and a line says so.
+
     Raises:
         UserError: another process is training there.
     """
-    import fcntl  # not on Windows
-
     path = workdir / "lock"
     with writing(path):
         workdir.mkdir(parents=True, exist_ok=True)
-        lock = path.open("a")
+        lock = path.open("ab")
     with lock as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            from filelock import lock_descriptor
+
+            free = lock_descriptor(file.fileno(), blocking=False)
+        except (ImportError, OSError) as error:  # some network file systems have none
+            free = True
+            _warn(f"{workdir} is not locked against a second training there ({reason(error)})")
+        if not free:
             raise UserError(
                 f"another process is training in {workdir}: wait for it, stop it, or give another --workdir"
-            ) from error
+            )
         yield
+
+
+@cache
+def _warn(message: str) -> None:
+    """Says it once: a run locks its folder several times."""
+    print(message, file=sys.stderr)
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
@@ -88,7 +101,7 @@ def read_config(workdir: Path) -> dict[str, Any]:
     """
     path = workdir / "config.json"
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(
             f"{workdir} is not the folder of a run: it has no config.json; train one first"
@@ -113,11 +126,13 @@ class MetricsLog:
         self.records = [record for record in read_metrics(path) if record["epoch"] <= epoch]
         if write:
             with complete(path) as part:
-                part.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+                part.write_text(
+                    "".join(json.dumps(record) + "\n" for record in self.records), encoding="utf-8"
+                )
 
     def append(self, record: dict[str, Any]) -> None:
         """Adds one line and sees it to the disk."""
-        with writing(self.path), self.path.open("a") as file:
+        with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -125,8 +140,8 @@ class MetricsLog:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Returns the lines of metrics.jsonl, [] when there is none, without a last line cut off by a kill."""
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
     except ValueError as error:
         raise UserError(f"{path} cannot be read as JSON lines ({error}): restore or remove it") from error

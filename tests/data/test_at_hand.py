@@ -42,7 +42,19 @@ def test_what_is_embedded_or_prepared_is_taken_in_silence(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_mistyped_name_is_no_reason_to_take_another(tmp_path, capsys):
+def test_a_mistyped_name_is_no_reason_to_take_another_nor_to_ask_the_network(tmp_path, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _, address: asked.append(address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *where, **_: asked.append(where))
     with pytest.raises(UserError, match=r"unknown data set 'mnits' \(did you mean mnist\?\)"):
         data.at_hand("mnits", tmp_path)
     assert capsys.readouterr().out == ""
+    assert not asked
+
+
+@pytest.mark.parametrize("name", ["cifar10/nosuch", "cifar10:9.9.9", "two words"])
+def test_a_name_that_tfds_cannot_take_is_refused_in_a_sentence(tmp_path, name):
+    with pytest.raises(
+        UserError, match=f"TFDS cannot make the data set '{name}' .*NAME/CONFIG or NAME:VERSION"
+    ):
+        data.load(name, data_dir=tmp_path)

@@ -1,5 +1,6 @@
 """experiments/train.py: trains to the promised accuracy, survives SIGKILL, refuses what is wrong."""
 
+import os
 import re
 import signal
 import subprocess
@@ -22,11 +23,28 @@ SCRIPT, README = ROOT / "experiments" / "train.py", ROOT / "README.md"
 EPOCHS = 20
 
 
+NO_NETWORK = """
+import os, sys
+
+def refuse(event, args):
+    host = event in ("socket.getaddrinfo", "socket.gethostbyname")
+    if host or event == "socket.connect" and isinstance(args[1], tuple):  # no Unix socket
+        print("network:", event, args, file=sys.stderr, flush=True)
+        os._exit(77)
+
+sys.addaudithook(refuse)
+"""
+
+
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory):
-    """The README's command."""
+    """The README's command, where a look at the network would end it."""
     workdir = tmp_path_factory.mktemp("runs") / "unbroken"
-    done = subprocess.run(command(workdir), check=True, capture_output=True, text=True)
+    site = tmp_path_factory.mktemp("site")
+    (site / "sitecustomize.py").write_text(NO_NETWORK)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(command(workdir), check=False, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
     workdir.with_name("printed.txt").write_text(done.stdout)
     return workdir
 
@@ -96,6 +114,25 @@ def test_sigkill_in_mid_run_and_the_same_command_again_end_with_the_same_bits(un
     measured = ("epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy")
     lines = [[r[name] for name in measured] for r in read_metrics(workdir / "metrics.jsonl")]
     assert lines == [[r[name] for name in measured] for r in read_metrics(unbroken / "metrics.jsonl")]
+
+
+def test_a_finished_run_given_again_says_so_and_writes_nothing(unbroken):
+    def contents():
+        files = [path for path in unbroken.rglob("*") if path.is_file()]
+        return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+    before = contents()
+    done = subprocess.run(command(unbroken), capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stderr.startswith(
+        f"{unbroken} is finished: all its {EPOCHS} epochs are done. To go on ask for "
+    )
+    assert done.stderr.count("\n") == 1
+    assert "held out: loss" in done.stdout
+    assert contents() == before
+    assert {unbroken / name for name in ("config.json", "metrics.jsonl", "curves.png", "example.png")} <= set(
+        before
+    )
 
 
 def test_iris_has_no_pictures_and_says_what_to_try(tmp_path, capsys):

@@ -235,3 +235,22 @@ def test_callbacks_come_at_their_moments(source):
     one = [("epoch_begin", 0), ("step_end", 1), ("step_end", 2), ("step_end", 3), ("epoch_end", 3)]
     two = [("epoch_begin", 3), ("step_end", 4), ("step_end", 5), ("step_end", 6), ("epoch_end", 6)]
     assert seen == [("train_begin", 0), *one, *two, ("train_end", 6)]
+
+
+def test_a_run_that_is_finished_says_why_when_it_is_given_again(source, tmp_path, capsys):
+    run(source, 2, tmp_path)
+    capsys.readouterr()
+    for epochs in (2, 1):
+        _, records = run(source, epochs, tmp_path)
+        assert len(records) == 2
+        assert (
+            f"{tmp_path} is finished: all its 2 epochs are done. To go on ask for" in capsys.readouterr().err
+        )
+    for _ in range(2):
+        _, records = run(source, 9, tmp_path, stop=lambda records: len(records) == 3)
+    assert len(records) == 3
+    said = capsys.readouterr().err
+    assert said.count("is finished") == 1
+    assert f"{tmp_path} is finished: its own rule ended it after 3 of 9 epochs. To start anew," in said
+    run(source, 4, tmp_path)
+    assert "is finished" not in capsys.readouterr().err

@@ -1,9 +1,15 @@
 """A run's folder belongs to one run, and refuses others without changing."""
 
+import errno
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from jaxnets.errors import UserError
 from jaxnets.train import claim, read_config
+from jaxnets.train.workdir import locked
 
 CONFIG = {"model": "lenet5", "dataset": "digits", "seed": 0, "epochs": 3, "input": {"shape": (28, 28, 1)}}
 
@@ -54,3 +60,47 @@ def test_a_folder_without_or_with_a_broken_config_says_so(tmp_path):
     (tmp_path / "config.json").write_text('{"model": ')
     with pytest.raises(UserError, match="cannot be read as JSON"):
         read_config(tmp_path)
+
+
+def test_a_folder_is_held_by_one_process_until_it_ends_however_it_ends(tmp_path):
+    """Killed, it has no turn to let go; the file stays, and says nothing."""
+    holder = f"""
+import pathlib, time
+from jaxnets.train.workdir import locked
+with locked(pathlib.Path({str(tmp_path)!r})):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+    process = subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match="another process is training in"), locked(tmp_path):
+        pass
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    process.stdout.close()
+    assert (tmp_path / "lock").exists()
+    for _ in range(2):
+        with locked(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize("missing", ["locks", "package"])
+def test_where_there_are_no_locks_a_run_goes_on_with_a_word(tmp_path, monkeypatch, capsys, missing):
+    def none(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    if missing == "locks":
+        monkeypatch.setattr("filelock.lock_descriptor", none)
+    else:
+        monkeypatch.setitem(sys.modules, "filelock", None)
+    for _ in range(2):
+        claim(tmp_path / "run", CONFIG)
+    said = capsys.readouterr().err
+    assert said.startswith(f"{tmp_path / 'run'} is not locked against a second training there (")
+    assert said.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot write .*lock \(Not a directory\): make room, or choose"):
+        claim(tmp_path / "file" / "run", CONFIG)

@@ -25,8 +25,16 @@ def installed():
     return next(filter(None, map(shutil.which, NAMES)), None)
 
 
+class DoesNotStart(Exception):
+    """The Chromium there is ends at once: one in a sandbox that sees no /tmp, or without its libraries."""
+
+
 class Browser:
-    """One tab of a Chromium that ends with the `with` block."""
+    """One tab of a Chromium that ends with the `with` block.
+
+    Raises:
+        DoesNotStart: it ends before it answers.
+    """
 
     def __init__(self, folder, width=960, height=560, dark=False):
         self._count, self._rest, self.events, self._session = 0, b"", [], None
@@ -43,7 +51,11 @@ class Browser:
         )
         os.close(commands)
         os.close(answers)
-        target = self("Target.createTarget", url="about:blank")["targetId"]
+        try:
+            target = self("Target.createTarget", url="about:blank")["targetId"]
+        except (AssertionError, BrokenPipeError) as error:
+            self._release()
+            raise DoesNotStart from error
         self._session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self(f"{domain}.enable")
@@ -55,7 +67,10 @@ class Browser:
     def __exit__(self, *_):
         self._session = None
         self("Browser.close")
-        self.process.wait(20)
+        self._release()
+
+    def _release(self):
+        self.process.wait(120)
         os.close(self._write)
         os.close(self._read)
 

@@ -54,12 +54,22 @@ def learned(workdir):
 
 
 @pytest.fixture(scope="module")
-def browser(learned, tmp_path_factory):
-    with Page(learned, 0) as page, chromium.Browser(tmp_path_factory.mktemp("chromium")) as browser:
+def tab(tmp_path_factory):
+    try:
+        opened = chromium.Browser(tmp_path_factory.mktemp("chromium"))
+    except chromium.DoesNotStart:
+        pytest.skip(f"{chromium.installed()} does not start here")
+    with opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def browser(learned, tab):
+    with Page(learned, 0) as page:
         threading.Thread(target=page.serve_forever, daemon=True).start()
-        browser("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
-        browser.home = page.url
-        yield browser
+        tab("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+        tab.home = page.url
+        yield tab
         page.shutdown()
 
 

@@ -34,7 +34,7 @@ def test_jaxnets_alone_does_not_even_load_jax():
 def test_training_works_where_only_jax_flax_optax_and_orbax_are():
     code = f"""
 import sys
-for name in {(*HEAVY, "tqdm")}:
+for name in {(*HEAVY, "filelock", "tqdm")}:
     sys.modules[name] = None  # importing it raises ImportError
 import tempfile, pathlib
 import numpy as np

@@ -8,14 +8,11 @@ import pytest
 from jaxnets.data import Batches
 from jaxnets.data.device import on_device
 from jaxnets.train import fit, make_eval_step, make_state, make_train_step
+from tests.rounding import assert_close
 from tests.train.test_fit import BATCH, RATE, same_bits
 from tests.train.test_step import BatchNormNet
 
-
-def close(got, expected):
-    """To 1e-5 of the array's largest number; of an array of smaller ones than .1, to 1e-6."""
-    scale = max(np.max(np.abs(expected)), 0.1)
-    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * scale)
+STEPS = 51
 
 
 @pytest.mark.parametrize(
@@ -33,7 +30,7 @@ def test_several_devices_give_the_numbers_of_one(source, devices, resident, tmp_
     """Batches of 8 over 3 devices do not divide evenly, nor does the last one of 5 over any of them."""
     model, descent = BatchNormNet(), optax.sgd(RATE, momentum=0.9)
 
-    def train(mesh=None, epochs=17, workdir=None):  # 51 steps
+    def train(mesh=None, epochs=STEPS // 3, workdir=None):
         return fit(
             make_state(model, descent, (4,)),
             make_train_step(model, descent),
@@ -50,15 +47,14 @@ def test_several_devices_give_the_numbers_of_one(source, devices, resident, tmp_
     spread, records = train(mesh)
     assert len(spread.params["Dense_0"]["kernel"].sharding.device_set) == devices
     names = ("loss", "accuracy", "val_loss", "val_accuracy")
-    np.testing.assert_allclose(
-        [[r[n] for n in names] for r in records], [[r[n] for n in names] for r in history], rtol=1e-5
-    )
-    jax.tree.map(close, spread, state)
+    measured = ([[r[n] for n in names] for r in some] for some in (records, history))
+    assert_close(*measured, roundings=STEPS * BATCH)
+    assert_close(spread, state, roundings=STEPS * BATCH)
 
     train(mesh, 9, tmp_path)  # and continued on one
-    continued, _ = train(None, 17, tmp_path)
+    continued, _ = train(None, STEPS // 3, tmp_path)
     assert len(continued.params["Dense_0"]["kernel"].sharding.device_set) == 1
-    jax.tree.map(close, continued, state)
+    assert_close(continued, state, roundings=STEPS * BATCH)
 
 
 def test_on_the_same_devices_a_continued_run_has_the_bits_of_an_unbroken_one(source, tmp_path):

@@ -64,14 +64,17 @@ def test_a_penalty_adds_to_the_loss_and_to_the_gradient():
 
 
 class BatchNormNet(linen.Module):
-    """A small network with statistics, for what the large ones would take long to compile."""
+    """A small network with statistics, for what the large ones would take long to compile.
+
+    Smooth: no rounding decides which way a ReLU goes.
+    """
 
     axis_name: str | None = None
 
     @linen.compact
     def __call__(self, x, train=False):
         x = nn.Dense(8)(x)
-        x = linen.relu(nn.BatchNorm(axis_name=self.axis_name)(x, train))
+        x = linen.tanh(nn.BatchNorm(axis_name=self.axis_name)(x, train))
         return nn.Dense(3)(x)
 
 

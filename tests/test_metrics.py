@@ -8,6 +8,7 @@ import pytest
 
 from jaxnets import metrics
 from jaxnets.errors import UserError
+from tests.rounding import ROUNDING
 
 
 @pytest.fixture
@@ -46,7 +47,8 @@ def test_regression_errors_equal_keras_and_leave_the_masked_out(rng):
         "mae": keras.metrics.MeanAbsoluteError(),
     }.items():
         metric.update_state(targets[mask], predictions[mask])
-        np.testing.assert_allclose(ours[name], metric.result(), rtol=1e-6)
+        # a sum of 63 positive numbers is off by a rounding of itself for each at most, here and there
+        np.testing.assert_allclose(ours[name], metric.result(), rtol=2 * 64 * ROUNDING)
 
 
 @pytest.mark.parametrize("metric", [metrics.regression_errors, metrics.label_accuracy])
@@ -102,7 +104,7 @@ def test_average_precision_in_exact_fractions(rng, points, missed):
         total = int(positive[mask].sum()) + missed
         value = average_precision(scores, positive, mask * 1.0, points=points, num_positives=total)
         expected = exact_average_precision(scores[mask], positive[mask], total, points)
-        np.testing.assert_allclose(value, expected, rtol=1e-6)
+        np.testing.assert_allclose(value, expected, rtol=(points + 8) * ROUNDING)
 
 
 def test_mean_average_precision_is_over_the_classes_that_occur(rng):
@@ -110,7 +112,7 @@ def test_mean_average_precision_is_over_the_classes_that_occur(rng):
     labels = rng.integers(0, 2, (40, 3)) * np.array([[1, 1, 0]])
     each = [exact_average_precision(scores[:, c], labels[:, c], labels[:, c].sum(), 101) for c in (0, 1)]
     value = metrics.mean_average_precision(scores, labels, points=101)
-    np.testing.assert_allclose(value, np.mean(each), rtol=1e-6)
+    np.testing.assert_allclose(value, np.mean(each), rtol=(101 + 8) * ROUNDING)
     assert metrics.mean_average_precision(scores, 0 * labels) == 0
 
 

@@ -21,7 +21,6 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxnets import hints
 from jaxnets.errors import UserError
 from jaxnets.files import complete
-from jaxnets.nn import plain_operations
 from jaxnets.summary import summarize
 
 Variables = dict[str, Any]
@@ -78,8 +77,7 @@ def export_stablehlo(
     (batch,) = export.symbolic_shape("batch")
     x = jax.ShapeDtypeStruct((batch, *input_shape), dtype)
     program = jax.jit(lambda x: module.apply(variables, x))
-    with plain_operations():
-        exported = export.export(program, platforms=("cpu", "cuda", "tpu"))(x)
+    exported = export.export(program, platforms=("cpu", "cuda", "tpu"))(x)
     with complete(Path(path)) as part:
         part.write_bytes(exported.serialize())
 
@@ -96,8 +94,7 @@ def export_onnx(
         from jax2onnx import to_onnx
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of names that it leaves out
     x = jax.ShapeDtypeStruct(("B", *input_shape), dtype)
-    with plain_operations():
-        model = to_onnx(lambda x: module.apply(variables, x), [x], input_names=["x"], return_mode="proto")
+    model = to_onnx(lambda x: module.apply(variables, x), [x], input_names=["x"], return_mode="proto")
     with complete(Path(path)) as part:
         onnx.save(model, part)
 

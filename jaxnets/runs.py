@@ -15,6 +15,7 @@ from flax.traverse_util import flatten_dict
 
 import jaxnets
 from jaxnets import hints, plots, report
+from jaxnets.cpu import on_cpu
 from jaxnets.data import Batches, Dataset, Features, Source
 from jaxnets.data.images import Ink, ink_of, ink_span
 from jaxnets.errors import UserError, lookup
@@ -234,8 +235,12 @@ def probabilities(
 
 @partial(jax.jit, static_argnums=(0, 3))
 def _forward(model: linen.Module, variables: Any, x: jax.Array, prepare: Prepare) -> jax.Array:
-    logits: Any = model.apply(variables, prepare(x))
-    return jax.nn.softmax(logits)
+    @on_cpu
+    def forward(variables: Any, x: jax.Array) -> jax.Array:
+        logits: Any = model.apply(variables, prepare(x))
+        return jax.nn.softmax(logits)
+
+    return forward(variables, x)
 
 
 def load_run(workdir: Path) -> Run:

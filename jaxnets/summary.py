@@ -13,7 +13,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
-from jaxnets.nn import plain_operations
 from jaxnets.program import Call, feeding, multiply_adds
 
 Path = tuple[str, ...]
@@ -151,7 +150,7 @@ def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.
     x = jax.ShapeDtypeStruct((1, *input_shape), dtype)
     variables = jax.eval_shape(module.init, jax.random.key(0), x)
     trace = _Trace()
-    with nn.intercept_methods(trace.record), plain_operations():
+    with nn.intercept_methods(trace.record):
         program = jax.make_jaxpr(module.apply)(variables, x)
     for call, count in multiply_adds(program.jaxpr):
         trace.rows[call.row].multiply_adds += count

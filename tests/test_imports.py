@@ -50,3 +50,18 @@ _, history = train.fit(
 print(history[-1]["accuracy"] > 0.9)
 """
     assert python(code) == "True"
+
+
+def test_no_public_name_is_a_module():
+    """A module named as a function would stand in its place."""
+    import importlib
+    import pkgutil
+    from types import ModuleType
+
+    import jaxnets
+
+    for found in pkgutil.walk_packages(jaxnets.__path__, "jaxnets."):
+        if found.ispkg:
+            package = importlib.import_module(found.name)
+            public = {name: getattr(package, name) for name in getattr(package, "__all__", ())}
+            assert not [name for name, value in public.items() if isinstance(value, ModuleType)]

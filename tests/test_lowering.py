@@ -17,7 +17,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 LARGE = ("resnet34", "resnet50", "xception", "xception_classifier", "xception_localizer", "vgg16", "vgg19")
 
 
-def lower(name: str, dtype, mesh: Mesh | None) -> str:
+def lower(name: str, dtype, mesh: Mesh | None, platforms=PLATFORMS) -> str:
     """Returns the StableHLO of one step on a batch of 8."""
     model, descent = MODELS[name](dtype=dtype), optim.OPTIMIZERS["adam"](1e-3)
     shape = INPUT_SHAPES[name]
@@ -32,7 +32,7 @@ def lower(name: str, dtype, mesh: Mesh | None) -> str:
     }
     if mesh is not None:
         state, batch = placed(state, mesh, PartitionSpec()), placed(batch, mesh, PartitionSpec("data"))
-    return jax.export.export(jax.jit(step), platforms=PLATFORMS)(state, batch).mlir_module()
+    return jax.export.export(jax.jit(step), platforms=platforms)(state, batch).mlir_module()
 
 
 def target(name: str, out) -> tuple:
@@ -61,6 +61,13 @@ def check(name: str, dtype, devices: int) -> None:
     module = lower(name, dtype, mesh)
     assert ("bf16" in module) == (dtype is not None)
     assert ("sdy.mesh" in module or "mhlo.num_partitions = 4" in module) == (devices > 1)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_accelerators_get_the_plain_program_though_it_is_traced_on_a_cpu(platform):
+    """Max pooling's gradient is XLA's own operation there, and a sum of shifted images on CPUs."""
+    module = lower("lenet5", None, None, [platform])
+    assert ("select_and_scatter" in module) == (platform != "cpu")
 
 
 CHEAP = [(None, 1), (jnp.bfloat16, 4)]

@@ -27,7 +27,7 @@ class Baseline(linen.Module):
         x = nn.BatchNorm(axis_name=self.axis_name, name="bn1")(x, train)
         x = nn.max_pool(linen.relu(x), 2, padding="same")
         x = nn.Dropout(self.dropout)(x, train)
-        x = x.reshape(x.shape[0], -1)
+        x = nn.flatten(x)
         x = linen.relu(nn.Dense(128, dtype=self.dtype, name="dense1")(x))
         x = nn.Dropout(self.dropout)(x, train)
         if features:
@@ -59,7 +59,7 @@ class AlexNet8(linen.Module):
         for number, width in enumerate((384, 384, 256), start=3):
             x = linen.relu(conv(width, padding="same", name=f"conv{number}")(x))
         x = nn.max_pool(x, 3, strides=2)
-        x = x.reshape(x.shape[0], -1)
+        x = nn.flatten(x)
         for number in (1, 2):
             x = linen.relu(nn.Dense(2048, dtype=self.dtype, name=f"dense{number}")(x))
             x = nn.Dropout(self.dropout)(x, train)

@@ -30,7 +30,7 @@ class CNN(linen.Module):
         x = nn.max_pool(x, 2)
         x = linen.relu(nn.Conv(64, 5, padding="same", name="conv2", **init)(x))
         x = nn.max_pool(x, 2)
-        x = x.reshape(x.shape[0], -1)
+        x = nn.flatten(x)
         x = linen.relu(nn.Dense(1024, name="dense1", **init)(x))
         x = nn.Dropout(self.dropout)(x, train)
         if features:
@@ -58,7 +58,7 @@ class CNN8(linen.Module):
         ninth_normal = jax.nn.initializers.normal(1 / 9)
         x = nn.Conv(8, 3, use_bias=False, kernel_init=ninth_normal, dtype=self.dtype, name="conv1")(x)
         x = nn.max_pool(x, 2)
-        x = x.reshape(x.shape[0], -1)
+        x = nn.flatten(x)
         if features:
             return x
         return nn.Dense(self.num_classes, kernel_init=normal_over_inputs, dtype=self.dtype, name="head")(x)
@@ -87,7 +87,7 @@ class FashionCNN(linen.Module):
         x = linen.relu(conv(256, 3, name="conv4")(x))
         x = linen.relu(conv(256, 3, name="conv5")(x))
         x = nn.max_pool(x, 2)
-        x = x.reshape(x.shape[0], -1)
+        x = nn.flatten(x)
         for number, width in enumerate((128, 64), start=1):
             x = linen.relu(nn.Dense(width, dtype=self.dtype, name=f"dense{number}")(x))
             x = nn.Dropout(self.dropout)(x, train)

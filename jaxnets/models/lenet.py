@@ -29,7 +29,7 @@ class LeNet5(linen.Module):
         x = nn.max_pool(x, 2)
         x = self.activation(nn.Conv(16, 5, dtype=self.dtype, name="conv2")(x))
         x = nn.max_pool(x, 2)
-        x = x.reshape(x.shape[0], -1)
+        x = nn.flatten(x)
         x = self.activation(nn.Dense(120, dtype=self.dtype, name="dense1")(x))
         x = self.activation(nn.Dense(84, dtype=self.dtype, name="dense2")(x))
         if features:

@@ -28,7 +28,7 @@ class MLP(linen.Module):
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
         """Logits (batch, num_classes), or the last hidden layer when ``features``."""
         dense = partial(nn.Dense, kernel_init=self.kernel_init, bias_init=self.bias_init, dtype=self.dtype)
-        x = x.reshape(x.shape[0], -1)
+        x = nn.flatten(x)
         for number, width in enumerate(self.widths, start=1):
             x = self.activation(dense(width, name=f"dense{number}")(x))
         if features:

@@ -48,7 +48,7 @@ class VGG(linen.Module):
                 x = linen.relu(x)
             x = nn.max_pool(x, 2, padding=self.pool_padding)
             x = nn.Dropout(self.dropout)(x, train)
-        x = x.reshape(x.shape[0], -1)
+        x = nn.flatten(x)
         for number in (1, 2):
             x = linen.relu(nn.Dense(self.width, dtype=self.dtype, name=f"fc{number}")(x))
             x = nn.Dropout(self.dropout)(x, train)

@@ -7,11 +7,11 @@ from jaxnets.nn.conv_transpose import (
     conv_transpose_by_upsampling,
     upsample_with_zeros,
 )
-from jaxnets.nn.cpu import plain_operations
-from jaxnets.nn.dense import Dense, Embedding
+from jaxnets.nn.dense import Dense, Embedding, flatten
 from jaxnets.nn.dropout import Dropout
 from jaxnets.nn.initializers import INITIALIZERS, Initializer, get_initializer
 from jaxnets.nn.norm import BatchNorm, batch_mask, frozen_batch_norm
+from jaxnets.nn.operation import plain_operations
 from jaxnets.nn.pool import avg_pool, global_avg_pool, global_max_pool, max_pool
 from jaxnets.nn.recurrent import (
     GRU,
@@ -47,6 +47,7 @@ __all__ = [
     "conv_transpose_by_upsampling",
     "correlate",
     "depthwise_correlate",
+    "flatten",
     "frozen_batch_norm",
     "get_initializer",
     "global_avg_pool",

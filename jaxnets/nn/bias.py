@@ -1,13 +1,20 @@
-"""The bias that dense and convolution layers have in common."""
+"""What layers do channel by channel, and the bias that dense and convolution layers have in common."""
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxnets.nn.cpu import channelwise
 from jaxnets.nn.initializers import get_initializer
+from jaxnets.nn.operation import operation
+
+
+@operation("channelwise")
+def channelwise(function: Callable[..., jax.Array], x: jax.Array, *vectors: jax.Array) -> jax.Array:
+    """Returns function(x, *vectors), elementwise in x (batch, ..., channels), each vector (channels,)."""
+    return function(x, *(v.reshape((1,) * (x.ndim - 1) + (-1,)) for v in vectors))
 
 
 def optional_bias(layer: Any, features: int) -> jax.Array | None:

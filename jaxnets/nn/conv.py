@@ -6,11 +6,26 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
+from jax import lax
 
-from jaxnets.nn import cpu
 from jaxnets.nn.bias import add_bias, optional_bias
 from jaxnets.nn.initializers import Initializer, get_initializer
+from jaxnets.nn.operation import operation
 from jaxnets.nn.window import Padding, Size, check_window, padding_of, pair
+
+
+@operation("convolve")
+def _convolve(
+    x: jax.Array, kernel: jax.Array, strides: tuple[int, int], padding: Padding, groups: int
+) -> jax.Array:
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        window_strides=strides,
+        padding=padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
 
 
 def correlate(
@@ -37,7 +52,7 @@ def correlate(
       UserError: x is no batch of images, or too small for the kernel.
     """
     check_window(x, (kernel.shape[0], kernel.shape[1]), padding)
-    return cpu.convolve(x, kernel, pair(strides), padding_of(padding), groups)
+    return _convolve(x, kernel, pair(strides), padding_of(padding), groups)
 
 
 class Conv(linen.Module):

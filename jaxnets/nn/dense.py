@@ -1,5 +1,6 @@
 """Layers that are one matrix: Dense multiplies by it, Embedding looks its rows up."""
 
+import math
 from typing import Any
 
 import jax
@@ -8,8 +9,19 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 
 from jaxnets.nn.bias import add_bias, optional_bias
-from jaxnets.nn.cpu import multiply
 from jaxnets.nn.initializers import Initializer, get_initializer
+from jaxnets.nn.operation import operation
+
+
+@operation("multiply")
+def multiply(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """x (..., in) @ kernel (in, features)."""
+    return x @ kernel
+
+
+def flatten(x: jax.Array) -> jax.Array:
+    """(batch, ...) -> (batch, numbers of one example); of an empty batch, too."""
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 class Dense(linen.Module):

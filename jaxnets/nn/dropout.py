@@ -5,7 +5,13 @@ import jax.numpy as jnp
 from flax import linen
 
 from jaxnets.errors import UserError
-from jaxnets.nn.cpu import bernoulli
+from jaxnets.nn.operation import operation
+
+
+@operation("bernoulli")
+def bernoulli(key: jax.Array, probability: float, shape: tuple[int, ...]) -> jax.Array:
+    """Booleans of this shape, each true with the given probability."""
+    return jax.random.bernoulli(key, probability, shape)
 
 
 class Dropout(linen.Module):
@@ -28,4 +34,5 @@ class Dropout(linen.Module):
         if not train or self.rate == 0:
             return x
         keep = bernoulli(self.make_rng("dropout"), 1 - self.rate, x.shape)
+        keep = keep ^ jnp.zeros_like(x, bool)  # under an explicit mesh, laid out as x is
         return jnp.where(keep, x / (1 - self.rate), jnp.zeros_like(x))

@@ -6,8 +6,8 @@ step says so with the context managers `batch_mask` and `frozen_batch_norm`.
 
 import math
 import operator
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from flax import linen
 from jax import lax
 
-from jaxnets.nn import cpu
-from jaxnets.nn.cpu import channelwise, for_cpu
+from jaxnets.nn.bias import channelwise
+from jaxnets.nn.operation import operation
 
 
 def batch_statistics(
@@ -33,6 +33,8 @@ def batch_statistics(
       mean (channels,) and variance (channels,).
     """
     axes = tuple(range(x.ndim - 1))
+    if 0 in x.shape and axis_name is None:  # no example at all
+        return jnp.zeros(x.shape[-1:], x.dtype), jnp.zeros(x.shape[-1:], x.dtype)
 
     def over_devices(reduce: Callable, value: jax.Array) -> jax.Array:
         return value if axis_name is None else reduce(value, axis_name)
@@ -54,6 +56,7 @@ def batch_statistics(
     return mean, average(jnp.square(channelwise(operator.sub, x, mean)))
 
 
+@operation("normalize")
 def normalize(
     x: jax.Array, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> jax.Array:
@@ -64,11 +67,10 @@ def normalize(
     """
     factor = lax.rsqrt(var + epsilon) * scale
     offset = -mean * factor + bias
-    if for_cpu() and x.ndim > 2:
-        return cpu.scale_and_shift(x, factor, offset)
     return channelwise(lambda x, factor, offset: x * factor + offset, x, factor, offset)
 
 
+@operation("normalize_batch")
 def normalize_batch(
     x: jax.Array,
     scale: jax.Array,
@@ -78,12 +80,8 @@ def normalize_batch(
     axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns x normalised with its own statistics, and those; see `batch_statistics` and `normalize`."""
-    if for_cpu() and x.ndim > 2 and axis_name is None:
-        y, (mean, var) = cpu.normalize_batch(x, scale, bias, mask, epsilon, batch_statistics)
-    else:
-        mean, var = batch_statistics(x, mask, axis_name)
-        y = normalize(x, mean, var, scale, bias, epsilon)
-    return y, mean, var
+    mean, var = batch_statistics(x, mask, axis_name)
+    return normalize(x, mean, var, scale, bias, epsilon), mean, var
 
 
 class BatchNorm(linen.Module):
@@ -130,8 +128,16 @@ class BatchNorm(linen.Module):
         return y.astype(dtype)
 
 
-def batch_mask(mask: jax.Array) -> AbstractContextManager:
+# Parts of jit's cache key: what was jitted outside such a context, or inside another, is traced anew.
+_masked, _frozen = jax.make_user_context(None), jax.make_user_context(None)
+
+
+@contextmanager
+def batch_mask(mask: jax.Array) -> Iterator[None]:
     """Inside this context every BatchNorm leaves the examples with mask 0 out of its statistics.
+
+    Made to be entered inside the function that is jitted, with a mask that is one of its arguments. Around a
+    jitted function it is right, too, but slow: the function is compiled anew for every mask.
 
     Args:
       mask: (batch,) of 0/1, one number per example of the batch that the model is applied to.
@@ -146,10 +152,12 @@ def batch_mask(mask: jax.Array) -> AbstractContextManager:
             kwargs = {"mask": mask, **kwargs}
         return call(*args, **kwargs)
 
-    return linen.intercept_methods(pass_mask)
+    with _masked(None if isinstance(mask, jax.core.Tracer) else object()), linen.intercept_methods(pass_mask):
+        yield
 
 
-def frozen_batch_norm(is_frozen: Callable[[tuple[str, ...]], bool]) -> AbstractContextManager:
+@contextmanager
+def frozen_batch_norm(is_frozen: Callable[[tuple[str, ...]], bool]) -> Iterator[None]:
     """Inside this context the chosen BatchNorms use and keep their running statistics, even while training.
 
     Args:
@@ -162,4 +170,5 @@ def frozen_batch_norm(is_frozen: Callable[[tuple[str, ...]], bool]) -> AbstractC
             args, kwargs = args[:1], {**kwargs, "train": False}
         return call(*args, **kwargs)
 
-    return linen.intercept_methods(stop_training)
+    with _frozen(is_frozen), linen.intercept_methods(stop_training):
+        yield

@@ -3,9 +3,17 @@
 import jax
 import jax.numpy as jnp
 from flax import linen
+from flax.linen.pooling import pool
+from jax import lax
 
-from jaxnets.nn import cpu
+from jaxnets.nn.operation import operation
 from jaxnets.nn.window import Padding, Size, check_window, padding_of, pair
+
+
+@operation("max_pool")
+def _max_pool(x: jax.Array, window: tuple[int, int], strides: tuple[int, int], padding: Padding) -> jax.Array:
+    # By keyword: the ONNX converter replaces this function by one that takes nothing else.
+    return linen.max_pool(x, window_shape=window, strides=strides, padding=padding)
 
 
 def max_pool(
@@ -23,7 +31,7 @@ def max_pool(
     """
     strides = pair(window if strides is None else strides)
     check_window(x, pair(window), padding)
-    return cpu.max_pool(x, pair(window), strides, padding_of(padding))
+    return _max_pool(x, pair(window), strides, padding_of(padding))
 
 
 def avg_pool(
@@ -41,9 +49,10 @@ def avg_pool(
     """
     strides = pair(window if strides is None else strides)
     check_window(x, pair(window), padding)
-    return linen.avg_pool(
-        x, window_shape=pair(window), strides=strides, padding=padding_of(padding), count_include_pad=False
-    )
+    how = {"window_shape": pair(window), "strides": strides, "padding": padding_of(padding)}
+    x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)
+    counts = pool(jnp.ones((1, *x.shape[1:3], 1), x.dtype), 0.0, lax.add, **how)
+    return pool(x, 0.0, lax.add, **how) / counts
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:

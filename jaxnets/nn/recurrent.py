@@ -16,9 +16,9 @@ from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from jaxnets.errors import UserError
-from jaxnets.nn import cpu
 from jaxnets.nn.bias import add_bias
 from jaxnets.nn.initializers import Initializer, get_initializer
+from jaxnets.nn.operation import operation
 
 State = tuple[jax.Array, ...]
 Activation = Callable[[jax.Array], jax.Array]
@@ -75,6 +75,35 @@ def gru_cell_reset_before(
     return (z * h + (1 - z) * activation(x_h + (r * h) @ u_h),)
 
 
+Cell = Callable[..., State]  # one of those above
+
+
+@operation("recur")
+def recur(
+    cell: Cell,
+    states: int,
+    activation: Activation,
+    sequences: bool,
+    x: jax.Array,
+    kernel: jax.Array,
+    recurrent_kernel: jax.Array,
+    bias: jax.Array,
+    recurrent_bias: jax.Array | None,
+) -> jax.Array:
+    """Outputs (batch, time, units) if ``sequences``, else the last (batch, units); x (batch, time, in)."""
+    projected = add_bias(x @ kernel, bias).swapaxes(0, 1)  # (time, batch, gates*units)
+    more = () if recurrent_bias is None else (recurrent_bias,)
+
+    def step(state: State, now: jax.Array) -> tuple[State, jax.Array | None]:
+        state = cell(state, now, recurrent_kernel, activation, *more)
+        return state, state[0] if sequences else None
+
+    # Zeros that lie on the devices as what follows does, which a scan under an explicit mesh insists on.
+    start = (jnp.zeros_like(projected[0, :, : len(recurrent_kernel)]),) * states
+    state, outputs = lax.scan(step, start, projected)
+    return state[0] if outputs is None else outputs.swapaxes(0, 1)
+
+
 class Recurrent(linen.Module):
     """What the three layers share: (batch, time, in) -> (batch, units), or (batch, time, units).
 
@@ -106,19 +135,17 @@ class Recurrent(linen.Module):
         """What joins the projected input, and what joins the recurrent product."""
         return bias, None
 
-    def make_cell(self, recurrent_kernel: jax.Array, recurrent_bias: jax.Array | None) -> Callable:
-        """The cell ``(state, projected)``."""
+    def cell(self) -> Cell:
+        """One step of time."""
         raise NotImplementedError
-
-    def cpu_cell(self) -> cpu.Cell | None:
-        """The formulation for CPUs, where there is one; its activation is tanh."""
-        return None
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Run over the time axis of x (batch, time, in); a UserError where x has another rank."""
         if x.ndim != 3:
             raise UserError(f"sequences must come as (batch, time, channels), these are {x.shape}")
+        if x.shape[1] == 0:
+            raise UserError(f"these sequences have no step of time at all: {x.shape}")
         width = self.gates * self.units
         kernel = self.param("kernel", get_initializer(self.kernel_init), (x.shape[-1], width), jnp.float32)
         recurrent_kernel = self.param(
@@ -127,29 +154,16 @@ class Recurrent(linen.Module):
         bias = self.make_bias()
         x, kernel, recurrent_kernel, bias = promote_dtype(x, kernel, recurrent_kernel, bias, dtype=self.dtype)
         input_bias, recurrent_bias = self.split_bias(bias)
-        fast = self.cpu_cell() if cpu.for_cpu() and self.activation is jnp.tanh else None
-        if fast is not None:
-            weights = kernel, recurrent_kernel, input_bias, recurrent_bias
-            return cpu.recur(fast, self.return_sequences, x, *weights)
-
-        cell = self.make_cell(recurrent_kernel, recurrent_bias)
-        projected = add_bias(x @ kernel, input_bias).swapaxes(0, 1)  # (time, batch, gates*units)
-
-        def step(state: State, now: jax.Array) -> tuple[State, jax.Array | None]:
-            state = cell(state, now)
-            return state, state[0] if self.return_sequences else None
-
-        start = (jnp.zeros((x.shape[0], self.units), projected.dtype),) * self.states
-        state, outputs = lax.scan(step, start, projected)
-        return state[0] if outputs is None else outputs.swapaxes(0, 1)
+        weights = kernel, recurrent_kernel, input_bias, recurrent_bias
+        return recur(self.cell(), self.states, self.activation, self.return_sequences, x, *weights)
 
 
 class SimpleRNN(Recurrent):
     """Fully connected recurrence, `simple_rnn_cell`; bias (units,)."""
 
-    def make_cell(self, recurrent_kernel: jax.Array, recurrent_bias: jax.Array | None) -> Callable:
-        """See `Recurrent.make_cell`."""
-        return lambda state, now: simple_rnn_cell(state, now, recurrent_kernel, self.activation)
+    def cell(self) -> Cell:
+        """See `Recurrent.cell`."""
+        return simple_rnn_cell
 
 
 class LSTM(Recurrent):
@@ -166,13 +180,9 @@ class LSTM(Recurrent):
 
         return self.param("bias", unit_forget, (4 * self.units,), jnp.float32)
 
-    def make_cell(self, recurrent_kernel: jax.Array, recurrent_bias: jax.Array | None) -> Callable:
-        """See `Recurrent.make_cell`."""
-        return lambda state, now: lstm_cell(state, now, recurrent_kernel, self.activation)
-
-    def cpu_cell(self) -> cpu.Cell:
-        """See `Recurrent.cpu_cell`."""
-        return cpu.lstm
+    def cell(self) -> Cell:
+        """See `Recurrent.cell`."""
+        return lstm_cell
 
 
 class GRU(Recurrent):
@@ -195,12 +205,6 @@ class GRU(Recurrent):
         """See `Recurrent.split_bias`."""
         return (bias[0], bias[1]) if self.reset_after else (bias, None)
 
-    def make_cell(self, recurrent_kernel: jax.Array, recurrent_bias: jax.Array | None) -> Callable:
-        """See `Recurrent.make_cell`."""
-        if not self.reset_after:
-            return lambda state, now: gru_cell_reset_before(state, now, recurrent_kernel, self.activation)
-        return lambda state, now: gru_cell(state, now, recurrent_kernel, self.activation, recurrent_bias)
-
-    def cpu_cell(self) -> cpu.Cell | None:
-        """See `Recurrent.cpu_cell`."""
-        return cpu.gru if self.reset_after else None
+    def cell(self) -> Cell:
+        """See `Recurrent.cell`."""
+        return gru_cell if self.reset_after else gru_cell_reset_before

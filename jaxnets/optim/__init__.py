@@ -47,7 +47,7 @@ from jaxnets.optim.keras import (
     sgd,
     sgdm,
 )
-from jaxnets.optim.muon import orthogonalize, spherical_muon
+from jaxnets.optim.spherical import orthogonalize, spherical_muon
 from jaxnets.optim.textbook import TEXTBOOK, nesterov_average, scale_by_moments
 from jaxnets.optim.transforms import (
     accumulate,

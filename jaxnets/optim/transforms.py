@@ -79,8 +79,10 @@ def accumulate(optimizer: GradientTransformation, every: int) -> optax.GradientT
         zeros = optax.tree.zeros_like(total)
 
         def step():
-            mean = jax.tree.map(lambda sum_: sum_ / jnp.where(weights > 0, weights, 1), total)
+            whole = jnp.where(weights > 0, weights, 1)
+            mean = jax.tree.map(lambda sum_: (sum_ / whole).astype(sum_.dtype), total)
             updates, moved = inner.update(mean, state.inner, params, **extra_args)
+            updates = jax.tree.map(lambda update, zero: update.astype(zero.dtype), updates, zeros)
             return updates, AccumulateState(jnp.zeros_like(gathered), jnp.zeros_like(weights), zeros, moved)
 
         def wait():

@@ -13,9 +13,10 @@ from flax import linen
 from jax import lax
 
 from jaxnets import losses, metrics
+from jaxnets.cpu import on_cpu
 from jaxnets.data.device import gather
 from jaxnets.nn import batch_mask
-from jaxnets.nn.cpu import for_cpu
+from jaxnets.nn.operation import operation
 from jaxnets.train.freeze import trainable
 from jaxnets.train.state import TrainState
 
@@ -85,6 +86,7 @@ def make_train_step(
     def add(tree):
         return tree if axis_name is None else lax.psum(tree, axis_name)
 
+    @on_cpu
     def train_step(
         state: TrainState, batch: Batch, sound: bool | jax.Array = True
     ) -> tuple[TrainState, Sums]:
@@ -115,7 +117,7 @@ def make_train_step(
         grads, sums = add(grads), add(sums)
         sums["loss"] += extra * count
         # A finite loss may have gradients that are not, or that overflow where an optimizer squares them.
-        finite = jnp.isfinite(sums["loss"]) & jnp.isfinite(jnp.square(_total(grads)))
+        finite = jnp.isfinite(sums["loss"]) & jnp.isfinite(jnp.square(total(grads)))
         sums["count"] = jnp.where(finite, sums["count"], jnp.nan)
         if axis_name is not None:
             new_model_state = lax.pmean(new_model_state, axis_name)
@@ -143,6 +145,7 @@ def make_eval_step(
 ) -> Callable[[Mapping[str, Any], Batch], Sums]:
     """Returns (variables, batch) -> sums, as `make_train_step` measures, with `train=False`."""
 
+    @on_cpu
     def eval_step(variables: Mapping[str, Any], batch: Batch) -> Sums:
         batch = gather(batch)
         logits = model.apply(variables, prepare(batch["x"]), train=False)
@@ -175,18 +178,16 @@ def _sums(
     return {**sums, "count": jnp.sum(mask)}
 
 
+@operation("only_if")
 def only_if(condition: jax.Array, change: Callable[..., Any], *old: Any) -> Any:
     """Returns change(*old) where the condition, a scalar, holds, else old; a tuple of trees.
 
-    On CPUs behind a condition: choosing number by number costs as much as a fifth of a step. On others the
-    host would have to wait for the device.
+    By choosing number by number: a GPU's host would have to wait for a condition.
     """
-    if for_cpu():
-        return lax.cond(condition, change, lambda *old: old, *old)
     return jax.tree.map(lambda new, before: jnp.where(condition, new, before), change(*old), old)
 
 
-def _total(tree: Any) -> jax.Array:
-    """The sum of all numbers in a tree, as products with ones: on CPUs far faster than XLA's sums."""
-    rows = [leaf.reshape(-1, leaf.shape[-1] if leaf.ndim else 1) for leaf in jax.tree.leaves(tree)]
-    return sum((jnp.sum(some @ jnp.ones(some.shape[1], some.dtype)) for some in rows), jnp.zeros(()))
+@operation("total")
+def total(tree: Any) -> jax.Array:
+    """The sum of all numbers in a tree, ()."""
+    return sum((jnp.sum(leaf) for leaf in jax.tree.leaves(tree)), jnp.zeros(()))

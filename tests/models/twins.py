@@ -17,7 +17,9 @@ from jax.tree_util import tree_map_with_path
 
 from experiments.benchmarks.keras_twins import KERAS_MODELS
 from jaxnets import losses
+from jaxnets.cpu import TABLE
 from jaxnets.models import MODELS
+from jaxnets.nn.operation import formulated
 from tests.keras_random import keras_in_float64
 from tests.models import branches
 
@@ -127,7 +129,7 @@ class Twins:
 
     @cached_property
     def our_outputs(self) -> Any:
-        """(weights, batch) -> outputs of inference."""
+        """(weights, batch) -> outputs of inference, by plain layers."""
         return self._jit(lambda weights, batch: self.module.apply(self._variables(weights), batch["x"]))
 
     @cached_property
@@ -137,11 +139,15 @@ class Twins:
 
     @cached_property
     def our_step(self) -> Any:
-        """(weights, batch[, choices, impose]) -> outputs, losses, statistics, gradients by name; choices."""
+        """(weights, batch[, choices, impose]) -> outputs, losses, statistics, gradients by name; choices.
+
+        In the formulations that training steps take on CPUs.
+        """
 
         def apply(params, statistics, x):
             variables = self._variables({**params, **statistics})
-            outputs, new = self.module.apply(variables, x, train=True, mutable=["batch_stats"])
+            with formulated(TABLE):
+                outputs, new = self.module.apply(variables, x, train=True, mutable=["batch_stats"])
             return outputs, flat(new)
 
         return self._jit(partial(self._step, apply, _our_loss))

@@ -126,3 +126,19 @@ def test_bfloat16_keeps_float32_statistics():
     np.testing.assert_allclose(updates["batch_stats"]["var"], 0.99 + 0.01 * exact.var(), rtol=1e-5)
     normal = (exact - exact.mean()) / np.sqrt(exact.var() + 1e-3)
     np.testing.assert_allclose(np.asarray(y, np.float64), normal, rtol=2**-8, atol=2**-8)
+
+
+def test_a_jitted_function_sees_every_mask_and_every_choice_of_what_is_frozen():
+    layer = nn.BatchNorm()
+    jitted = jax.jit(lambda x: train(layer, x))
+    masks = [jnp.arange(6) < count for count in (6, 2, 4)]
+    expected = [train(layer, X, mask=mask) for mask in masks]
+    for mask, (y, statistics) in zip(masks, expected, strict=True):
+        with nn.batch_mask(mask):
+            found = jitted(X)
+        for ours, theirs in zip(jax.tree.leaves(found), jax.tree.leaves((y, statistics)), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    with nn.frozen_batch_norm(lambda path: True):
+        np.testing.assert_array_equal(jitted(X)[1]["mean"], STATISTICS["mean"])
+    with nn.frozen_batch_norm(lambda path: False):
+        np.testing.assert_allclose(jitted(X)[1]["mean"], expected[0][1]["mean"], rtol=1e-5)

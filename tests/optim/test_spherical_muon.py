@@ -44,3 +44,10 @@ def test_steps_of_kernels_by_numpy():
             kernel = params[name] * np.sqrt(shape[-1]) / np.linalg.norm(params[name])
             params[name] = kernel - 0.1 / (1 + step) * by_svd(ahead, 3).reshape(shape)
             np.testing.assert_allclose(ours[name], params[name], atol=1e-5)
+
+
+def test_a_kernel_of_zeros_learns():
+    optimizer, kernel = spherical_muon(0.1), jnp.zeros((3, 2))
+    updates, _ = optimizer.update(jnp.ones((3, 2)), optimizer.init(kernel), kernel)
+    assert float(jnp.abs(updates).min()) > 0
+    assert np.isfinite(updates).all()

@@ -140,3 +140,16 @@ def test_missing_parameters_are_named(transform):
     params, grads = params_and_grads()
     with pytest.raises(UserError, match="needs the parameters"):
         transform.update(grads, transform.init(params))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("name", ["sgd", "sgdm", "adam"])
+def test_accumulation_keeps_the_types_of_the_parameters(name, dtype):
+    params, grads = jnp.ones((2, 2), dtype), jnp.full((2, 2), 0.5, dtype)
+    optimizer, alone = optim.accumulate(optim.OPTIMIZERS[name](0.1), 2), optim.OPTIMIZERS[name](0.1)
+    state = optimizer.init(params)
+    for _ in range(2):
+        updates, state = optimizer.update(grads, state, params)
+        assert updates.dtype == dtype
+    expected, _ = alone.update(grads, alone.init(params), params)
+    np.testing.assert_allclose(np.float32(updates), np.float32(expected), rtol=1e-2)

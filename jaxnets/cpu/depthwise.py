@@ -6,13 +6,18 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnets.nn.cpu.choice import stored
-from jaxnets.nn.cpu.taps import Pads, taps_of, turned_pads
+from jaxnets.cpu.stored import stored
+from jaxnets.cpu.taps import Pads, Pair, pads_of, taps_of, turned_pads
+from jaxnets.nn.window import Padding
+
+
+def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int) -> jax.Array:
+    """Returns x (batch, height, width, c) convolved with kernel (height, width, 1, c), channel by channel."""
+    return _convolve(x, kernel, pads_of(x, kernel.shape[:2], strides, padding))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
-def convolve_each(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
-    """Returns x (batch, height, width, c) convolved with kernel (height, width, 1, c), channel by channel."""
+def _convolve(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
     return stored(partial(_by_shifts, pads), x, kernel)
 
 
@@ -24,7 +29,7 @@ def _by_shifts(pads: Pads, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _forward(x, kernel, pads):
-    return convolve_each(x, kernel, pads), (x, kernel)
+    return _convolve(x, kernel, pads), (x, kernel)
 
 
 def _backward(pads, saved, dy):
@@ -42,4 +47,4 @@ def _backward(pads, saved, dy):
     return dx, jnp.stack([jnp.sum(some, axis=(0, 1)) for some in total]).reshape(kernel.shape)
 
 
-convolve_each.defvjp(_forward, _backward)
+_convolve.defvjp(_forward, _backward)

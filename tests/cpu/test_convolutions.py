@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from jaxnets import nn
-from jaxnets.nn.cpu import columns, convolution, pointwise, winograd
-from tests.nn.plain import PADDINGS, check, close, random
+from jaxnets.cpu import columns, convolution, pointwise, winograd
+from tests.cpu.plain import PADDINGS, check, for_cpu, random
 
 # To few features (shifts, columns; bands in the gradient), to many (pieces; columns in the gradient), 1x1.
 KERNELS = [
@@ -92,7 +92,7 @@ def test_on_flat_ground_all_outputs_are_equal(kernel, products, varies, monkeypa
     monkeypatch.setattr(winograd, "PRODUCTS", products)
     image = random(1, *varies, kernel[2])
     flat = jnp.broadcast_to(image, (4, 14, 13, kernel[2]))
-    y = np.asarray(jax.jit(nn.correlate)(flat, random(*kernel)))
+    y = np.asarray(jax.jit(for_cpu(nn.correlate))(flat, random(*kernel)))
     first = y[:1, : y.shape[1] if varies[0] > 1 else 1, : y.shape[2] if varies[1] > 1 else 1]
     np.testing.assert_array_equal(y, np.broadcast_to(first, y.shape))
 
@@ -132,13 +132,6 @@ def test_depthwise_convolution(kernel, strides, padding):
     check(apply, random(3, 7, 8, 4), random(*kernel, 1, 4))
 
 
-def test_forward_mode_goes_the_plain_way():
-    x, kernel = random(1, 5, 5, 2), random(3, 3, 2, 3)
-    with nn.plain_operations():
-        value, tangent = jax.jvp(partial(nn.correlate, x), (kernel,), (kernel,))
-    close(tangent, value)  # linear
-
-
 def test_bias():
     check(
         nn.Conv(5, 3).apply, {"params": {"kernel": random(3, 3, 2, 5), "bias": random(5)}}, random(2, 6, 6, 2)
@@ -148,6 +141,6 @@ def test_bias():
 def test_other_types_are_left_to_xla():
     for dtype in (jnp.bfloat16, jnp.float16):  # traced: not on every processor can XLA round to float16
         x, kernel = (jax.ShapeDtypeStruct(shape, dtype) for shape in ((1, 5, 5, 2), (3, 3, 2, 3)))
-        assert "custom_vjp" not in str(jax.make_jaxpr(nn.correlate)(x, kernel))
-        assert jax.eval_shape(nn.correlate, x, kernel).dtype == dtype
-    assert "custom_vjp" in str(jax.make_jaxpr(nn.correlate)(random(1, 5, 5, 2), random(3, 3, 2, 3)))
+        assert "custom_vjp" not in str(jax.make_jaxpr(for_cpu(nn.correlate))(x, kernel))
+        assert jax.eval_shape(for_cpu(nn.correlate), x, kernel).dtype == dtype
+    assert "custom_vjp" in str(jax.make_jaxpr(for_cpu(nn.correlate))(random(1, 5, 5, 2), random(3, 3, 2, 3)))

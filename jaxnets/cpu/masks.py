@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxnets.nn.cpu.choice import for_cpu, stored
+from jaxnets.cpu.stored import stored
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 PARITY = np.uint32(0x1BD11BDA)
@@ -21,8 +21,6 @@ ONE = np.uint32(0x3F800000)  # the bits of 1.0
 def bernoulli(key: jax.Array, probability: float, shape: tuple[int, ...]) -> jax.Array:
     """Returns `jax.random.bernoulli(key, probability, shape)`, computed once however often it is used."""
     size = math.prod(shape)
-    if not (for_cpu() and _is_threefry(key) and size < 2**32):
-        return jax.random.bernoulli(key, probability, shape)
 
     def below(words: jax.Array) -> jax.Array:
         first, second = _threefry(words, jnp.uint32(0), lax.iota(jnp.uint32, size))
@@ -32,7 +30,7 @@ def bernoulli(key: jax.Array, probability: float, shape: tuple[int, ...]) -> jax
     return stored(below, _words(key)).reshape(shape)
 
 
-def _is_threefry(key: jax.Array) -> bool:
+def is_threefry(key: jax.Array) -> bool:
     """Whether jax.random would draw 32 bits for each number from (0, its place), by Threefry."""
     by_place = getattr(jax.config, "jax_threefry_partitionable", True)
     return by_place and jnp.result_type(float) == jnp.float32 and jax.random.key_impl(key) == "threefry2x32"

@@ -1,10 +1,13 @@
 """The formulations for CPUs beside the plain ones: what both test files of them use."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnets import nn
+from jaxnets.cpu import TABLE
+from jaxnets.nn.operation import formulated
 
 RNG = np.random.default_rng(0)
 
@@ -28,11 +31,19 @@ def value_and_gradients(function, *arguments):
     return value, pull(jnp.asarray(weights, value.dtype))
 
 
+def for_cpu(function):
+    """The function traced in the formulations for CPUs."""
+
+    def call(*arguments):
+        with formulated(TABLE):
+            return function(*arguments)
+
+    return call
+
+
 def check(function, *arguments, tolerance=1e-5):
-    # Compiled afresh on each side: a trace of the one must not serve the other.
-    got = jax.jit(lambda *a: value_and_gradients(function, *a))(*arguments)
-    with nn.plain_operations():
-        expected = jax.jit(lambda *a: value_and_gradients(function, *a))(*arguments)
+    got = jax.jit(for_cpu(partial(value_and_gradients, function)))(*arguments)
+    expected = jax.jit(partial(value_and_gradients, function))(*arguments)
     close(got, expected, tolerance)
 
 

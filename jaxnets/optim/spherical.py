@@ -77,7 +77,8 @@ def spherical_muon(
 
     def turn(grads, params):
         def move(w, o):
-            return w * (math.sqrt(w.shape[-1]) / jnp.linalg.norm(w.ravel()) - 1) + o
+            length = jnp.linalg.norm(w.ravel())  # 0 of a kernel of zeros, which stays where it is
+            return w * (math.sqrt(w.shape[-1]) / jnp.where(length > 0, length, 1) - 1) + o
 
         return jax.tree.map(move, params, grads)
 

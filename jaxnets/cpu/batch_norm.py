@@ -1,53 +1,65 @@
 """Batch normalisation: statistics and gradients in as few passes over memory as they need."""
 
 import math
-from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnets.nn.cpu.choice import stored
-from jaxnets.nn.cpu.rows import as_rows, sum_by_channel, tiled
+from jaxnets.cpu.rows import as_rows, sum_by_channel, tiled
+from jaxnets.cpu.stored import stored
+from jaxnets.nn.norm import batch_statistics
 
 Statistics = tuple[jax.Array, jax.Array]
 
 FEW = 64  # channels; with more, storing the output's gradient costs as much as computing it again
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
 def normalize_batch(
+    x: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+    epsilon: float,
+    mask: jax.Array | None = None,
+    axis_name: str | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns x (batch, ..., channels) normalized with its own statistics, and those."""
+    y, (mean, var) = _normalize_batch(x, scale, bias, mask, epsilon)
+    return y, mean, var
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _normalize_batch(
     x: jax.Array,
     scale: jax.Array,
     bias: jax.Array,
     mask: jax.Array | None,
     epsilon: float,
-    statistics: Callable[..., Statistics],
 ) -> tuple[jax.Array, Statistics]:
-    """Returns x (batch, ..., channels) normalised, and the mean and variance it was normalised with.
+    """Returns x (batch, ..., channels) normalized, and the mean and variance it was normalized with.
 
-    These are the plain ones, statistics(x, mask): in another order their sums are nearer to float64, but
-    round unlike Keras's, and in deep networks ReLUs then switch on here and off there.
+    These are the plain ones, `batch_statistics(x, mask)`: in another order their sums are nearer to float64,
+    but round unlike Keras's, and in deep networks ReLUs then switch on here and off there.
 
     Derived by JAX the gradient goes over x and the output's gradient twice as often as by hand: through the
     mean in the variance, which comes to nothing, and once for each place that the mean and the factor are
     used in.
     """
-    return _forward(x, scale, bias, mask, epsilon, statistics)[0]
+    return _forward(x, scale, bias, mask, epsilon)[0]
 
 
-def _forward(x, scale, bias, mask, epsilon, statistics):
+def _forward(x, scale, bias, mask, epsilon):
     rows = as_rows(x)
-    mean, var = statistics(x, mask)
+    mean, var = batch_statistics(x, mask)
     factor = lax.rsqrt(var + epsilon) * scale
     offset = -mean * factor + bias
     y = rows * tiled(factor, x) + tiled(offset, x)
-    return (y.reshape(x.shape), (mean, var)), (x, scale, mean, var, mask)
+    return (y.reshape(x.shape), (mean, var)), (x, scale, bias, mean, var, mask)
 
 
-def _backward(epsilon, statistics, saved, gradients):
-    x, scale, mean, var, mask = saved
+def _backward(epsilon, saved, gradients):
+    x, scale, bias, mean, var, mask = saved
     kept = None if mask is None else jnp.repeat(mask > 0, math.prod(x.shape[1:-2]))[:, None]
     count = jnp.sum(mask > 0) if mask is not None else x.shape[0]
     count = jnp.maximum(count * math.prod(x.shape[1:-1]), 1).astype(x.dtype)
@@ -62,14 +74,22 @@ def _backward(epsilon, statistics, saved, gradients):
     constant = of_mean / count - mean * slope
     through = rows * tiled(slope, x) + tiled(constant, x)  # the statistics; of examples that count
     dx = dy * tiled(deviation * scale, x) + (through if kept is None else jnp.where(kept, through, 0))
-    return dx.reshape(x.shape), of_factor * deviation, of_bias, None
+    return dx.reshape(x.shape), (of_factor * deviation).astype(scale.dtype), of_bias.astype(bias.dtype), None
 
 
-normalize_batch.defvjp(_forward, _backward)
+_normalize_batch.defvjp(_forward, _backward)
+
+
+def normalize(
+    x: jax.Array, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
+) -> jax.Array:
+    """Returns x (batch, ..., channels) normalized with the given statistics."""
+    factor = lax.rsqrt(var + epsilon) * scale
+    return _scale_and_shift(x, factor, -mean * factor + bias)
 
 
 @jax.custom_vjp
-def scale_and_shift(x: jax.Array, factor: jax.Array, offset: jax.Array) -> jax.Array:
+def _scale_and_shift(x: jax.Array, factor: jax.Array, offset: jax.Array) -> jax.Array:
     """Returns x (batch, ..., channels) times the factors (channels,) plus the offsets (channels,)."""
     return (as_rows(x) * tiled(factor, x) + tiled(offset, x)).reshape(x.shape)
 
@@ -84,6 +104,6 @@ def _gradients(saved, dy):
     return dx, sum_by_channel(rows * as_rows(x), x), sum_by_channel(rows, x)
 
 
-scale_and_shift.defvjp(
-    lambda x, factor, offset: (scale_and_shift(x, factor, offset), (x, factor)), _gradients
+_scale_and_shift.defvjp(
+    lambda x, factor, offset: (_scale_and_shift(x, factor, offset), (x, factor)), _gradients
 )

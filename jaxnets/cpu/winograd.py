@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxnets.nn.cpu.taps import Pads, Pair
+from jaxnets.cpu.taps import Pads, Pair
 
 Grid = list[list[jax.Array]]
 Matrix = Sequence[Sequence[float]]

@@ -9,10 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnets.nn.cpu import columns, pointwise, winograd
-from jaxnets.nn.cpu.choice import for_cpu, stored
-from jaxnets.nn.cpu.depthwise import convolve_each
-from jaxnets.nn.cpu.taps import Pads, Pair, pads_of, taps_of, turned_pads
+from jaxnets.cpu import columns, pointwise, winograd
+from jaxnets.cpu.stored import stored
+from jaxnets.cpu.taps import Pads, Pair, pads_of, taps_of, turned_pads
 from jaxnets.nn.window import Padding
 
 FEW = 16  # channels that do not fill a vector register
@@ -23,8 +22,8 @@ FEW_PIECES = 8  # are of all images, some rows each; more are of some images
 MOST_PIECES = 96  # each is compiled on its own
 
 
-def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int) -> jax.Array:
-    """`lax.conv_general_dilated` of NHWC images with an HWIO kernel.
+def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int = 1) -> jax.Array:
+    """`lax.conv_general_dilated` of NHWC images with an HWIO kernel, float32, without groups.
 
     XLA's routines for CPUs want many channels. From few to few, as in first layers, shifted images are
     added up; where that is much to add, several columns of the output are made at once, as more features.
@@ -33,24 +32,16 @@ def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, g
     gradient of the kernel comes in pieces: XLA makes one convolution of it whose "kernel" is the whole
     gradient of the output, read from memory for every few numbers of the result. Pieces share the cores, too.
     """
-    if for_cpu() and x.dtype == kernel.dtype == jnp.float32:
-        if groups == 1:
-            return _convolve(x, kernel, strides, padding)
-        if groups == x.shape[-1] == kernel.shape[-1] and strides == (1, 1):
-            return convolve_each(x, kernel, pads_of(x, kernel.shape[:2], strides, padding))
-    return _plain_convolve(x, kernel, strides, padding, groups)
+    return _convolve(x, kernel, strides, padding)
 
 
-def _plain_convolve(
-    x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int = 1
-) -> jax.Array:
+def _plain_convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) -> jax.Array:
     return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=strides,
         padding=padding,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
     )
 
 

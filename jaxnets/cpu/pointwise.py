@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnets.nn.cpu.taps import Pads, Pair
+from jaxnets.cpu.taps import Pads, Pair
 
 FEW = 64  # channels or features, below which XLA's convolution is as fast and fits better what is around it
 MANY = 2**12  # pixels, from which on a product over them is shorter in parts

@@ -1,8 +1,8 @@
-"""What the tests of layers share."""
+"""What the tests of formulations share."""
 
 import pytest
 
-from tests.nn.plain import RNG
+from tests.cpu.plain import RNG
 
 START = RNG.bit_generator.state
 

@@ -1,15 +1,13 @@
 """Max pooling, and its gradient."""
 
-import math
 from functools import partial
 
 import jax
 import jax.numpy as jnp
-from flax import linen
 from jax import lax
 
-from jaxnets.nn.cpu.choice import for_cpu, stored
-from jaxnets.nn.cpu.taps import Pads, Pair, pads_of, taps_of
+from jaxnets.cpu.stored import stored
+from jaxnets.cpu.taps import Pads, Pair, pads_of, taps_of
 from jaxnets.nn.window import Padding
 
 MOST_TAPS = 25  # of a pooling window
@@ -18,12 +16,9 @@ MOST_TAPS = 25  # of a pooling window
 def max_pool(x: jax.Array, window: Pair, strides: Pair, padding: Padding) -> jax.Array:
     """Maxima of windows over (batch, height, width, c); the gradient goes to the first maximum of a window.
 
-    On CPUs by comparing shifted images: the gradient of XLA's own walks over all windows one by one, and that
-    of the comparisons, left to JAX, becomes loops that XLA does not vectorise.
+    By comparing shifted images: the gradient of XLA's own walks over all windows one by one, and that of the
+    comparisons, left to JAX, becomes loops that XLA does not vectorise.
     """
-    if not (for_cpu() and math.prod(window) <= MOST_TAPS):
-        # By keyword: the ONNX converter replaces this function by one that takes nothing else.
-        return linen.max_pool(x, window_shape=window, strides=strides, padding=padding)
     return _max_pool(x, window, strides, pads_of(x, window, strides, padding))
 
 

@@ -6,19 +6,17 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxnets.nn.cpu.choice import for_cpu, stored
+from jaxnets.cpu.stored import stored
 
 
 def channelwise(function: Callable[..., jax.Array], x: jax.Array, *vectors: jax.Array) -> jax.Array:
     """Returns function(x, *vectors), elementwise in x (batch, ..., channels), each vector (channels,).
 
-    On CPUs over rows as long as width * channels: the gradient of a vector is then a sum of long rows
-    first. A sum over everything in front of the channels, of a product at that, is a scalar loop. The rows of
-    a vector's numbers are stored, since looking each of them up in the vector takes longer than the sum.
+    Over rows as long as width * channels: the gradient of a vector is then a sum of long rows first. A sum
+    over everything in front of the channels, of a product at that, is a scalar loop. The rows of a vector's
+    numbers are stored, since looking each of them up in the vector takes longer than the sum.
     """
-    if for_cpu() and x.ndim > 2:
-        return function(as_rows(x), *(tiled(v, x) for v in vectors)).reshape(x.shape)
-    return function(x, *(v.reshape((1,) * (x.ndim - 1) + (-1,)) for v in vectors))
+    return function(as_rows(x), *(tiled(v, x) for v in vectors)).reshape(x.shape)
 
 
 def as_rows(x: jax.Array) -> jax.Array:

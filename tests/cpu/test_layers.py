@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from jaxnets import nn
-from jaxnets.nn.cpu import bernoulli, dense, multiply
+from jaxnets.cpu import dense
+from jaxnets.nn.dense import multiply
+from jaxnets.nn.dropout import bernoulli
 from jaxnets.nn.norm import normalize_batch
-from tests.nn.plain import PADDINGS, RNG, check, close, random
+from tests.cpu.plain import PADDINGS, RNG, check, close, for_cpu, random
 
 RECURRENT = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -50,10 +52,10 @@ def test_recurrence_differentiated_twice_and_mapped(name):
 def test_masks_have_the_bits_of_jax(make, shape):
     for seed in range(20):
         key = make(seed)
-        got = bernoulli(key, 0.3, shape)
+        got = for_cpu(bernoulli)(key, 0.3, shape)
         np.testing.assert_array_equal(got, jax.random.bernoulli(key, 0.3, shape))
     keys = jax.vmap(lambda seed: jax.random.fold_in(jax.random.key(0), seed))(jnp.arange(4))
-    mapped = jax.vmap(lambda key: bernoulli(key, 0.3, shape))(keys)
+    mapped = jax.vmap(for_cpu(lambda key: bernoulli(key, 0.3, shape)))(keys)
     expected = jax.vmap(lambda key: jax.random.bernoulli(key, 0.3, shape))(keys)
     np.testing.assert_array_equal(mapped, expected)
 
@@ -80,12 +82,11 @@ def test_max_pool_differentiated_twice_and_mapped():
 def test_max_pool_of_other_types_and_of_nan():
     for dtype in (jnp.int32, jnp.uint8, jnp.bfloat16):
         x = jnp.asarray(RNG.integers(0, 200, (1, 5, 5, 2)), dtype)
-        with nn.plain_operations():
-            expected = nn.max_pool(x, 2, padding="same")
-        got = nn.max_pool(x, 2, padding="same")
+        expected = nn.max_pool(x, 2, padding="same")
+        got = for_cpu(nn.max_pool)(x, 2, None, "same")
         np.testing.assert_array_equal(got, expected)
         assert got.dtype == dtype
-    assert jnp.isnan(nn.max_pool(jnp.array([1.0, jnp.nan, 3, 2]).reshape(1, 2, 2, 1), 2)).all()
+    assert jnp.isnan(for_cpu(nn.max_pool)(jnp.array([1.0, jnp.nan, 3, 2]).reshape(1, 2, 2, 1), 2)).all()
 
 
 @pytest.mark.parametrize("train", [True, False])
@@ -111,20 +112,19 @@ def test_batch_norm_differentiated_twice_and_mapped():
     x, scale, bias = random(2, 4, 3, 5, 3), random(3), random(3)
 
     def loss(x):
-        return jnp.sum(jnp.sin(normalize_batch(x, scale, bias, 1e-3, None)[0]))
+        return jnp.sum(jnp.sin(normalize_batch(x, scale, bias, 1e-3, None, None)[0]))
 
     twice = jax.vmap(jax.grad(lambda x: jnp.sum(jax.grad(loss)(x) ** 2)))
-    got = twice(x)
-    with nn.plain_operations():
-        close(got, twice(x))
+    close(for_cpu(twice)(x), twice(x))
 
 
 @pytest.mark.parametrize("shape", [(3, 1024), (2, 5, 1024), (1024,)])
 def test_product_with_a_large_matrix(shape):
     x, kernel = random(*shape), random(1024, 1100)
     check(multiply, x, kernel)
-    np.testing.assert_allclose(multiply(x, kernel), np.asarray(x, float) @ np.asarray(kernel), atol=1e-3)
-    assert multiply(random(0, 1024), kernel).shape == (0, 1100)
+    expected = np.asarray(x, float) @ np.asarray(kernel)
+    np.testing.assert_allclose(for_cpu(multiply)(x, kernel), expected, atol=1e-3)
+    assert for_cpu(multiply)(random(0, 1024), kernel).shape == (0, 1100)
 
 
 def test_products_differentiated_twice_and_mapped():

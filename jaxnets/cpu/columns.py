@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnets.nn.cpu.taps import Pads
+from jaxnets.cpu.taps import Pads
 
 ENOUGH = 32  # features for XLA's routine; more than these where an odd number of channels is slow to pack
 

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxnets.nn.cpu.choice import stored
-from jaxnets.nn.cpu.rows import channelwise
+from jaxnets.cpu.rows import channelwise
+from jaxnets.cpu.stored import stored
+from jaxnets.nn.recurrent import gru_cell, lstm_cell
 
 State = tuple[jax.Array, ...]
 Once = Callable[..., Any]
@@ -100,12 +101,21 @@ def _without(part: int, wide: jax.Array) -> jax.Array:
     return _join(*parts[:part], *parts[part + 1 :])
 
 
-lstm = Cell(2, _lstm_forward, _lstm_backward)
-gru = Cell(1, _gru_forward, _gru_backward, partial(_without, 3), partial(_without, 2))
+CELLS: dict[Callable[..., Any], Cell] = {  # for the activation tanh
+    lstm_cell: Cell(2, _lstm_forward, _lstm_backward),
+    gru_cell: Cell(1, _gru_forward, _gru_backward, partial(_without, 3), partial(_without, 2)),
+}
+
+
+def recur(
+    cell: Callable[..., Any], states: int, activation: Any, sequences: bool, *weights: Any
+) -> jax.Array:
+    """See `jaxnets.nn.recurrent.recur`; for the cells in `CELLS`."""
+    return _recur(CELLS[cell], sequences, *weights)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def recur(
+def _recur(
     cell: Cell,
     sequences: bool,
     x: jax.Array,
@@ -185,4 +195,4 @@ def _backward(cell, sequences, saved, dy):
     )
 
 
-recur.defvjp(_forward, _backward)
+_recur.defvjp(_forward, _backward)

@@ -6,23 +6,19 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from jaxnets.nn.cpu.choice import for_cpu
-
 LARGE = 2**22  # bytes of a matrix that does not stay in a core's cache from one use to the next
 BLOCK = 2**20  # bytes that do
 MANY = 128  # rows of a batch that outweigh the reading of the matrix
 
 
 def multiply(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Returns x (..., in) @ kernel (in, features).
+    """Returns x (..., in) @ kernel (in, features), float32, where the kernel has several `blocks`.
 
     XLA copies a matrix before the product, some numbers of all its rows at a time, which are far from one
     another in memory. A large one is taken as blocks of rows here.
     """
-    if for_cpu() and x.dtype == kernel.dtype == jnp.float32 and (count := blocks(x, kernel)) > 1:
-        y = _multiply(x.reshape(-1, x.shape[-1]), kernel, count)
-        return y.reshape(*x.shape[:-1], -1)
-    return x @ kernel
+    y = _multiply(x.reshape(-1, x.shape[-1]), kernel, blocks(x, kernel))
+    return y.reshape(*x.shape[:-1], -1)
 
 
 def blocks(x: jax.Array, kernel: jax.Array) -> int:

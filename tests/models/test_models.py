@@ -13,6 +13,7 @@ from experiments.benchmarks.keras_twins import KERAS_MODELS
 from jaxnets import nn
 from jaxnets.models import INPUT_SHAPES, MODELS, Classifier, LeNet5, Localizer, RecurrentNet
 from tests.keras_random import random_weights
+from tests.rounding import assert_close
 
 NAMES = sorted(MODELS)
 
@@ -175,8 +176,7 @@ def test_heads_on_any_backbone_equal_keras(head, outputs):
     with jax.numpy_rank_promotion("allow"):
         expected = theirs(x)
     expected = expected if head is Localizer else [expected]
-    for a, b in zip(got, expected, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert_close(got, expected, roundings=400)  # as many numbers are added up in dense1, the most anywhere
 
 
 def test_recurrent_stacks_of_any_depth():

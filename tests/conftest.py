@@ -2,10 +2,16 @@
 
 import os
 import sys
+import tempfile
 
 os.environ["KERAS_BACKEND"] = "jax"  # before anything imports keras
 os.environ.setdefault("MPLBACKEND", "agg")
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # nothing into the user's cache folder
+if "PYTEST_XDIST_WORKER" not in os.environ:  # what is compiled once need not be again, by whichever process
+    PROGRAMS = tempfile.TemporaryDirectory(prefix="jaxnets-tests-")  # removed at the end
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS.name
+    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = "4000000000"  # with a limit JAX locks the folder
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # else every program read is a page in the log (`keep_programs`)
 
 import jax
 import pytest

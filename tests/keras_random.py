@@ -7,8 +7,10 @@ from unittest import mock
 import jax
 import keras
 import numpy as np
-from keras import initializers
+from keras.initializers import GlorotUniform, Ones, Orthogonal, RandomUniform, Zeros
 from keras.src.backend.common import dtypes
+
+KERNELS = (GlorotUniform, Orthogonal, RandomUniform)
 
 
 @contextmanager
@@ -19,9 +21,6 @@ def random_weights(seed: int):
     """
     rng = np.random.default_rng(seed)
 
-    def draw(values: Callable[[tuple[int, ...]], np.ndarray]):
-        return lambda self, shape, dtype=None: keras.ops.convert_to_tensor(values(shape), dtype)
-
     def centred(shape):
         return rng.normal(0, 0.1, shape)  # biases, running means
 
@@ -31,13 +30,22 @@ def random_weights(seed: int):
     def kernel(shape):
         return rng.normal(0, (2 / (np.prod(shape[:-1]) + shape[-1])) ** 0.5, shape)
 
-    draws = {
-        initializers.Zeros: centred,
-        initializers.Ones: positive,
-        initializers.GlorotUniform: kernel,
-        initializers.Orthogonal: kernel,
-        initializers.RandomUniform: kernel,
-    }
+    with _initialized(dict.fromkeys(KERNELS, kernel) | {Zeros: centred, Ones: positive}):
+        yield
+
+
+@contextmanager
+def no_weights():
+    """Inside this context the weights of new Keras layers are zeros, to be replaced: nothing is compiled."""
+    with _initialized(dict.fromkeys((*KERNELS, Zeros, Ones), np.zeros)):
+        yield
+
+
+@contextmanager
+def _initialized(draws: dict[type, Callable[[tuple[int, ...]], np.ndarray]]):
+    def draw(values):
+        return lambda self, shape, dtype=None: keras.ops.convert_to_tensor(values(shape), dtype)
+
     with ExitStack() as stack:
         for initializer, values in draws.items():
             stack.enter_context(mock.patch.object(initializer, "__call__", draw(values)))

@@ -266,8 +266,8 @@ def start(place: Path, command: str, **placeholders) -> subprocess.Popen:
     """As a user's shell does: nothing of this suite's own settings."""
     for text, meant in PLACEHOLDERS.items():
         command = command.replace(text, meant.format(**placeholders))
-    ours = ("KERAS_BACKEND", "JAX_ENABLE_COMPILATION_CACHE", "VIRTUAL_ENV", "TFDS_DATA_DIR")
-    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    ours = ("KERAS_BACKEND", "VIRTUAL_ENV", "TFDS_DATA_DIR", "JAX_", "TF_CPP_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     environment |= {"HOME": str(place), "XDG_CACHE_HOME": str(place / ".cache"), "PYTHONPATH": str(place)}
     environment |= {"PATH": f"{place / '.venv' / 'bin'}:{os.environ['PATH']}", "BROWSER": "true"}
     return subprocess.Popen(

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 # Both names, since pip before 25.3 takes the first for what packages are built with, too.
 EXACT_VERSIONS = dict.fromkeys(("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"), str(ROOT / "constraints.txt"))
 # What a user's shell has not: settings of this suite, and paths into the repository.
-OURS = ("KERAS_BACKEND", "MPLBACKEND", "JAX_ENABLE_COMPILATION_CACHE", "PYTHONPATH", "VIRTUAL_ENV")
+OURS = ("KERAS_BACKEND", "MPLBACKEND", "PYTHONPATH", "VIRTUAL_ENV", "JAX_", "TF_CPP_")
 USERS_SCRIPT = """
 import jax
 from jaxnets import data, models, optim, train
@@ -47,7 +47,7 @@ wrong: int = models.INPUT_SHAPES
 
 def call(*command, where, code=0):
     """What a command prints, or says on stderr where it fails as it should; `where` is its home as well."""
-    environment = {name: value for name, value in os.environ.items() if name not in OURS}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     environment |= {"HOME": str(where), "XDG_CACHE_HOME": str(where / ".cache")}
     done = subprocess.run(list(map(str, command)), cwd=where, env=environment, capture_output=True, text=True)
     assert done.returncode == code, done.stdout + done.stderr

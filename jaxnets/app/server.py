@@ -53,7 +53,7 @@ class Refused(Exception):
 
 
 class Page(ThreadingHTTPServer):
-    """Serves the page of one run; `serve_forever` until `shutdown`.
+    """Serves the page of one run; see `serve_until`.
 
     Args:
         run: see `load_image_run`.
@@ -109,6 +109,17 @@ class Page(ThreadingHTTPServer):
             "seen": f"data:image/png;base64,{base64.b64encode(_png(seen)).decode()}",
             "guesses": [{"label": guess.label, "probability": guess.probability} for guess in found],
         }
+
+    def serve_until(self, ended: threading.Event) -> None:
+        """Answers requests until `ended` is set, by a signal's handler or by another thread.
+
+        No answer is being computed when it returns, and none will be: a thread that computes while Python
+        ends aborts the process.
+        """
+        self.timeout = 0.1  # seconds between two looks at `ended`
+        while not ended.is_set():
+            self.handle_request()
+        self.one_at_a_time.acquire()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Who hangs up in the middle of an answer is no error of ours."""
@@ -235,17 +246,16 @@ def serve(run: Run, port: int, *, show: bool = False) -> None:
         UserError: the port cannot be had.
     """
     before = signal.getsignal(signal.SIGINT)
+    ended = threading.Event()
     try:
         with Page(run, port) as page:
             # An exception would get lost where the signal comes while garbage is collected.
-            signal.signal(
-                signal.SIGINT, lambda *_: threading.Thread(target=page.shutdown, daemon=True).start()
-            )
+            signal.signal(signal.SIGINT, lambda *_: ended.set())
             trained = f"{run.config['model']}, trained on {run.config['dataset'] or 'what it does not say'}"
             print(f"{trained}: {page.url} (Ctrl-C ends it)", flush=True)
             if show:
                 threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
-            page.serve_forever(poll_interval=0.1)
+            page.serve_until(ended)
     except KeyboardInterrupt:  # before the page was there
         pass
     finally:

@@ -224,6 +224,8 @@ def test_ctrl_c_ends_it_with_0_and_a_quiet_line(workdir):
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     line = process.stdout.readline()
     assert "trained on digits: http://127.0.0.1:" in line
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    port = int(line.split("127.0.0.1:")[1].split("/")[0])
+    with socket.create_connection(("127.0.0.1", port)):  # a browser's, which it keeps open
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
     assert (process.returncode, out.strip(), err) == (0, "ended", "")

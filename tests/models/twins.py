@@ -20,7 +20,7 @@ from jaxnets import losses
 from jaxnets.cpu import TABLE
 from jaxnets.models import MODELS
 from jaxnets.nn.operation import formulated
-from tests.keras_random import keras_in_float64
+from tests.keras_random import keras_in_float64, no_weights
 from tests.models import branches
 
 # Compiling is what costs in float32; this leaves XLA's own passes alone and spares LLVM's. In float64, where
@@ -82,7 +82,7 @@ class Twins:
         self.shape, self.dtype = shape, dtype
         self.embeds = "embedding" in network.name
         self.module = network.module()
-        with self._in_type():
+        with self._in_type(), no_weights():
             self.keras = KERAS_MODELS[network.label](shape)
         self.template = jax.eval_shape(self.module.init, jax.random.key(0), jnp.zeros((1, *shape)))
         self.names = {

@@ -46,6 +46,9 @@ FUNCTIONS = {
     "global_max_pool": (nn.global_max_pool, IMAGE),
 }
 NETWORKS = ["mlp", "letters_4to1"]
+# Kin of layers in this table: run with the slow tests, as longer networks are.
+KIN = ["Conv, strides", "Conv of a small image", "Conv, many channels", "Dense of sequences", "Dense, large"]
+KIN += ["GRU, reset before", "BatchNorm"]
 LONGER = ["lenet5", "baseline", "inception10", "stock_lstm", "stock_gru"]
 
 
@@ -102,28 +105,40 @@ def close(got, expected, tolerance=1e-4):
 
 def forward_mode(apply, params, shape):
     x = batch(shape)
-    out = jax.jit(lambda *a: jax.linearize(apply, *a)[0])(params, x)
     directions = jax.tree.map(jnp.cos, (params, x))
-    _, pushed = jax.jvp(apply, (params, x), directions)
-    _, push = jax.linearize(apply, params, x)
-    close(push(*directions), pushed)
-    _, pull = jax.vjp(apply, params, x)
-    there, back = dot(jnp.cos(out), pushed), dot(pull(jnp.cos(out)), directions)
+
+    @jax.jit
+    def derivatives(params, x):
+        out, push = jax.linearize(apply, params, x)
+        _, pull = jax.vjp(apply, params, x)
+        slope = jax.jacfwd(lambda t: apply(params, x + t * directions[1]))(0.0)
+        along_x = jax.jvp(partial(apply, params), (x,), (directions[1],))[1]
+        pushed = jax.jvp(apply, (params, x), directions)[1]
+        return out, pushed, push(*directions), pull(jnp.cos(out)), slope, along_x
+
+    out, pushed, linearly, pulled, slope, along_x = derivatives(params, x)
+    close(linearly, pushed)
+    there, back = dot(jnp.cos(out), pushed), dot(pulled, directions)
     size = np.sqrt(dot(jnp.cos(out), jnp.cos(out)) * dot(pushed, pushed))  # the product's, but for cancelling
     assert abs(there - back) <= 1e-4 * max(size, 1e-3)
-    slope = jax.jacfwd(lambda t: apply(params, x + t * directions[1]))(0.0)
-    close(slope, jax.jvp(partial(apply, params), (x,), (directions[1],))[1])
+    close(slope, along_x)
 
 
 def second_derivatives(apply, params, shape):
     x = batch(shape, 2)
     direction = jnp.cos(x)
     of_x = partial(loss, apply, params)
-    forward_over_reverse = jax.jvp(jax.grad(of_x), (x,), (direction,))[1]
-    reverse_over_forward = jax.grad(lambda x: jax.jvp(of_x, (x,), (direction,))[1])(x)
-    reverse_over_reverse = jax.grad(lambda x: jnp.vdot(jax.grad(of_x)(x), direction))(x)
-    close(forward_over_reverse, reverse_over_forward)
-    close(forward_over_reverse, reverse_over_reverse)
+
+    @jax.jit
+    def derivatives(x):
+        forward_over_reverse = jax.jvp(jax.grad(of_x), (x,), (direction,))[1]
+        reverse_over_forward = jax.grad(lambda x: jax.jvp(of_x, (x,), (direction,))[1])(x)
+        reverse_over_reverse = jax.grad(lambda x: jnp.vdot(jax.grad(of_x)(x), direction))(x)
+        return forward_over_reverse, reverse_over_forward, reverse_over_reverse
+
+    forward_over_reverse, *others = derivatives(x)
+    for other in others:
+        close(forward_over_reverse, other)
 
 
 def empty_batches(apply, params, shape):
@@ -136,8 +151,8 @@ def empty_batches(apply, params, shape):
 
 def mapped_parameters(apply, params, shape):
     x, several = batch(shape, 2), jax.tree.map(lambda leaf: jnp.stack([leaf, leaf * 1.5]), params)
-    gradient = jax.grad(partial(loss, apply))
-    mapped = jax.vmap(gradient, (0, None), axis_size=2)(several, x)
+    gradient = jax.jit(jax.grad(partial(loss, apply)))
+    mapped = jax.jit(jax.vmap(gradient, (0, None), axis_size=2))(several, x)
     for number, scale in enumerate((1, 1.5)):
         one = gradient(jax.tree.map(lambda leaf, scale=scale: leaf * scale, params), x)
         close(jax.tree.map(lambda leaf, number=number: leaf[number], mapped), one)
@@ -146,7 +161,7 @@ def mapped_parameters(apply, params, shape):
 def scanned_and_rematerialized(apply, params, shape):
     x = batch(shape, 2)
     gradient = jax.grad(partial(loss, jax.checkpoint(apply)), (0, 1))
-    expected = jax.grad(partial(loss, apply), (0, 1))(params, x)
+    expected = jax.jit(jax.grad(partial(loss, apply), (0, 1)))(params, x)
     (_, found), _ = jax.lax.scan(
         lambda carry, _: ((carry[0] + 1, gradient(params, x)), None),
         (0, jax.tree.map(jnp.zeros_like, expected)),
@@ -162,7 +177,7 @@ def symbolic_batch(apply, params, shape):
     (size,) = jax.export.symbolic_shape("b")
     x = jax.ShapeDtypeStruct((size, *shape), jnp.float32)
     exported = jax.export.export(jax.jit(both))(params, x)
-    close(exported.call(params, batch(shape, 3)), both(params, batch(shape, 3)))
+    close(exported.call(params, batch(shape, 3)), jax.jit(both)(params, batch(shape, 3)))
 
 
 def explicit_mesh(apply, params, shape):
@@ -185,7 +200,7 @@ def mapped_over_devices(apply, params, shape):
         out_specs=P(),
     )
     halves = jnp.split(x, 2)
-    expected = jax.grad(lambda params: sum(loss(apply, params, half) for half in halves))(params)
+    expected = jax.jit(jax.grad(lambda params: sum(loss(apply, params, half) for half in halves)))(params)
     close(jax.jit(jax.grad(shared))(params, x), expected)
 
 
@@ -204,7 +219,10 @@ TRANSFORMATIONS = [
 @pytest.mark.parametrize("transformation", TRANSFORMATIONS, ids=lambda function: function.__name__)
 @pytest.mark.parametrize(
     "name",
-    [*LAYERS, *FUNCTIONS, *NETWORKS, *(pytest.param(name, marks=pytest.mark.slow) for name in LONGER)],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in (*KIN, *LONGER) else ())
+        for name in (*LAYERS, *FUNCTIONS, *NETWORKS, *LONGER)
+    ],
 )
 def test_transformation(name, transformation):
     transformation(*subject(name))

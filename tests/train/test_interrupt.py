@@ -21,6 +21,7 @@ LINES = ("epoch", "step", "loss", "accuracy", "val_loss", "val_accuracy")
 
 def start(workdir: Path, *moment: str, **environment: str) -> subprocess.Popen:
     command = [sys.executable, str(SCRIPT), str(workdir), *moment]
+    environment["JAX_ENABLE_COMPILATION_CACHE"] = "false"  # a killed process would leave half a program there
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, env={**os.environ, **environment}, **pipes)
 

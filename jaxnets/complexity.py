@@ -38,11 +38,12 @@ def conv_multiply_adds(kernel: Size, inputs: int, outputs: int, output_size: Siz
 def output_size(n: int, kernel: int, stride: int = 1, padding: str = "valid") -> int:
     """The side a convolution or pooling gives: ceil(n / s) for "same", ceil((n - k + 1) / s) for "valid".
 
-    >>> output_size(28, kernel=5, padding="same"), output_size(32, kernel=5), output_size(7, 3, stride=2)
-    (28, 28, 3)
-
     Raises:
         UserError: the padding is neither, or a "valid" kernel is larger than the image.
+
+    Examples:
+        >>> output_size(28, kernel=5, padding="same"), output_size(32, kernel=5), output_size(7, 3, stride=2)
+        (28, 28, 3)
     """
     if padding not in ("same", "valid"):
         raise UserError(f'padding {padding!r} is unknown: give "same" or "valid"')
@@ -57,8 +58,9 @@ def receptive_field(layers: Sequence[tuple[int, int]]) -> int:
 
     Each layer widens it by (kernel - 1) times the strides before it.
 
-    >>> receptive_field([(3, 1), (3, 1)]), receptive_field([(5, 1)])
-    (5, 5)
+    Examples:
+        >>> receptive_field([(3, 1), (3, 1)]), receptive_field([(5, 1)])
+        (5, 5)
     """
     field, step = 1, 1
     for kernel, stride in layers:

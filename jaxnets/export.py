@@ -65,7 +65,7 @@ def export_stablehlo(
 ) -> None:
     """The computation with its weights inside, for CPU, CUDA and TPU; any process with jax alone runs it.
 
-    Example:
+    Examples:
         >>> from jax import export
         >>> run = export.deserialize(bytearray(open("lenet5.stablehlo", "rb").read())).call
         >>> logits = run(x)  # x (any batch, 28, 28, 1) float32

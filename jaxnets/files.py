@@ -20,7 +20,7 @@ def complete(path: Path) -> Iterator[Path]:
     Raises:
         UserError: it cannot be written there.
 
-    Example:
+    Examples:
         >>> with complete(Path("weights.bin")) as part:
         ...     part.write_bytes(weights)
     """

@@ -94,8 +94,9 @@ def categorical_crossentropy_from_probabilities(
 ) -> jax.Array:
     """-sum(targets log probabilities), clipped: both (batch, ..., classes) -> (batch,).
 
-    >>> print(categorical_crossentropy_from_probabilities(jnp.array([[0.6, 0.4]]), jnp.array([[1, 0]])))
-    [0.5108256]
+    Examples:
+        >>> print(categorical_crossentropy_from_probabilities(jnp.array([[0.6, 0.4]]), jnp.array([[1, 0]])))
+        [0.5108256]
     """
     probabilities, targets = _pair(probabilities, targets)
     return _categorical(_log_of_distribution(probabilities), targets, label_smoothing)
@@ -187,10 +188,11 @@ def weighted_sum(values: Mapping[str, jax.Array], weights: Mapping[str, float]) 
 def heads(parts: Mapping[str, tuple[Callable[..., jax.Array], float]]) -> Callable[[Any, Any], jax.Array]:
     """The loss of outputs and targets that are dicts: each head's own loss times its weight, added up (F6).
 
-    >>> loss = heads({"class": (sparse_categorical_crossentropy, 0.8), "box": (mean_squared_error, 0.2)})
-    >>> outputs = {"class": jnp.zeros((1, 4)), "box": jnp.ones((1, 4))}
-    >>> print(loss(outputs, {"class": jnp.array([2]), "box": jnp.zeros((1, 4))}))  # 0.8 log 4 + 0.2
-    [1.3090355]
+    Examples:
+        >>> loss = heads({"class": (sparse_categorical_crossentropy, 0.8), "box": (mean_squared_error, 0.2)})
+        >>> outputs = {"class": jnp.zeros((1, 4)), "box": jnp.ones((1, 4))}
+        >>> print(loss(outputs, {"class": jnp.array([2]), "box": jnp.zeros((1, 4))}))  # 0.8 log 4 + 0.2
+        [1.3090355]
     """
     weights = {name: weight for name, (_, weight) in parts.items()}
 

@@ -47,11 +47,12 @@ def intersection_over_union(boxes: jax.Array, others: jax.Array) -> jax.Array:
 
     A box is ymin, xmin, ymax, xmax; one whose edges are the wrong way round covers nothing.
 
-    >>> print(intersection_over_union(jnp.array([0.0, 0.0, 1.0, 1.0]), jnp.array([0.5, 0.0, 1.5, 1.0])))
-    0.33333334
-
     Raises:
         UserError: the two do not have the same shape.
+
+    Examples:
+        >>> print(intersection_over_union(jnp.array([0.0, 0.0, 1.0, 1.0]), jnp.array([0.5, 0.0, 1.5, 1.0])))
+        0.33333334
     """
     _same_shape(boxes, others)
     top_left = jnp.maximum(boxes[..., :2], others[..., :2])
@@ -100,8 +101,9 @@ def confusion_matrix(
 def maximum_precisions(precisions: jax.Array) -> jax.Array:
     """The best precision at this recall or a higher one: a running maximum from the right, (N,) -> (N,).
 
-    >>> print(maximum_precisions(jnp.array([0.9, 0.5, 0.6])))
-    [0.9 0.6 0.6]
+    Examples:
+        >>> print(maximum_precisions(jnp.array([0.9, 0.5, 0.6])))
+        [0.9 0.6 0.6]
     """
     return jax.lax.cummax(precisions, reverse=True)
 

@@ -81,7 +81,7 @@ def load_pretrained(name: str, source: str | Path = "imagenet") -> Variables:
     Raises:
         UserError: there are no such weights, they cannot be had, or the file is of another network.
 
-    Example:
+    Examples:
         >>> variables = load_pretrained("resnet50")
         >>> logits = MODELS["resnet50"]().apply(variables, preprocess("resnet50", images))
         >>> decode_predictions(jax.nn.softmax(logits), top=3)

@@ -19,9 +19,10 @@ def beside(documented: Mapping[str, Any], measured: Mapping[str, Any], on: str =
         measured: at least those, by the same names.
         on: the data that was measured on, for the heading.
 
-    >>> beside({"w after step 0": 2.6}, {"w after step 0": np.float32(2.6), "loss": 36.0})
-                    documented  measured
-    w after step 0  2.6         2.6
+    Examples:
+        >>> beside({"w after step 0": 2.6}, {"w after step 0": np.float32(2.6), "loss": 36.0})
+                        documented  measured
+        w after step 0  2.6         2.6
     """
     rows = [("", "documented", f"measured on {on}" if on else "measured")]
     rows += [(name, _text(value), _text(measured[name])) for name, value in documented.items()]

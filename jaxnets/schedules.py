@@ -17,11 +17,12 @@ def exponential_decay(
 ) -> Schedule:
     """initial * decay_rate^(step / decay_steps), the exponent rounded down with `staircase` (chapter 2).
 
-    >>> print(f"{exponential_decay(0.2, 0.99)(39):.6f}")
-    0.135146
-
     Raises:
         UserError: `decay_steps` is not positive.
+
+    Examples:
+        >>> print(f"{exponential_decay(0.2, 0.99)(39):.6f}")
+        0.135146
     """
     if decay_steps <= 0:
         raise UserError(f"a decay every {decay_steps} steps: it must be more than 0")

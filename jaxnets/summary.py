@@ -142,7 +142,7 @@ def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.
         input_shape: shape of one example, e.g. (32, 32, 3).
         dtype: of the input; networks that begin with an embedding of indices want an integer one.
 
-    Example:
+    Examples:
         >>> from flax import linen as nn
         >>> print(summarize(nn.Dense(10), (784,)).layers[0].parameters)
         7850

@@ -38,7 +38,7 @@ def load(name: str, *, data_dir: str | PathLike | None = None, **options: Any) -
     Raises:
         UserError: the name is unknown, or the data set cannot be prepared here.
 
-    Example:
+    Examples:
         >>> digits = load("digits")
         >>> len(digits.train), digits.features.shape
         (1438, (28, 28, 1))

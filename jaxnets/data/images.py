@@ -25,7 +25,7 @@ THRESHOLD = 200  # the document's: darker is ink
 def ink_of(image: np.ndarray) -> Ink:
     """Returns whether the ink of uint8 images (..., H, W, 1) is dark or light, judged by their borders.
 
-    Example:
+    Examples:
         >>> paper = np.full((28, 28, 1), 230, np.uint8)
         >>> paper[8:20, 13:15] = 40
         >>> ink_of(paper), ink_of(255 - paper)
@@ -48,7 +48,7 @@ def ink_span(images: np.ndarray, ink: Ink) -> float:
         images: uint8 (N, H, W, 1); the median over them counts.
         ink: of the drawings; what is nearer to it than to the other end of an image's range.
 
-    Example:
+    Examples:
         >>> paper = np.full((1, 28, 28, 1), 230, np.uint8)
         >>> paper[0, 7:21, 13:15] = 40
         >>> ink_span(paper, "dark")

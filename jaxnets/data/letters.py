@@ -26,7 +26,7 @@ def letters(
     Raises:
         UserError: a letter is not in the alphabet, the alphabet has one twice, or the text is too short.
 
-    Example:
+    Examples:
         >>> source = letters("abcde", 4, one_hot=False)
         >>> source.x[1].tolist(), source.features.classes[source.y[1]]
         ([1, 2, 3, 4], 'a')
@@ -51,7 +51,7 @@ def encode(text: str, window: int, *, alphabet: str, one_hot: bool = True) -> np
     Raises:
         UserError: a letter is not in the alphabet, or there are not `window` of them.
 
-    Example:
+    Examples:
         >>> encode("cab", 3, alphabet="abcde", one_hot=False).tolist()
         [2, 0, 1]
     """

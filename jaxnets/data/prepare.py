@@ -56,7 +56,7 @@ def prepare(
     Raises:
         UserError: the name is taken or not a name, or the source is wrong (see `read_contents`).
 
-    Example:
+    Examples:
         prepare(Path("flower_photos.tgz"), "flowers", size=(64, 64))
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):

@@ -25,7 +25,7 @@ def epoch_order(size: int, seed: int, epoch: int, *, replacement: bool = False) 
     Every index comes once, or, with replacement, as often as it is drawn. Only the raw bits of the Philox
     generator are used: unlike `Generator.permutation`, NumPy promises never to change them.
 
-    Example:
+    Examples:
         >>> sorted(epoch_order(5, seed=0, epoch=3).tolist())
         [0, 1, 2, 3, 4]
     """

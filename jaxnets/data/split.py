@@ -32,7 +32,7 @@ def split(
     Raises:
         UserError: one of the parts would be empty, or stratifying has no classes to go by.
 
-    Example:
+    Examples:
         >>> train, held_out = split(ArraySource(np.eye(10), np.arange(10)), 0.2)
         >>> held_out.y.tolist()
         [8, 9]

@@ -39,7 +39,7 @@ def fit_moments(source: Source, per: Literal["channel", "pixel"] = "channel") ->
 def standardise(moments: Moments, epsilon: float = 1e-6) -> Callable[[jax.Array], jax.Array]:
     """Returns x -> (x - mean) / (std + epsilon): Keras's featurewise centring and normalisation.
 
-    Example:
+    Examples:
         >>> prepare = standardise(Moments(np.float32([100]), np.float32([50])), epsilon=0)
         >>> prepare(jnp.uint8([[[[200]]]])).item()
         2.0

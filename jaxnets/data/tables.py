@@ -130,7 +130,7 @@ def windows(series: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UserError: the series is not longer than a window.
 
-    Example:
+    Examples:
         >>> x, y = windows(np.arange(5.0), 3)
         >>> x[:, :, 0].tolist(), y.tolist()
         ([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]], [3.0, 4.0])

@@ -1,9 +1,10 @@
 """Keras weights into Linen modules and back, exact to the bit.
 
->>> variables = from_keras(keras.applications.ResNet50(), MODELS["resnet50"]())   # a live model ...
->>> variables = from_keras("model.keras", MODELS["lenet5"]())                     # ... or any Keras file
->>> logits = MODELS["lenet5"]().apply(variables, x)
->>> to_keras(variables, module, keras_model)                                      # and back
+Examples:
+    >>> variables = from_keras(keras.applications.ResNet50(), MODELS["resnet50"]())   # a live model ...
+    >>> variables = from_keras("model.keras", MODELS["lenet5"]())                     # ... or any Keras file
+    >>> logits = MODELS["lenet5"]().apply(variables, x)
+    >>> to_keras(variables, module, keras_model)                                      # and back
 
 Files are read with h5py, without Keras and without TensorFlow. Layers are paired by name where the names
 agree, and otherwise by structure: the sequence of the layers of one kind, their shapes, and the graph where

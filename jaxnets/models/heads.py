@@ -15,7 +15,7 @@ from jaxnets import nn
 class Classifier(linen.Module):
     """Backbone features, then ``num_classes`` logits; F5 is Xception with 5 classes.
 
-    Example:
+    Examples:
       >>> model = Classifier(backbone=Xception(), num_classes=5)
     """
 

@@ -142,7 +142,7 @@ def batch_mask(mask: jax.Array) -> Iterator[None]:
     Args:
       mask: (batch,) of 0/1, one number per example of the batch that the model is applied to.
 
-    Example:
+    Examples:
       >>> with batch_mask(batch["mask"]):
       ...     logits, new = model.apply(variables, batch["x"], train=True, mutable=["batch_stats"])
     """

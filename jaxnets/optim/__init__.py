@@ -23,13 +23,14 @@ of rate leaves the steps already in the velocity as they were, while the textboo
 
 Every entry takes the learning rate, a number or a schedule (`jaxnets.schedules`), and its own keywords:
 
->>> import jax.numpy as jnp, optax
->>> from jaxnets import optim
->>> optimizer = optax.chain(optim.clip_by_global_norm(1.0), optim.OPTIMIZERS["adam"](1e-3))
->>> state = optimizer.init(jnp.zeros(2))
->>> updates, state = optimizer.update(jnp.array([3.0, -4.0]), state)
->>> print(updates.round(4))
-[-0.001  0.001]
+Examples:
+    >>> import jax.numpy as jnp, optax
+    >>> from jaxnets import optim
+    >>> optimizer = optax.chain(optim.clip_by_global_norm(1.0), optim.OPTIMIZERS["adam"](1e-3))
+    >>> state = optimizer.init(jnp.zeros(2))
+    >>> updates, state = optimizer.update(jnp.array([3.0, -4.0]), state)
+    >>> print(updates.round(4))
+    [-0.001  0.001]
 """
 
 from jaxnets.optim.keras import (

@@ -48,19 +48,21 @@ def spherical_muon(
     For kernels in front of a normalisation: their length means nothing there, so it is set anew in every
     step, and the learning rate alone decides how far they turn. (`muon` leaves lengths alone and scales.)
 
-    >>> import jax.numpy as jnp, optax
-    >>> kernel = jnp.eye(2)
-    >>> optimizer = spherical_muon(0.1)
-    >>> updates, state = optimizer.update(jnp.array([[0.0, 3.0], [0.0, 0.0]]), optimizer.init(kernel), kernel)
-    >>> print(optax.apply_updates(kernel, updates).round(2))
-    [[ 1.   -0.07]
-     [ 0.    1.  ]]
-
     Args:
         learning_rate: a number or a schedule.
         momentum: share of the velocity that stays; the step looks ahead by it (Nesterov).
         steps: of the Newton-Schulz iteration.
         dtype: of its products; bfloat16 is enough.
+
+    Examples:
+        >>> import jax.numpy as jnp, optax
+        >>> kernel = jnp.eye(2)
+        >>> optimizer = spherical_muon(0.1)
+        >>> grads = jnp.array([[0.0, 3.0], [0.0, 0.0]])
+        >>> updates, state = optimizer.update(grads, optimizer.init(kernel), kernel)
+        >>> print(optax.apply_updates(kernel, updates).round(2))
+        [[ 1.   -0.07]
+         [ 0.    1.  ]]
     """
 
     def direction(grads):

@@ -16,7 +16,8 @@ from optax import GradientTransformation, ScalarOrSchedule
 def scale_by_moments(first: GradientTransformation, second: GradientTransformation) -> GradientTransformation:
     """g -> m / sqrt(V): m is what `first` makes of g, V what `second` makes of g^2; 0 where V is 0.
 
-    >>> adam = scale_by_moments(optax.ema(0.9), optax.ema(0.999))  # optax.ema divides by 1 - beta^t
+    Examples:
+        >>> adam = scale_by_moments(optax.ema(0.9), optax.ema(0.999))  # optax.ema divides by 1 - beta^t
     """
 
     def init(params):

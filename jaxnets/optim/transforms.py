@@ -32,10 +32,11 @@ def clip_by_norm(limit: float) -> GradientTransformation:
 def add_penalty(penalty: Callable[[Any], jax.Array]) -> GradientTransformation:
     """Adds the gradient of penalty(params), as if it stood in the loss: for steps whose loss is fixed.
 
-    >>> from functools import partial
-    >>> from jaxnets import losses
-    >>> l2 = add_penalty(partial(losses.l1_l2_penalty, l2=0.01))  # adds 2 * 0.01 * w to kernels' gradients
-    >>> optimizer = optax.chain(l2, optax.sgd(0.1))
+    Examples:
+        >>> from functools import partial
+        >>> from jaxnets import losses
+        >>> l2 = add_penalty(partial(losses.l1_l2_penalty, l2=0.01))  # adds 0.02 * w to kernels' gradients
+        >>> optimizer = optax.chain(l2, optax.sgd(0.1))
     """
 
     def add(grads, params):

@@ -91,7 +91,7 @@ def fit(
             another process trains in the workdir.
         Interrupted: Ctrl-C or SIGTERM came, and the run is saved.
 
-    Example:
+    Examples:
         >>> import jax, optax
         >>> from jaxnets import data, models, train
         >>> model, optimizer = models.MODELS["perceptron"](), optax.sgd(0.1)

@@ -1,12 +1,13 @@
 """Freezing: parameters chosen by path stay as they are, and cost nothing.
 
->>> variables = transplant(model.init(key, x), load_pretrained("xception"))
->>> frozen, head_only = freeze(model, OPTIMIZERS["sgd"](0.2), variables["params"], ["backbone"])
->>> state = make_state(frozen, head_only, (224, 224, 3), variables=variables)
->>> step = make_train_step(frozen, head_only)            # the head learns ...
->>> free, everything = freeze(model, OPTIMIZERS["sgd"](0.2), variables["params"], [])
->>> state = state.replace(opt_state=carry_over(state.opt_state, everything.init(state.params)))
->>> step = make_train_step(free, everything)             # ... and then the rest with it
+Examples:
+    >>> variables = transplant(model.init(key, x), load_pretrained("xception"))
+    >>> frozen, head_only = freeze(model, OPTIMIZERS["sgd"](0.2), variables["params"], ["backbone"])
+    >>> state = make_state(frozen, head_only, (224, 224, 3), variables=variables)
+    >>> step = make_train_step(frozen, head_only)            # the head learns ...
+    >>> free, everything = freeze(model, OPTIMIZERS["sgd"](0.2), variables["params"], [])
+    >>> state = state.replace(opt_state=carry_over(state.opt_state, everything.init(state.params)))
+    >>> step = make_train_step(free, everything)             # ... and then the rest with it
 """
 
 import dataclasses

@@ -74,7 +74,7 @@ def improvements(history: History, monitor: str, mode: Mode = "auto", min_delta:
     Raises:
         UserError: no record has it, or its name does not tell the mode.
 
-    Example:
+    Examples:
         >>> improvements([{"loss": 3.0}, {"loss": 2.0}, {"loss": 2.5}], "loss")
         [0, 1]
     """

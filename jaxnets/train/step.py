@@ -71,7 +71,7 @@ def make_train_step(
         (`means`), after adding up as many batches as wanted. Where the loss or a gradient is not finite, the
         count is nan and nothing but the step number changes in the state; nor does it unless `sound`.
 
-    Example:
+    Examples:
         >>> import optax
         >>> from jaxnets.models import MODELS
         >>> model, optimizer = MODELS["perceptron"](), optax.sgd(0.1)

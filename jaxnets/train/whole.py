@@ -58,7 +58,7 @@ def fit_whole(
         UserError: there is no epoch left to do, `validate_every` is not positive, `best` is not measured, or
             a loss is not finite.
 
-    Example:
+    Examples:
         >>> import optax
         >>> from jaxnets import data, models, train
         >>> model, optimizer, iris = models.MODELS["perceptron"](), optax.sgd(0.1), data.load("iris")

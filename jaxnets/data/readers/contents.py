@@ -54,7 +54,7 @@ class Contents:
 def split_of(name: str) -> str | None:
     """Returns the split that a file's or folder's name speaks of, TFDS's word for it; None if of none.
 
-    Example:
+    Examples:
         >>> split_of("emnist-t10k-"), split_of("mnist_train_jpg_60000"), split_of("trainers")
         ('test', 'train', None)
     """

@@ -31,7 +31,7 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
     Raises:
         UserError: it is not IDX of bytes, or it does not hold exactly what its header says.
 
-    Example:
+    Examples:
         >>> parse_idx(bytes([0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 3, 7, 8, 9]), "three.idx")
         array([[7, 8, 9]], dtype=uint8)
     """

@@ -21,7 +21,7 @@ ifneq ($(filter command environment,$(firstword $(origin PYTHON))),)
   endif
 endif
 
-.PHONY: train test pytest slow lint newest oldest lock clean
+.PHONY: train test pytest slow lint docs newest oldest lock clean
 .PRECIOUS: %/bin/python %/bin/uv
 
 train: $(VENV)/installed
@@ -40,6 +40,14 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site in build/site, of the pages as they lie here, so that their links to scripts work in it, too.
+docs: $(VENV)/installed-docs
+	rm -rf build
+	mkdir -p build/pages
+	cp -R *.md LICENSE NOTICE docs experiments build/pages
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "Open build/site/index.html; its search needs python -m http.server --directory build/site."
+
 # The suite with the newest release of everything, and with the oldest that pyproject.toml allows.
 newest:
 	rm -f $(VENV)-newest/installed-test
@@ -53,7 +61,7 @@ oldest: $(VENV)-oldest/bin/uv
 # Exact versions for all Pythons and systems, as of today.
 lock: $(BIN)/uv
 	printf '%s\n' editables hatchling setuptools uv | $(BIN)/uv pip compile pyproject.toml - \
-		--extra test --universal --python-version 3.11 --upgrade \
+		--extra test --extra docs --universal --python-version 3.11 --upgrade \
 		--no-annotate --custom-compile-command 'make lock' --quiet --output-file constraints.txt
 
 %/bin/uv: | %/bin/python
@@ -70,6 +78,11 @@ $(VENV)/installed-test: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(INSTALL) --editable ".[test]"
 	@touch $@ $(VENV)/installed
 
+$(VENV)/installed-docs: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	@echo "Installing jaxnets, what it needs and what its site is made with into $(VENV): 1.5 GB, a minute or two."
+	$(INSTALL) --editable ".[docs]"
+	@touch $@ $(VENV)/installed
+
 %/bin/python:
 	@"$(PYTHON)" -c '' || { echo "$(PYTHON) is no Python that runs here: give one, 3.11 or newer, as in" \
 		"make PYTHON=/usr/bin/python3.12"; exit 1; }
@@ -79,4 +92,4 @@ $(VENV)/installed-test: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 		"(on Debian and Ubuntu: apt install python3-venv)"; exit 1; }
 
 clean:
-	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -133,5 +133,6 @@ def text(value: Any, digits: int = 6) -> str:
 
 
 def line(cells: Sequence[str]) -> str:
-    """A line of a Markdown table."""
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    """A line of a Markdown table; [1 2] [3 4] is a matrix in it, and no link."""
+    whole = (cell.replace("|", "\\|").replace("\n", " ").replace("] [", "] \\[") for cell in cells)
+    return "| " + " | ".join(whole) + " |"

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = {str(page.relative_to(ROOT)): page for page in (ROOT / "README.md", *sorted(ROOT.glob("docs/*.md")))}
+FOUND = (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")))
+# Pages of the API are made of docstrings.
+PAGES = {page.relative_to(ROOT).as_posix(): page for page in FOUND if page.parent.name != "api"}
 SHELLS = ("bash", "sh", "shell", "console")
 # In a sentence, a table or what a program prints: a program's name and something for it to do.
 COMMAND = re.compile(r"(?:\S*/)?(?:python[\d.]*|pip|make|srun|git|jaxnets|tensorboard) +\S.*")

@@ -37,6 +37,7 @@ from tests.documented import PAGES, ROOT, read, variants
 
 SHOWN = {name: read(page.read_text(encoding="utf-8")) for name, page in PAGES.items()}
 NOT_RUN = {
+    r"make docs": "needs a package index; test_site.py holds what can be told without building",
     r"make .*": "sets up .venv with a package index, and runs this suite",
     r"(python -m )?pip .*": "needs a package index; test_wheel.py installs a wheel",
     r"git clone .*": "needs a network",

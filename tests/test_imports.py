@@ -1,7 +1,14 @@
-"""What importing loads, and what training needs: a GPU image may hold little more than jax and flax."""
+"""What importing loads, what training needs (a GPU image may hold little more than jax), who imports whom."""
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from docs import architecture
+
+PACKAGE = Path(__file__).parents[1] / "jaxnets"
 
 HEAVY = (
     "tensorflow",
@@ -65,3 +72,39 @@ def test_no_public_name_is_a_module():
             package = importlib.import_module(found.name)
             public = {name: getattr(package, name) for name in getattr(package, "__all__", ())}
             assert not [name for name, value in public.items() if isinstance(value, ModuleType)]
+
+
+def room_of(path: Path) -> str:
+    """The package or module of `jaxnets/` that a file belongs to."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def imported(node: ast.AST) -> Iterator[str]:
+    """What is imported anywhere in a module, but for what only annotations name."""
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    if isinstance(node, ast.ImportFrom):
+        yield from (f"{'.' * node.level}{node.module}.{alias.name}" for alias in node.names)
+    for child in ast.iter_child_nodes(node):
+        yield from imported(child)
+
+
+def test_rooms_import_what_the_page_on_architecture_says():
+    ground, above = architecture.rooms()
+    files = [
+        path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or not path.stem.startswith("_")
+    ]
+    assert {room_of(path) for path in files} == ground | above.keys()
+    for path in files:
+        room = room_of(path)
+        allowed = ground | above.get(room, frozenset()) | {room}
+        for name in imported(ast.parse(path.read_text(encoding="utf-8"))):
+            first, *rest = name.split(".")
+            assert first not in ("", "experiments", "tests", "docs"), f"{path} imports {name}"
+            assert first != "jaxnets" or not rest or rest[0] in allowed, f"{path} imports {name}"
+
+
+def test_no_room_imports_one_above_it_and_the_drawing_shows_it():
+    assert architecture.draw() == architecture.PAGE.with_suffix(".svg").read_text(encoding="utf-8")

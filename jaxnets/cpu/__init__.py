@@ -1,7 +1,7 @@
 """What XLA compiles badly on CPUs, written so that it does not: the formulations that programs for CPUs take.
 
 Layers know nothing of them. A program opts in, by `on_cpu`; the tests hold each formulation against the plain
-operation that it stands in for. How they were found, and what did not pay: docs/speed.md.
+operation that it stands in for. How they were found, and what did not pay: docs/developing/speed.md.
 """
 
 import functools

@@ -94,9 +94,8 @@ def main(
             train.make_train_step(network, optimizer, augment=augment if steps else None),
             data.Batches(examples.train, batch_size, seed),
             epochs=epochs,
-            eval_step=eval_step,
-            validation=data.Batches(examples.test, 256),
-            workdir=workdir / name,
+            validation=train.Validation(eval_step, data.Batches(examples.test, 256)),
+            keep=train.Keep(workdir / name),
         )
         for kind, source in held_out.items():
             judged = train.evaluate(eval_step, state.variables, data.Batches(source, 256))

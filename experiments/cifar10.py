@@ -111,10 +111,10 @@ def main(
         train.make_train_step(network, optimizer, penalty=system.penalty),
         data.Batches(examples.train, batch_size, seed),
         epochs=epochs,
-        eval_step=train.make_eval_step(network, penalty=system.penalty),
-        validation=data.Batches(examples.test, 256),
-        workdir=workdir,
-        best="val_loss",
+        validation=train.Validation(
+            train.make_eval_step(network, penalty=system.penalty), data.Batches(examples.test, 256)
+        ),
+        keep=train.Keep(workdir, best="val_loss"),
     )
     # 5. summary
     measured = runs.sum_up(system.model, network, examples, history, system.documented)

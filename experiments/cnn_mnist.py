@@ -90,9 +90,8 @@ def main(
         data.Batches(examples.train, chosen.batch_size, seed, replacement=chosen.replacement),
         epochs=epochs,
         steps_per_epoch=chosen.every,
-        eval_step=train.make_eval_step(network),
-        validation=data.Batches(examples.test, 256),
-        workdir=workdir,
+        validation=train.Validation(train.make_eval_step(network), data.Batches(examples.test, 256)),
+        keep=train.Keep(workdir),
     )
     # 5. summary
     measured = runs.sum_up("cnn", network, examples, history, chosen.documented)

@@ -70,9 +70,8 @@ def main(
         train.make_train_step(network, optimizer, prepare=prepare),
         data.Batches(learned, batch_size, seed),
         epochs=epochs,
-        eval_step=eval_step,
-        validation=data.Batches(validation, 256),
-        workdir=workdir,
+        validation=train.Validation(eval_step, data.Batches(validation, 256)),
+        keep=train.Keep(workdir),
     )
     tested = train.evaluate(jax.jit(eval_step), state.variables, data.Batches(examples.test, 256))
     # 5. summary

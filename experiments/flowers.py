@@ -99,9 +99,8 @@ def main(
             Batches(examples.train, batch_size, seed),
             epochs=length,
             steps_per_epoch=max(1, len(examples.train) // batch_size),
-            eval_step=judge,
-            validation=Batches(examples.test, batch_size),
-            workdir=workdir / name,
+            validation=train.Validation(judge, Batches(examples.test, batch_size)),
+            keep=train.Keep(workdir / name),
         )
         start = state.variables
     tested = train.evaluate(jax.jit(judge), start, Batches(tests, batch_size))

@@ -51,14 +51,16 @@ def main(
     optimizer = optim.OPTIMIZERS["sgd"](learning_rate)
     penalty = partial(losses.l1_l2_penalty, l2=l2)
     # 4. fit
-    _, history = train.fit_whole(
+    _, history = train.fit_compiled(
         train.make_state(network, optimizer, iris.features.shape, seed),
         train.make_train_step(network, optimizer, penalty=penalty),
         data.Batches(iris.train, batch_size, seed),
         epochs=epochs,
-        eval_step=train.make_eval_step(network, penalty=penalty),
-        validation=data.Batches(iris.test, batch_size),
-        validate_every=validate_every,
+        validation=train.Validation(
+            train.make_eval_step(network, penalty=penalty),
+            data.Batches(iris.test, batch_size),
+            every=validate_every,
+        ),
     )
     # 5. summary
     summary = summarize(network, iris.features.shape)

@@ -68,12 +68,12 @@ def main(
         train.make_train_step(network, optimizer),
         data.Batches(examples.train, batch_size, seed),
         epochs=epochs,
-        eval_step=train.make_eval_step(network),
-        validation=data.Batches(examples.test, 256),
-        workdir=workdir,
-        best="val_loss",
-        stop=train.early_stopping("val_loss", patience),
-        callbacks=[train.tensorboard(workdir / "tensorboard", graph=layers)],
+        validation=train.Validation(train.make_eval_step(network), data.Batches(examples.test, 256)),
+        keep=train.Keep(workdir, best="val_loss"),
+        callbacks=[
+            train.EarlyStopping("val_loss", patience),
+            train.TensorBoard(workdir / "tensorboard", graph=layers),
+        ],
     )
     # 5. summary
     after = {

@@ -88,7 +88,7 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["adam"](learning_rate)
     # 4. fit
-    state, history = train.fit_whole(
+    state, history = train.fit_compiled(
         train.make_state(network, optimizer, shape, seed),
         train.make_train_step(network, optimizer),
         data.Batches(known, batch_size, seed),

@@ -137,8 +137,7 @@ def main(
         train.make_train_step(network, optimizer, **learning),
         Batches(examples.train, batch_size, seed),
         epochs=epochs,
-        eval_step=train.make_eval_step(network, **learning),
-        validation=Batches(examples.test, 256),
+        validation=train.Validation(train.make_eval_step(network, **learning), Batches(examples.test, 256)),
     )
     # 5. summary
     print(summarize(network, shape).to_text())

@@ -72,11 +72,10 @@ def main(
         train.make_train_step(network, optimizer),
         data.Batches(learnt, batch_size, seed),
         epochs=epochs,
-        eval_step=train.make_eval_step(network),
-        validation=data.Batches(held_out, 256),
-        validate_every=validate_every,
-        workdir=workdir,
-        best=monitor,
+        validation=train.Validation(
+            train.make_eval_step(network), data.Batches(held_out, 256), every=validate_every
+        ),
+        keep=train.Keep(workdir, best=monitor),
     )
     # 5. summary, and the parameters as text
     best_epoch = history[train.improvements(history, monitor)[-1]]["epoch"]

@@ -105,9 +105,8 @@ def main(
         train.make_train_step(network, optimizer),
         data.Batches(examples.train, batch_size, seed),
         epochs=epochs,
-        eval_step=train.make_eval_step(network),
-        validation=data.Batches(examples.test, 256),
-        workdir=workdir / "run",
+        validation=train.Validation(train.make_eval_step(network), data.Batches(examples.test, 256)),
+        keep=train.Keep(workdir / "run"),
     )
     # 5. summary
     measured = runs.sum_up("mlp", network, examples, history, DOCUMENTED, **figures)

@@ -95,8 +95,7 @@ def main(
         train.make_train_step(network, optimizer),
         data.Batches(digits.train, 32, seed),
         epochs=epochs,
-        eval_step=train.make_eval_step(network),
-        validation=data.Batches(digits.test, 256),
+        validation=train.Validation(train.make_eval_step(network), data.Batches(digits.test, 256)),
     )
     # 5. summary
     print((layers := summarize(network, digits.features.shape)).to_text())

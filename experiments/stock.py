@@ -94,13 +94,14 @@ def main(
     optimizer = optim.OPTIMIZERS["adam"](learning_rate)
     loss = first_of(losses.mean_squared_error)
     # 4. fit
-    state, history = train.fit_whole(
+    state, history = train.fit_compiled(
         train.make_state(network, optimizer, prices.features.shape, seed),
         train.make_train_step(network, optimizer, loss=loss, measures={}),
         Batches(prices.train, batch_size, seed),
         epochs=epochs,
-        eval_step=train.make_eval_step(network, loss=loss, measures={}),
-        validation=Batches(prices.test, 256),
+        validation=train.Validation(
+            train.make_eval_step(network, loss=loss, measures={}), Batches(prices.test, 256)
+        ),
         best="val_loss",
     )
     # 5. summary

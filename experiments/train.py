@@ -111,8 +111,9 @@ def main(
     train.claim(workdir, runs.describe(plan.model, examples, data_dir, inputs) | settings)
     say(f"{len(examples.train):,} examples of {dataset}, {len(examples.test):,} held out; {workdir}")
     say((layers := summarize(network, examples.features.shape)).to_text())
-    callbacks = [train.tensorboard(workdir / "tensorboard", graph=layers)] if tensorboard else []
-    callbacks += [train.profile(workdir / "profile", profile)] if profile else []
+    callbacks: list[train.Callback] = [train.RecordLearningRate(rate)]
+    callbacks += [train.TensorBoard(workdir / "tensorboard", graph=layers)] if tensorboard else []
+    callbacks += [train.Profile(workdir / "profile", profile)] if profile else []
     state, history = train.fit(
         state,
         train.make_train_step(
@@ -125,10 +126,8 @@ def main(
         ),
         batches,
         epochs=plan.epochs,
-        eval_step=train.make_eval_step(network, prepare=runs.INPUTS[inputs]),
-        validation=held_out,
-        workdir=workdir,
-        learning_rate=rate,
+        validation=train.Validation(train.make_eval_step(network, prepare=runs.INPUTS[inputs]), held_out),
+        keep=train.Keep(workdir),
         callbacks=callbacks,
         mesh=mesh,
     )

@@ -137,14 +137,12 @@ def main(
     # 4. fit
     def fit(how: Way, start: Any, parts: tuple[Source, Source], size: int, epochs: int, seed: int) -> Any:
         source, test = parts
-        return train.fit_whole(
+        return train.fit_compiled(
             train.make_state(how.model, how.optimizer, shape, seed, start),
             how.step,
             Batches(source, size, seed),
             epochs=epochs,
-            eval_step=how.judge,
-            validation=Batches(test, 256),
-            validate_every=max(1, epochs // 10),
+            validation=train.Validation(how.judge, Batches(test, 256), every=max(1, epochs // 10)),
         )
 
     first, second = few_epochs // 2, few_epochs - few_epochs // 2

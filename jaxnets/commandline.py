@@ -20,9 +20,7 @@ from typing import Any
 
 from jaxnets import hints
 from jaxnets.errors import Interrupted, UserError
-from jaxnets.process import compute_in_line, keep_programs
-
-keep_programs()  # here, since it must come before jax is imported, as commands do on their first lines
+from jaxnets.machine.process import set_up
 
 Command = Callable[..., Any] | dict[str, Any]  # a function, or commands by name
 
@@ -47,7 +45,7 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
             if isinstance(sys.stderr, io.TextIOWrapper):  # by whole lines, also with PYTHONUNBUFFERED
                 sys.stderr.reconfigure(line_buffering=True, write_through=False)
             if "jax" in sys.modules:  # a command that computes; importing jax takes a while
-                compute_in_line()
+                set_up()
             return call()
     except BrokenPipeError:
         sys.exit(0)

@@ -1,8 +1,8 @@
 """Exceptions that are no defects: what a user can put right, and a run that was told to stop."""
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -16,15 +16,17 @@ class NotAtHand(UserError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was asked to stop and has saved itself.
+    """A run was asked to stop, and has saved itself where it has a folder.
 
     Attributes:
         exit_code: 130 after Ctrl-C, 0 after SIGTERM.
+        state: The state reached.
+        history: The records of the epochs done.
     """
 
-    def __init__(self, message: str, exit_code: int):
+    def __init__(self, message: str, exit_code: int, state: Any = None, history: Sequence[Any] = ()):
         super().__init__(message)
-        self.exit_code = exit_code
+        self.exit_code, self.state, self.history = exit_code, state, list(history)
 
 
 def reason(error: BaseException) -> str:

@@ -71,7 +71,7 @@ def test_while_the_installed_command_imports(press, tmp_path):
 @pytest.mark.parametrize(
     "script, module",
     [
-        ("train.py", "jaxnets.process"),
+        ("train.py", "jaxnets.machine"),
         ("train.py", "sklearn.datasets"),
         ("letters.py", "jax"),
     ],

@@ -52,7 +52,7 @@ source = data.ArraySource(rows, labels)
 model, descent = models.MODELS["perceptron"](num_classes=2), optim.OPTIMIZERS["adam"](0.1)
 _, history = train.fit(
     train.make_state(model, descent, (4,)), train.make_train_step(model, descent),
-    data.Batches(source, 16, seed=0), epochs=20, workdir=pathlib.Path(tempfile.mkdtemp()),
+    data.Batches(source, 16, seed=0), epochs=20, keep=train.Keep(tempfile.mkdtemp()),
 )
 print(history[-1]["accuracy"] > 0.9)
 """

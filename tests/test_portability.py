@@ -30,7 +30,7 @@ workdir = pathlib.Path(tempfile.mkdtemp())
 for epochs in (1, 2):  # begun, and gone on with
     _, history = train.fit(
         train.make_state(model, descent, (4,)), train.make_train_step(model, descent),
-        data.Batches(source, 16, seed=0), epochs=epochs, workdir=workdir,
+        data.Batches(source, 16, seed=0), epochs=epochs, keep=train.Keep(workdir),
     )
 print(len(history))
 """

@@ -193,7 +193,7 @@ def test_a_folder_of_images_becomes_a_data_set_on_which_a_network_is_trained(use
         "state = train.make_state(model, optimizer, shades.features.shape)\n"
         "step, judge = train.make_train_step(model, optimizer), train.make_eval_step(model)\n"
         "batches, held_out = data.Batches(shades.train, 20), data.Batches(shades.test, 20)\n"
-        "how = dict(epochs=10, eval_step=judge, validation=held_out, workdir=Path('run'))\n"
+        "how = dict(epochs=10, validation=train.Validation(judge, held_out), keep=train.Keep('run'))\n"
         "state, history = train.fit(state, step, batches, **how)\n"
         "print(history[-1]['val_accuracy'])\n"
     )

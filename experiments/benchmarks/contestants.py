@@ -40,17 +40,17 @@ def jaxnets(spec: Spec) -> Ready:
     """What `fit` runs, on a batch that lies on the device."""
     from jaxnets import losses, optim, train
     from jaxnets.data.device import replicate
+    from jaxnets.machine import set_up
     from jaxnets.models import MODELS
-    from jaxnets.process import keep_memory
     from jaxnets.summary import summarize
     from jaxnets.train.nonfinite import guarded
-    from jaxnets.train.together import at_once, compiler_options, scans, several
+    from jaxnets.train.steps_per_call import can_scan, compiler_options, run_steps, steps_per_call
 
     import jax
     import jax.numpy as jnp
 
     say("imported")
-    keep_memory()  # before the first computation
+    set_up()  # before the first computation
     model = MODELS[spec.network](dtype=jnp.bfloat16 if spec.dtype == "bfloat16" else None)
     x, y = examples(spec)
     optimizer = optim.OPTIMIZERS["adam"](1e-3)
@@ -77,10 +77,11 @@ def jaxnets(spec: Spec) -> Ready:
 
         return Ready(infer, settings="jit", **about)
     loss = losses.mean_squared_error if regression(spec) else losses.sparse_categorical_crossentropy
-    together = at_once(EPOCH // spec.batch, state.params)
+    how = state.params, jax.default_backend()
+    together = steps_per_call(EPOCH // spec.batch, *how)
     one = partial(guarded, train.make_train_step(model, optimizer, loss=loss, measures={}), False)
-    program = partial(several, one, unrolled=not scans(state.params))
-    step = jax.jit(program, donate_argnums=(0, 1), compiler_options=compiler_options(state.params))
+    program = partial(run_steps, one, unrolled=not can_scan(*how))
+    step = jax.jit(program, donate_argnums=(0, 1), compiler_options=compiler_options(*how))
     _, shapes = jax.eval_shape(step, state, {}, [batch])
     carry = [state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)]
 

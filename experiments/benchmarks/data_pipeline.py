@@ -13,7 +13,6 @@ from jaxnets import commandline, data
 from jaxnets.data.augment import compose, parse
 from jaxnets.data.device import gather, on_device, read_all
 from jaxnets.data.prepare import prepare
-from jaxnets.process import keep_memory
 from jaxnets.train import normalise
 
 import os
@@ -41,7 +40,6 @@ def main(*, rounds: int = 3, sizes: tuple[int, ...] = (28, 32, 224)) -> dict[str
         rounds: timed epochs of every way; one more goes before them.
         sizes: of the images: 28 (grey, 10,000 of them), 32 (colour, 10,000) and 224 (colour, 2,000).
     """
-    keep_memory()  # as `fit` does; malloc is the process's, so that all gain
     best: dict[str, float] = {}
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:

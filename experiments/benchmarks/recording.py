@@ -9,7 +9,6 @@ median seconds of an epoch. The first epoch of every run, with its compilation, 
 from jaxnets import commandline, data, optim, train
 from jaxnets.models import MODELS
 from jaxnets.train import journal
-from jaxnets.train.tensorboard import tensorboard
 
 import itertools
 import platform
@@ -45,9 +44,14 @@ def main(
     def seconds(workdir: Path | None, callbacks: list) -> list[float]:
         """Wall seconds from one epoch's end to the next: what happens between epochs counts."""
         ends: list[float] = []
-        clock: train.Callbacks = {"epoch_begin": lambda *_: ends.append(time.perf_counter())}
+
+        class Clock(train.Callback):
+            def on_epoch_begin(self, state: train.TrainState, history: object) -> None:
+                ends.append(time.perf_counter())
+
         state = train.make_state(model, descent, (28, 28, 1))
-        train.fit(state, step, batches, epochs=epochs + 2, workdir=workdir, callbacks=[*callbacks, clock])
+        watching = [*callbacks, Clock()]
+        train.fit(state, step, batches, epochs=epochs + 2, keep=train.Keep(workdir), callbacks=watching)
         return [after - before for before, after in itertools.pairwise(ends[1:])]
 
     times: dict[str, list[float]] = {"plain": [], "checkpoints": [], "TensorBoard": []}
@@ -55,7 +59,7 @@ def main(
         with tempfile.TemporaryDirectory() as folder:
             times["plain"] += seconds(None, [])
             times["checkpoints"] += seconds(Path(folder) / "run", [])
-            times["TensorBoard"] += seconds(None, [tensorboard(Path(folder) / "tb")])
+            times["TensorBoard"] += seconds(None, [train.TensorBoard(Path(folder) / "tb")])
     middle = {name: statistics.median(values) for name, values in times.items()}
     for name in ("checkpoints", "TensorBoard"):
         print(f"{name} add {middle[name] / middle['plain'] - 1:+.1%} to an epoch")

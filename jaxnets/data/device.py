@@ -2,18 +2,21 @@
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxnets.data.iterables import IterableBatches
 from jaxnets.data.sampler import Batches
 from jaxnets.data.source import ArraySource, Source
-from jaxnets.process import check_alike
+from jaxnets.errors import UserError
+from jaxnets.machine.distributed import check_alike
 
 SHARE = 0.25  # of the device's memory that a resident data set may take
 AHEAD = 2  # batches on the device before their step: one is copied while another is computed on
@@ -30,7 +33,8 @@ class OnDevice:
     After `gather` both are the same, bit for bit.
 
     Args:
-        batches: what to bring there; its shards, order and masks stay as they are.
+        batches: what to bring there; its shards, order and masks stay as they are. Those of an iterable are
+            always streamed.
         resident: whether the whole source shall lie on the device; by default, if it takes less than a
             quarter of its memory, in every process.
         mesh: devices to spread every batch over, by the mesh's first axis; where they do not divide it,
@@ -40,7 +44,13 @@ class OnDevice:
         UserError: another process has other examples, or cuts them into other batches.
     """
 
-    def __init__(self, batches: Batches, resident: bool | None = None, mesh: Mesh | None = None):
+    def __init__(
+        self, batches: Batches | IterableBatches, resident: bool | None = None, mesh: Mesh | None = None
+    ):
+        self.mesh, self.resident = mesh, None
+        if isinstance(batches, IterableBatches):
+            self.batches: Batches | IterableBatches = batches
+            return
         several = mesh is not None and jax.process_count() > 1
         if several:
             which = (len(batches.source), batches.source.features)
@@ -48,26 +58,35 @@ class OnDevice:
             check_alike("examples or batches", str(which + how))
             if batches.shard[1] == 1:
                 batches = batches.sharded(jax.process_index(), jax.process_count())
-        self.batches, self.source, self.steps_per_epoch = batches, batches.source, batches.steps_per_epoch
-        self.mesh = mesh
+        self.batches = batches
         if resident is None:
             resident = stored_bytes(batches.source) < SHARE * device_memory()
             if several:  # hosts differ in memory, and all run one program
                 resident = bool(multihost_utils.process_allgather(np.array(resident)).all())
         self.resident = replicate(read_all(batches.source).arrays, mesh) if resident else None
 
-    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[dict[str, Any]]:
-        """Yields the batches of an epoch from batch `start` on."""
-        return self.steps(epoch * self.steps_per_epoch + start, (epoch + 1) * self.steps_per_epoch)
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """The number of batches in an epoch; None where they do not tell."""
+        return self.batches.steps_per_epoch
+
+    def epoch(self, epoch: int = 0) -> Iterator[dict[str, Any]]:
+        """Yields the batches of an epoch."""
+        if isinstance(self.batches, IterableBatches):
+            return self._arriving(self.batches.epoch(epoch))
+        steps = self.batches.steps_per_epoch
+        return self.steps(epoch * steps, (epoch + 1) * steps)
 
     def steps(self, first: int = 0, stop: int | None = None) -> Iterator[dict[str, Any]]:
         """Yields the batches of steps `first` to `stop` (without end if None), counted over all epochs."""
-        if self.resident is not None:
-            for plan in self.batches.plans(first, stop):
-                yield {"resident": self.resident, **self._spread(plan)}
-            return
+        if self.resident is None or isinstance(self.batches, IterableBatches):
+            return self._arriving(self.batches.steps(first, stop))
+        plans = self.batches.plans(first, stop)
+        return ({"resident": self.resident, **self._spread(plan)} for plan in plans)
+
+    def _arriving(self, batches: Iterator[dict[str, np.ndarray]]) -> Iterator[dict[str, Any]]:
         arrived = deque[dict[str, Any]]()
-        for batch in self.batches.steps(first, stop):
+        for batch in batches:
             arrived.append(self._spread(batch))
             if len(arrived) > AHEAD:
                 yield arrived.popleft()
@@ -85,11 +104,40 @@ class OnDevice:
         return {key: jax.make_array_from_process_local_data(part, value) for key, value in filled.items()}
 
 
+# `Batches`, what `IterableBatches` takes, or either on the device.
+AnyBatches = Batches | IterableBatches | OnDevice | Iterable[Any] | Callable[[int], Iterable[Any]]
+
+
 def on_device(
-    batches: Batches | OnDevice, resident: bool | None = None, mesh: Mesh | None = None
+    batches: AnyBatches,
+    resident: bool | None = None,
+    mesh: Mesh | None = None,
 ) -> OnDevice:
-    """Returns `OnDevice(batches, resident, mesh)`; what is there already stays as it is."""
-    return batches if isinstance(batches, OnDevice) else OnDevice(batches, resident, mesh)
+    """Returns `OnDevice(batches, resident, mesh)`; what is there already stays as it is.
+
+    Args:
+        batches: `Batches`, or what `IterableBatches` takes.
+        resident: see `OnDevice`.
+        mesh: see `OnDevice`.
+
+    Raises:
+        UserError: the batches are there already, but are not spread over this mesh; or see `IterableBatches`.
+    """
+    if not isinstance(batches, OnDevice):
+        if not isinstance(batches, (Batches, IterableBatches)):
+            batches = IterableBatches(batches)
+        return OnDevice(batches, resident, mesh)
+    if batches.mesh != mesh:
+        there, here = (_devices(some) for some in (batches.mesh, mesh))
+        raise UserError(
+            f"these batches go to {there}, and the training runs on {here}: give on_device the same mesh, or "
+            "leave it out, since fit and evaluate do the same"
+        )
+    return batches
+
+
+def _devices(mesh: Mesh | None) -> str:
+    return "one device" if mesh is None else f"a mesh of {mesh.size}"
 
 
 def replicate(tree: Any, mesh: Mesh | None) -> Any:
@@ -112,11 +160,14 @@ def replicate(tree: Any, mesh: Mesh | None) -> Any:
 
 
 def gather(batch: Batch) -> Batch:
-    """Picks a batch's rows out of a resident data set; any other batch is returned as it is. Pure."""
-    if "resident" not in batch:
-        return batch
-    rows = jax.tree.map(lambda values: values[batch["index"]], batch["resident"])
-    return {**rows, "index": batch["index"], "mask": batch["mask"]}
+    """Returns the batch with its rows picked out of a resident data set and with a mask. Pure.
+
+    Rows count whole in a batch without "mask".
+    """
+    if "resident" in batch:
+        rows = jax.tree.map(lambda values: values[batch["index"]], batch["resident"])
+        return {**rows, "index": batch["index"], "mask": batch["mask"]}
+    return batch if "mask" in batch else {**batch, "mask": jnp.ones(len(batch["x"]))}
 
 
 def read_all(source: Source) -> ArraySource:

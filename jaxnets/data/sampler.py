@@ -76,6 +76,11 @@ class Batches:
         """The number of batches in an epoch, a partial last one included."""
         return -(-len(self.source) // self.batch_size)
 
+    @property
+    def examples_per_epoch(self) -> int:
+        """The number of examples in an epoch."""
+        return len(self.source)
+
     def count(self, step: int) -> int:
         """Returns how many examples the batch of a step (from 0, in any epoch) holds, over all shards."""
         position = step % self.steps_per_epoch

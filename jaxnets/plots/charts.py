@@ -13,7 +13,7 @@ def curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draws accuracy and loss over the epochs, training and held out, side by side.
 
     Args:
-        history: the records of `fit` or `fit_whole`, or the lines of metrics.jsonl; epochs that were not
+        history: the records of `fit` or `fit_compiled`, or the lines of metrics.jsonl; epochs that were not
             judged are passed over.
         path: of the PNG.
     """

@@ -1,26 +1,37 @@
 """Training: the state, the pure steps, the loop, checkpoints and a run's folder."""
 
+from jaxnets.machine.distributed import is_writer, join, make_mesh
+from jaxnets.train.callback import Callback, EarlyStopping, RecordLearningRate, ReduceOnPlateau
 from jaxnets.train.checkpoint import Checkpoints
-from jaxnets.train.distributed import is_writer, join, make_mesh
-from jaxnets.train.fit import Callbacks, evaluate, fit
-from jaxnets.train.monitor import early_stopping, improvements, reduce_on_plateau
-from jaxnets.train.profile import profile
+from jaxnets.train.compiled import fit_compiled
+from jaxnets.train.evaluation import Validation, evaluate
+from jaxnets.train.journal import Keep
+from jaxnets.train.loop import fit
+from jaxnets.train.monitor import improvements
+from jaxnets.train.profiling import Profile
 from jaxnets.train.state import TrainState, check_input, make_state
-from jaxnets.train.step import make_eval_step, make_train_step, means, normalise
-from jaxnets.train.tensorboard import tensorboard
-from jaxnets.train.whole import fit_whole
+from jaxnets.train.step import EvalStep, TrainStep, make_eval_step, make_train_step, means, normalise
+from jaxnets.train.tensorboard import TensorBoard
 from jaxnets.train.workdir import claim, read_config, read_metrics
 
 __all__ = [
-    "Callbacks",
+    "Callback",
     "Checkpoints",
+    "EarlyStopping",
+    "EvalStep",
+    "Keep",
+    "Profile",
+    "RecordLearningRate",
+    "ReduceOnPlateau",
+    "TensorBoard",
     "TrainState",
+    "TrainStep",
+    "Validation",
     "check_input",
     "claim",
-    "early_stopping",
     "evaluate",
     "fit",
-    "fit_whole",
+    "fit_compiled",
     "improvements",
     "is_writer",
     "join",
@@ -30,9 +41,6 @@ __all__ = [
     "make_train_step",
     "means",
     "normalise",
-    "profile",
     "read_config",
     "read_metrics",
-    "reduce_on_plateau",
-    "tensorboard",
 ]

@@ -1,7 +1,5 @@
 """Saving and restoring a run's state with Orbax: asynchronous, atomic, and checked on the way back."""
 
-import functools
-import operator
 import os
 import re
 import sys
@@ -19,9 +17,12 @@ from jax.sharding import Sharding, SingleDeviceSharding
 
 from jaxnets.errors import UserError
 from jaxnets.files import writing
-from jaxnets.train.distributed import anywhere, by_writer
+from jaxnets.machine.distributed import any_process, run_on_writer
 
-FORMAT = 2  # of what is saved: {"state": TrainState, "sums": of the running epoch} and what `meta` says
+# Of what is saved: {"state": TrainState, "sums": of the running epoch} and what `meta` says. Format 2 was the
+# same, but that of averaged weights `meta` told where in the state they lay.
+FORMAT = 3
+EVALUATED = "evaluated"  # saved as well: the variables that were evaluated, unless they are the state's own
 Meta = Mapping[str, Any]
 
 
@@ -103,18 +104,15 @@ class Checkpoints:
     def restore_variables(self) -> dict[str, Any] | None:
         """Returns what `model.apply` takes, {"params": ..., "batch_stats": ...}, of the newest sound one.
 
-        These are the variables that the training judged: the average, where it judged an average (`origins`).
+        These are the variables that the training evaluated: the average, where it evaluated an average.
         Damaged ones stay where they are: a training may be at work in the folder, or it may be read-only.
         """
         found = self._newest(lambda step: self._read(step, None), move=False)
         if found is None:
             return None
-        tree, meta = found
+        tree, _ = found
         state = tree["state"]
-        variables = {"params": state["params"], **state["model_state"]}
-        for name, place in meta.get("evaluated", {}).items():
-            variables[name] = functools.reduce(operator.getitem, place.split("/"), state)
-        return variables
+        return tree.get(EVALUATED, {"params": state["params"], **state["model_state"]})
 
     def _newest(self, read: Any, move: bool = True) -> Any:
         damaged: list[str] = []
@@ -124,7 +122,7 @@ class Checkpoints:
                 found = read(step)
             except _Damaged as error:
                 reason = str(error)
-            if not (anywhere(bool(reason)) if move else reason):  # all processes use the same one
+            if not (any_process(bool(reason)) if move else reason):  # all processes use the same one
                 if damaged and not move:
                     print(f"damaged in {self.directory}, passed over: {'; '.join(damaged)}", file=sys.stderr)
                 return found
@@ -144,7 +142,7 @@ class Checkpoints:
         args, folder = self._ocp.args, self.directory / str(step)
         with _reading():
             meta = self._manager.restore(step, args=args.Composite(meta=args.JsonRestore())).meta
-        if meta.get("format") != FORMAT:
+        if meta.get("format") not in (FORMAT, *([] if EVALUATED in meta else [2])):
             raise UserError(
                 f"the checkpoint {folder} has format {meta.get('format')}, and this jaxnets reads {FORMAT}: "
                 "continue it with the version that made it, or train anew in another workdir"
@@ -182,7 +180,7 @@ class Checkpoints:
                 f"the checkpoint of step {step} is damaged ({reason}): set aside as {aside}", file=sys.stderr
             )
 
-        by_writer(move)
+        run_on_writer(move)
         self._manager.reload()
 
     @contextmanager

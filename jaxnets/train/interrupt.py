@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from jax.experimental.multihost_utils import reached_preemption_sync_point
 
-from jaxnets.train.distributed import anywhere
+from jaxnets.machine.distributed import any_process
 
 _CALLS = itertools.count(1)  # of `due` in this process, the same in all of a run
 
@@ -22,24 +22,22 @@ class Interrupts(AbstractContextManager):
     allows no signal handlers.
 
     Args:
-        active: False to leave the signals alone.
+        sigterm: Whether to take SIGTERM as well as Ctrl-C.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-    def __init__(self, active: bool = True) -> None:
-        # Of several processes JAX itself catches SIGTERM, tells the others and agrees with them on a step.
+    def __init__(self, sigterm: bool = True) -> None:
         self._alone = jax.process_count() == 1
-        self._active = active and threading.current_thread() is threading.main_thread()
+        # Of several processes JAX itself catches SIGTERM, tells the others and agrees with them on a step.
+        self._signals = [signal.SIGINT, *([signal.SIGTERM] if sigterm and self._alone else [])]
+        if threading.current_thread() is not threading.main_thread():
+            self._signals = []
         self.asked: signal.Signals | None = None
         self._agreed = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupts":
         """Takes over the handlers."""
-        if self._active:
-            ours = self.SIGNALS if self._alone else (signal.SIGINT,)
-            self._before = {number: signal.signal(number, self._ask) for number in ours}
+        self._before = {number: signal.signal(number, self._ask) for number in self._signals}
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -61,7 +59,7 @@ class Interrupts(AbstractContextManager):
         # JAX has all stop at the number after the greatest that one of them has reached. Calls are counted,
         # not steps: several of those may be one program, and an evaluation has none.
         if not self._agreed and reached_preemption_sync_point(next(_CALLS)):
-            self.asked = signal.SIGINT if anywhere(self.asked is not None) else signal.SIGTERM
+            self.asked = signal.SIGINT if any_process(self.asked is not None) else signal.SIGTERM
             self._agreed = True
         return self._agreed
 

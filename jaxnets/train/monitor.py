@@ -1,15 +1,10 @@
-"""Decisions taken after an epoch, as pure functions of the records so far: nothing to save or to lose."""
+"""Metrics to watch: which way is better, whether they are measured, and when they were best so far."""
 
-import dataclasses
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import jax.numpy as jnp
-import optax
-
 from jaxnets.errors import UserError
-from jaxnets.train.state import TrainState
 
 History = Sequence[Mapping[str, Any]]
 Mode = Literal["auto", "min", "max"]
@@ -53,13 +48,8 @@ def check_measured(monitors: Sequence[str | None], names: Sequence[str]) -> None
         if monitor is None or monitor in names:
             continue
         if monitor.startswith("val_") and not any(name.startswith("val_") for name in names):
-            raise UserError(f"{monitor!r} is not measured: give validation= and eval_step=, or watch another")
+            raise UserError(f"{monitor!r} is not measured: give validation=, or watch another")
         raise UserError(f"{monitor!r} is not measured; what is: {', '.join(names)}")
-
-
-def monitor_of(function: Callable[..., Any] | None) -> str | None:
-    """What a function made by `early_stopping` or `reduce_on_plateau` watches; None of any other."""
-    return getattr(function, "monitor", None)
 
 
 def improvements(history: History, monitor: str, mode: Mode = "auto", min_delta: float = 0.0) -> list[int]:
@@ -91,76 +81,3 @@ def improvements(history: History, monitor: str, mode: Mode = "auto", min_delta:
             best = min(best, value)  # a nan at the start leaves it infinite
             found.append(number)
     return found
-
-
-def early_stopping(
-    monitor: str = "val_loss", patience: int = 0, mode: Mode = "auto", min_delta: float = 0.0
-) -> Callable[[History], bool]:
-    """Returns a function of the history: whether `monitor` has not improved for `patience` epochs (Keras).
-
-    As Keras counts, patience 0 and 1 both stop at the first epoch that is not better.
-
-    Raises:
-        UserError: the name of `monitor` does not tell the mode; later, that it is not measured.
-    """
-    sign_of(monitor, mode)
-
-    def stop(history: History) -> bool:
-        if not is_measured(monitor, history):
-            return False
-        best = improvements(history, monitor, mode, min_delta)[-1]
-        waited = sum(monitor in record for record in history[best + 1 :])
-        return waited >= max(patience, 1)
-
-    stop.monitor = monitor  # type: ignore[attr-defined]  # for `monitor_of`
-    return stop
-
-
-def reduce_on_plateau(
-    monitor: str = "val_loss",
-    factor: float = 0.1,
-    patience: int = 10,
-    mode: Mode = "auto",
-    min_delta: float = 1e-4,
-    minimum: float = 0.0,
-) -> Callable[[TrainState, History], TrainState]:
-    """Returns an epoch_end callback that multiplies the rate by `factor` when `monitor` stays (Keras).
-
-    The optimizer must carry its rate: `optax.inject_hyperparams(optim.adam)(learning_rate=1e-3)`.
-
-    Raises:
-        UserError: the name of `monitor` does not tell the mode; later, that it is not measured.
-    """
-    sign = sign_of(monitor, mode)
-
-    def reductions(history: History) -> int:
-        """How often the rate has been reduced: after every `patience` epochs without improvement."""
-        best, wait, count = float("inf"), 0, 0
-        for value in (sign * record[monitor] for record in history if monitor in record):
-            if value < best - min_delta:
-                best, wait = value, 0
-            else:
-                wait += 1
-                if wait >= patience:
-                    wait, count = 0, count + 1
-        return count
-
-    def reduce(state: TrainState, history: History) -> TrainState:
-        if not is_measured(monitor, history):
-            return state
-        times = reductions(history) - reductions(history[:-1])
-        if not times:
-            return state
-        rate = optax.tree_utils.tree_get(state.opt_state, "learning_rate")
-        if rate is None:
-            raise UserError(
-                "reduce_on_plateau needs the learning rate in the optimizer's state: wrap the optimizer in "
-                "optax.inject_hyperparams"
-            )
-        new = jnp.maximum(rate * factor, minimum).astype(rate.dtype)
-        return dataclasses.replace(
-            state, opt_state=optax.tree_utils.tree_set(state.opt_state, learning_rate=new)
-        )
-
-    reduce.monitor = monitor  # type: ignore[attr-defined]  # for `monitor_of`
-    return reduce

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from jaxnets.train.distributed import is_writer
+from jaxnets.machine.distributed import is_writer
 from jaxnets.train.step import means
 
 SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")

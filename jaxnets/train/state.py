@@ -1,13 +1,11 @@
 """Everything that a training run carries from one step to the next, as one pytree of arrays."""
 
-import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen, serialization, struct, traverse_util
+from flax import linen, struct
 
 from jaxnets.errors import UserError
 
@@ -34,38 +32,6 @@ class TrainState:
     def variables(self) -> dict[str, Any]:
         """What `model.apply` takes."""
         return {"params": self.params, **self.model_state}
-
-
-def origins(evaluated: Callable[[TrainState], Any], state: TrainState) -> dict[str, str]:
-    """Where in a saved state the collections lie that a function picks out of it, as paths.
-
-    {"params": "opt_state/1/averaged"} of one that judges the averaged weights. Only what lies elsewhere than
-    in `state.variables` is named; nothing, where the function computes instead of picking.
-    """
-    saved = traverse_util.flatten_dict(serialization.to_state_dict(state), keep_empty_nodes=True, sep="/")
-    places = {
-        path: leaf if leaf is traverse_util.empty_node else _Place(path) for path, leaf in saved.items()
-    }
-    labelled = serialization.from_state_dict(state, traverse_util.unflatten_dict(places, sep="/"))
-    try:
-        picked = evaluated(labelled)
-        here = {name: _root(tree) for name, tree in picked.items()}
-        usual = {name: _root(tree) for name, tree in labelled.variables.items()}
-    except (TypeError, AttributeError):  # a place is no number
-        return {}
-    return {name: root for name, root in here.items() if root is not None and root != usual.get(name)}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Place:
-    path: str
-
-
-def _root(tree: Any) -> str | None:
-    """The path of the whole collection, where its leaves all lie in it under their own names."""
-    leaves = traverse_util.flatten_dict(tree, sep="/")
-    roots = {leaf.path.removesuffix(f"/{path}") for path, leaf in leaves.items()}
-    return roots.pop() if len(roots) == 1 else None
 
 
 def make_state(

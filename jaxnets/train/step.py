@@ -3,8 +3,9 @@
 The same function runs under jit, under jit over a mesh, inside scan, and, given an `axis_name`, under pmap.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,38 @@ Batch = Mapping[str, jax.Array]
 Sums = dict[str, jax.Array]
 PerExample = Callable[[Any, Any], jax.Array]
 Targets = Callable[[Batch], Any]
+
+
+class TrainStep(Protocol):
+    """What `fit` trains by; pure, so that it can be compiled.
+
+    A batch is {"x": (B, ...), "y": (B, ...), "mask": (B,)} or refers to a resident data set. The sums hold
+    "loss" and every metric added up over the examples, float32 (), and "count", the number of examples.
+    """
+
+    def __call__(self, state: TrainState, batch: Batch, /) -> tuple[TrainState, Sums]: ...
+
+
+class EvalStep(Protocol):
+    """What `evaluate` measures by; pure. The sums are those of `TrainStep`."""
+
+    def __call__(self, variables: Mapping[str, Any], batch: Batch, /) -> Sums: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ConditionalStep:
+    """A `TrainStep` that can be told to learn nothing, at no cost beside its own check of the loss.
+
+    Attributes:
+        conditional: (state, batch, should_learn) -> (state, sums); where ``should_learn``, bool (), is false,
+            nothing in the state changes but the step number.
+    """
+
+    conditional: Callable[[TrainState, Batch, bool | jax.Array], tuple[TrainState, Sums]]
+
+    def __call__(self, state: TrainState, batch: Batch, /) -> tuple[TrainState, Sums]:
+        return self.conditional(state, batch, True)
+
 
 ACCURACY: Mapping[str, PerExample] = {"accuracy": metrics.accuracy}
 
@@ -49,7 +82,7 @@ def make_train_step(
     prepare: Callable[[jax.Array], jax.Array] = normalise,
     targets: Targets = labels_of,
     axis_name: str | None = None,
-) -> Callable[[TrainState, Batch], tuple[TrainState, Sums]]:
+) -> ConditionalStep:
     """Returns one step of gradient descent as a pure function.
 
     Args:
@@ -65,11 +98,11 @@ def make_train_step(
         axis_name: the mapped axis under pmap or shard_map; gradients, statistics and sums are added over it.
 
     Returns:
-        (state, batch, sound=True) -> (state, sums). A batch is {"x": (B, ...), "y": (B, ...), "mask": (B,)},
-        mask 0 on rows that only fill up, or refers to a resident data set (`jaxnets.data.device`). `sums`
-        holds, over the masked examples, the sum of the loss and of every measure, and "count"; divide once
-        (`means`), after adding up as many batches as wanted. Where the loss or a gradient is not finite, the
-        count is nan and nothing but the step number changes in the state; nor does it unless `sound`.
+        (state, batch) -> (state, sums), a `TrainStep`. A batch is {"x": (B, ...), "y": (B, ...), "mask":
+        (B,)}, mask 0 on rows that only fill up and 1 where there is no mask, or refers to a resident data set
+        (`jaxnets.data.device`). `sums` holds, over the masked examples, the sum of the loss and of every
+        metric, and "count"; divide once (`means`), after adding up as many batches as wanted. Where the loss
+        or a gradient is not finite, the count is nan and nothing but the step number changes in the state.
 
     Examples:
         >>> import optax
@@ -88,7 +121,7 @@ def make_train_step(
 
     @on_cpu
     def train_step(
-        state: TrainState, batch: Batch, sound: bool | jax.Array = True
+        state: TrainState, batch: Batch, should_learn: bool | jax.Array
     ) -> tuple[TrainState, Sums]:
         key = jax.random.fold_in(state.key, state.step)
         batch = gather(batch)
@@ -127,10 +160,10 @@ def make_train_step(
             return optax.apply_updates(params, updates), new_model_state, opt_state
 
         old = state.params, state.model_state, state.opt_state
-        params, model_state, opt_state = only_if(finite & sound, learn, *old)
+        params, model_state, opt_state = only_if(finite & should_learn, learn, *old)
         return TrainState(state.step + 1, params, model_state, opt_state, state.key), sums
 
-    return train_step
+    return ConditionalStep(train_step)
 
 
 def make_eval_step(
@@ -142,7 +175,7 @@ def make_eval_step(
     prepare: Callable[[jax.Array], jax.Array] = normalise,
     targets: Targets = labels_of,
     axis_name: str | None = None,
-) -> Callable[[Mapping[str, Any], Batch], Sums]:
+) -> EvalStep:
     """Returns (variables, batch) -> sums, as `make_train_step` measures, with `train=False`."""
 
     @on_cpu

@@ -1,5 +1,7 @@
 """TensorBoard without TensorFlow: scalars, histograms of the weights, images and the network's graph."""
 
+import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,69 +11,73 @@ from flax import traverse_util
 
 from jaxnets import hints
 from jaxnets.errors import UserError
+from jaxnets.machine.distributed import is_writer
 from jaxnets.summary import Summary
-from jaxnets.train.distributed import is_writer
-from jaxnets.train.fit import Callbacks
+from jaxnets.train.callback import Callback
 from jaxnets.train.monitor import History
 from jaxnets.train.state import TrainState
 
 
-def tensorboard(
-    folder: Path,
-    *,
-    histograms: bool = True,
-    images: Sequence[np.ndarray] = (),
-    graph: Summary | None = None,
-) -> Callbacks:
-    """Returns callbacks for `fit` that write what `tensorboard --logdir FOLDER` shows.
+class TensorBoard(Callback):
+    """Writes what `tensorboard --logdir FOLDER` shows.
 
     Args:
-        folder: where the event files go; a continued run adds another file and hides what it does again.
-        histograms: of every parameter, after every epoch.
-        images: uint8 (H, W, 1 or 3) to show, at the beginning.
-        graph: the network's layers, as `jaxnets.summary.summarize` lists them.
+        folder: Where the event files go; a continued run adds another file and hides what it does again.
+        histograms: Whether to write one of every parameter after every epoch. Default: True.
+        images: uint8 (H, W, 1 or 3), to be shown at the beginning. Default: none.
+        graph: The network's layers, as `jaxnets.summary.summarize` lists them. Default: no graph.
 
     Raises:
         UserError: tensorboardX is not installed.
     """
-    if not is_writer():
-        return {}
-    try:
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        histograms: bool = True,
+        images: Sequence[np.ndarray] = (),
+        graph: Summary | None = None,
+    ):
+        if not importlib.util.find_spec("tensorboardX"):
+            raise UserError(f"TensorBoard logs need tensorboardX: {hints.install('tensorboardX')}")
+        self.folder, self.histograms, self.images, self.graph = Path(folder), histograms, images, graph
+        self._writer: Any = None
+
+    def on_epoch_begin(self, state: TrainState, history: History) -> None:
+        """Opens the file before the first epoch; a run that has none to do leaves none."""
+        if self._writer is not None or not is_writer():
+            return
         from tensorboardX import SummaryWriter
         from tensorboardX.proto.event_pb2 import Event
-    except ImportError as error:
-        raise UserError(f"TensorBoard logs need tensorboardX: {hints.install('tensorboardX')}") from error
-    writer: Any = None
 
-    def begin(state: TrainState, history: History) -> None:
-        nonlocal writer
-        if writer is not None:
-            return
-        writer = SummaryWriter(str(folder), purge_step=len(history) + 1)
+        suffix = f".{os.getpid()}.{len(history)}"  # a run that goes on within a second gets a file of its own
+        self._writer = SummaryWriter(str(self.folder), purge_step=len(history) + 1, filename_suffix=suffix)
         if history:
             return
-        for number, image in enumerate(images):
-            writer.add_image(f"examples/{number}", image, dataformats="HWC")
-        if graph is not None:
-            writer.file_writer.add_event(Event(graph_def=_graph(graph).SerializeToString()))
+        for number, image in enumerate(self.images):
+            self._writer.add_image(f"examples/{number}", image, dataformats="HWC")
+        if self.graph is not None:
+            self._writer.file_writer.add_event(Event(graph_def=_graph(self.graph).SerializeToString()))
 
-    def epoch_end(state: TrainState, history: History) -> None:
+    def on_epoch_end(self, state: TrainState, history: History) -> None:
+        """Adds the epoch's record and histograms."""
+        if self._writer is None:
+            return
         record = history[-1]
         for name, value in record.items():
             if name != "epoch":
-                writer.add_scalar(name, value, record["epoch"])
-        if histograms:
+                self._writer.add_scalar(name, value, record["epoch"])
+        if self.histograms:
             for path, values in traverse_util.flatten_dict(state.params, sep="/").items():
-                writer.add_histogram(path, np.asarray(values), record["epoch"])
-        writer.flush()  # before the checkpoint that counts this epoch: a killed run leaves no gap
+                self._writer.add_histogram(path, np.asarray(values), record["epoch"])
+        self._writer.flush()  # before the checkpoint that counts this epoch: a killed run leaves no gap
 
-    def end(state: TrainState, history: History) -> None:
-        nonlocal writer
-        if writer is not None:  # there was an epoch to do
-            writer.close()
-            writer = None
-
-    return {"epoch_begin": begin, "epoch_end": epoch_end, "train_end": end}
+    def on_train_end(self, state: TrainState, history: History) -> None:
+        """Closes the file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
 
 def _graph(summary: Summary) -> Any:

@@ -11,8 +11,7 @@ from typing import Any
 
 from jaxnets.errors import UserError, reason
 from jaxnets.files import PART, complete, writing
-from jaxnets.process import check_alike
-from jaxnets.train.distributed import by_writer
+from jaxnets.machine.distributed import check_alike, run_on_writer
 
 MAY_CHANGE = ("epochs", "versions", "ink_span")  # what may differ when a run is continued
 MAY_DIFFER = ("data_dir", "start", "versions")  # and from one host to another
@@ -36,7 +35,7 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
     """
     asked = json.loads(json.dumps(config))
     check_alike("settings", json.dumps([asked[key] for key in sorted(asked.keys() - set(MAY_DIFFER))]))
-    by_writer(lambda: _claim(workdir, asked))
+    run_on_writer(lambda: _claim(workdir, asked))
 
 
 def _claim(workdir: Path, config: Mapping[str, Any]) -> None:

@@ -44,7 +44,9 @@ def test_resuming_on_the_device(source, resident):
     feed = on_device(Batches(source, 5, seed=3), resident)
     unbroken = [jax.device_get(gather(batch)) for batch in feed.epoch(1)]
     for start in range(len(unbroken)):
-        for batch, expected in zip(feed.epoch(1, start), unbroken[start:], strict=True):
+        for batch, expected in zip(
+            feed.steps(feed.steps_per_epoch + start, 2 * feed.steps_per_epoch), unbroken[start:], strict=True
+        ):
             assert_same(jax.device_get(gather(batch)), expected)
 
 
@@ -87,6 +89,8 @@ def test_training_resident_and_streamed_ends_with_the_same_parameters():
         feed = on_device(Batches(iris.train, 32, seed=0), resident)
         held_out = on_device(Batches(iris.test, 32), resident)
         step, measure = train.make_train_step(model, optimizer), train.make_eval_step(model)
-        state, history = train.fit(state, step, feed, epochs=3, eval_step=measure, validation=held_out)
+        state, history = train.fit(
+            state, step, feed, epochs=3, validation=train.Validation(measure, held_out)
+        )
         ends.append((jax.device_get(state.params), history[-1]["loss"], history[-1]["val_loss"]))
     assert_close(*ends, roundings=12 * 32)  # two programs, twelve steps

@@ -48,7 +48,7 @@ def test_documented_numbers_of_parameters(model):
 
 
 def test_without_a_file_prices_are_made_up_and_said_to_be(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("experiments.stock.train.fit_whole", stop)
+    monkeypatch.setattr("experiments.stock.train.fit_compiled", stop)
     with pytest.raises(Stopped) as stopped:
         main(workdir=tmp_path)
     assert capsys.readouterr().out.startswith("no --csv: a random walk of made-up prices")
@@ -60,7 +60,7 @@ class Stopped(Exception):
 
 
 def stop(state, step, batches, *, validation, **rest):
-    raise Stopped(len(batches.source), len(validation.source))
+    raise Stopped(len(batches.source), len(validation.batches.source))
 
 
 def test_the_made_up_prices_are_a_random_walk(tmp_path):

@@ -33,14 +33,14 @@ def test_classes_are_numbered_anew_and_few_of_each_are_drawn():
 def states(monkeypatch):
     """The variables at the start and at the end of every training, flat."""
     seen = []
-    fit = transfer_learning.train.fit_whole
+    fit = transfer_learning.train.fit_compiled
 
     def keep(state, *arguments, **options):
         end, history = fit(state, *arguments, **options)
         seen.append([flatten_dict(jax.device_get(one.variables)) for one in (state, end)])
         return end, history
 
-    monkeypatch.setattr(transfer_learning.train, "fit_whole", keep)
+    monkeypatch.setattr(transfer_learning.train, "fit_compiled", keep)
     return seen
 
 

@@ -62,6 +62,19 @@ class Moments:
         os.kill(os.getpid(), self.signal)
 
 
+class Telling(train.Callback):
+    """Tells which moment has come."""
+
+    def __init__(self, moments: Moments):
+        self.moments = moments
+
+    def on_train_begin(self, state, history):
+        self.moments.come("compile", delay=0.3)
+
+    def on_step_end(self, state, sums):
+        self.moments.come("step")
+
+
 def main(workdir: Path, moments: Moments) -> None:
     rng = np.random.default_rng(0)
     x = rng.integers(0, 256, (150, 4, 3, 1), np.uint8)
@@ -94,21 +107,19 @@ def main(workdir: Path, moments: Moments) -> None:
         ),
         on_device(Batches(learned, 8, seed=2), resident="RESIDENT" in os.environ),
         epochs=EPOCHS,
-        steps_at_once=int(os.environ.get("STEPS_AT_ONCE", 1)),
-        eval_step=watched_eval_step,
-        validation=Batches(held_out, 16),
-        evaluated=lambda state: {**state.variables, "params": optim.averaged_weights(state.opt_state)},
-        workdir=workdir,
-        best="val_loss",
-        stop=train.early_stopping("val_loss", patience=EPOCHS),
+        steps_per_call=int(os.environ.get("STEPS_PER_CALL", 1)),
+        validation=train.Validation(watched_eval_step, Batches(held_out, 16), variables=averaged),
+        keep=train.Keep(workdir, best="val_loss"),
         callbacks=[
-            {
-                "train_begin": lambda *_: moments.come("compile", delay=0.3),
-                "step_end": lambda *_: moments.come("step"),
-                "epoch_end": train.reduce_on_plateau("loss", factor=0.5, patience=2),
-            }
+            Telling(moments),
+            train.EarlyStopping("val_loss", patience=EPOCHS),
+            train.ReduceOnPlateau("loss", factor=0.5, patience=2),
         ],
     )
+
+
+def averaged(state: train.TrainState) -> dict:
+    return {**state.variables, "params": optim.averaged_weights(state.opt_state)}
 
 
 if __name__ == "__main__":

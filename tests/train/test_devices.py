@@ -7,7 +7,7 @@ import pytest
 
 from jaxnets.data import Batches
 from jaxnets.data.device import on_device
-from jaxnets.train import fit, make_eval_step, make_state, make_train_step
+from jaxnets.train import Keep, Validation, fit, make_eval_step, make_state, make_train_step
 from tests.rounding import assert_close
 from tests.train.test_fit import BATCH, RATE, same_bits
 from tests.train.test_step import BatchNormNet
@@ -36,9 +36,8 @@ def test_several_devices_give_the_numbers_of_one(source, devices, resident, tmp_
             make_train_step(model, descent),
             on_device(Batches(source, BATCH, seed=3), resident, mesh),
             epochs=epochs,
-            eval_step=make_eval_step(model),
-            validation=on_device(Batches(source, BATCH), resident, mesh),
-            workdir=workdir,
+            validation=Validation(make_eval_step(model), on_device(Batches(source, BATCH), resident, mesh)),
+            keep=Keep(workdir),
             mesh=mesh,
         )
 
@@ -66,7 +65,7 @@ def test_on_the_same_devices_a_continued_run_has_the_bits_of_an_unbroken_one(sou
         batches = Batches(source, BATCH, seed=3)
         state = make_state(model, descent, (4,))
         step = make_train_step(model, descent)
-        return fit(state, step, batches, epochs=epochs, workdir=workdir, mesh=mesh)[0]
+        return fit(state, step, batches, epochs=epochs, keep=Keep(workdir), mesh=mesh)[0]
 
     unbroken = train(5)
     train(2, tmp_path)

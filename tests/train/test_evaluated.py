@@ -7,8 +7,7 @@ import optax
 from jaxnets import optim, runs
 from jaxnets.data import Batches
 from jaxnets.models import MODELS
-from jaxnets.train import claim, fit, make_state, make_train_step
-from jaxnets.train.state import origins
+from jaxnets.train import Keep, Validation, claim, fit, make_eval_step, make_state, make_train_step
 from tests.train.test_fit import BATCH, RATE, same_bits
 
 
@@ -16,16 +15,18 @@ def test_predictions_are_of_the_average_where_the_training_judged_it(source, tmp
     model = MODELS["perceptron"](num_classes=3)
     descent = optax.chain(optax.sgd(RATE), optim.average_weights(0.9))
 
-    def train(workdir, **more):
+    def train(workdir, variables=None):
         claim(workdir, runs.describe_features("perceptron", source.features, None, "unit"))
         state = make_state(model, descent, (4,))
         batches = Batches(source, BATCH, seed=3)
-        return fit(state, make_train_step(model, descent), batches, epochs=2, workdir=workdir, **more)[0]
+        validation = Validation(make_eval_step(model), batches, variables=variables)
+        keep, step = Keep(workdir), make_train_step(model, descent)
+        return fit(state, step, batches, epochs=2, validation=validation, keep=keep)[0]
 
     def averaged(state):
         return {**state.variables, "params": optim.averaged_weights(state.opt_state)}
 
-    judged = train(tmp_path / "judged", evaluated=averaged)
+    judged = train(tmp_path / "judged", variables=averaged)
     plain = train(tmp_path / "plain")
     kept = runs.load_run(tmp_path / "judged").variables
     assert same_bits(kept, averaged(judged))
@@ -33,13 +34,22 @@ def test_predictions_are_of_the_average_where_the_training_judged_it(source, tmp
     assert same_bits(runs.load_run(tmp_path / "plain").variables, plain.variables)
 
 
-def test_variables_that_are_computed_and_not_picked_cannot_be_told(source):
-    state = make_state(MODELS["perceptron"](), optim.average_weights(0.9), (4,))
-    halved = origins(lambda state: jax.tree.map(lambda leaf: leaf / 2, state.variables), state)
-    assert halved == {}
-    assert origins(lambda state: state.variables, state) == {}
-    averaged = origins(lambda state: {"params": optim.averaged_weights(state.opt_state)}, state)
-    assert averaged == {"params": "opt_state/averaged"}
+def test_variables_that_are_computed_are_kept_as_well(source, tmp_path):
+    """What the training judged is saved itself, not a guess at where in the state it lay."""
+    model, descent = MODELS["perceptron"](num_classes=3), optax.sgd(RATE)
+    claim(tmp_path, runs.describe_features("perceptron", source.features, None, "unit"))
+    state, batches = make_state(model, descent, (4,)), Batches(source, BATCH, seed=3)
+
+    def halved(state):
+        return jax.tree.map(lambda leaf: leaf / 2, state.variables)
+
+    validation = Validation(make_eval_step(model), batches, variables=halved)
+    step, keep = make_train_step(model, descent), Keep(tmp_path)
+    state, _ = fit(state, step, batches, epochs=2, validation=validation, keep=keep)
+    assert same_bits(runs.load_run(tmp_path).variables, halved(state))
+    resumed, history = fit(state, step, batches, epochs=3, validation=validation, keep=keep)
+    assert same_bits(runs.load_run(tmp_path).variables, halved(resumed))
+    assert [record["epoch"] for record in history] == [1, 2, 3]
 
 
 def test_many_examples_are_predicted_some_at_a_time(monkeypatch):

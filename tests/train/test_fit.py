@@ -11,31 +11,39 @@ from jaxnets.data import ArraySource, Batches, epoch_order
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
 from jaxnets.train import (
-    early_stopping,
+    Callback,
+    EarlyStopping,
+    Keep,
+    ReduceOnPlateau,
+    Validation,
     fit,
     make_eval_step,
     make_state,
     make_train_step,
     read_metrics,
-    reduce_on_plateau,
 )
 from tests.rounding import ROUNDING, assert_close
 
 RATE, BATCH = 0.1, 8
 
 
-def run(source, epochs, workdir=None, **more):
+def run(source, epochs, workdir=None, *, every=1, best=None, **more):
     model, descent = MODELS["perceptron"](), optax.sgd(RATE)
     return fit(
         make_state(model, descent, (4,)),
         make_train_step(model, descent),
         Batches(source, BATCH, seed=3),
         epochs=epochs,
-        eval_step=make_eval_step(model),
-        validation=Batches(source, BATCH),
-        workdir=workdir,
+        validation=Validation(make_eval_step(model), Batches(source, BATCH), every),
+        keep=Keep(workdir, best=best),
         **more,
     )
+
+
+def calling(**functions):
+    """A callback whose methods are these functions."""
+    methods = {name: lambda _, *seen, call=call: call(*seen) for name, call in functions.items()}
+    return type("Calling", (Callback,), methods)()
 
 
 def measure(x, y, kernel, bias):
@@ -121,7 +129,7 @@ def test_a_continued_run_compiles_its_step_once(source, tmp_path, caplog):
     run(source, 1, tmp_path)
     with jax.log_compiles(True):
         run(source, 4, tmp_path)
-    compiled = [line for line in caplog.messages if line.startswith("Compiling jit(several)")]
+    compiled = [line for line in caplog.messages if line.startswith("Compiling jit(run_steps)")]
     assert len(compiled) == 1
 
 
@@ -151,7 +159,7 @@ def test_wrong_epochs_are_one_sentence(source):
 
 def test_steps_per_epoch_and_validation_frequency_only_change_the_records(source):
     plain, history = run(source, 4)  # 4 epochs of 3 steps, which are one program
-    state, records = run(source, 6, steps_per_epoch=2, validate_every=3)
+    state, records = run(source, 6, steps_per_epoch=2, every=3)
     assert_close(state, plain, roundings=12 * BATCH)
     assert [record["step"] for record in records] == [2, 4, 6, 8, 10, 12]
     assert ["val_loss" in record for record in records] == [False, False, True, False, False, True]
@@ -170,12 +178,9 @@ def test_early_stopping_restores_the_best_and_goes_on_exactly(source, tmp_path):
             make_train_step(model, descent),
             Batches(source, BATCH, seed=3),
             epochs=epochs,
-            eval_step=make_eval_step(model),
-            validation=Batches(noise, BATCH),
-            workdir=workdir,
-            best="val_loss",
-            restore_best=True,
-            stop=early_stopping("val_loss", patience=3),
+            validation=Validation(make_eval_step(model), Batches(noise, BATCH)),
+            keep=Keep(workdir, best="val_loss", restore_best=True),
+            callbacks=[EarlyStopping("val_loss", patience=3)],
         )
 
     state, history = wild(40)
@@ -207,8 +212,8 @@ def test_a_rate_reduced_on_a_plateau_is_continued_exactly(source, tmp_path, work
             make_train_step(model, descent),
             Batches(source, BATCH, seed=3),
             epochs=epochs,
-            workdir=workdir,
-            callbacks=[{"epoch_end": reduce_on_plateau("loss", factor=0.5, patience=2)}],
+            keep=Keep(workdir),
+            callbacks=[ReduceOnPlateau("loss", factor=0.5, patience=2)],
         )[0]
 
     if workdir:
@@ -221,17 +226,11 @@ def test_a_rate_reduced_on_a_plateau_is_continued_exactly(source, tmp_path, work
 def test_callbacks_come_at_their_moments(source):
     seen = []
     moments = ("train_begin", "epoch_begin", "step_end", "epoch_end", "train_end")
-    run(
-        source,
-        2,
-        steps_at_once=1,
-        callbacks=[
-            {
-                moment: lambda state, _, moment=moment: seen.append((moment, int(state.step)))
-                for moment in moments
-            }
-        ],
-    )
+    methods = {
+        f"on_{moment}": lambda state, _, moment=moment: seen.append((moment, int(state.step)))
+        for moment in moments
+    }
+    run(source, 2, steps_per_call=1, callbacks=[calling(**methods)])
     one = [("epoch_begin", 0), ("step_end", 1), ("step_end", 2), ("step_end", 3), ("epoch_end", 3)]
     two = [("epoch_begin", 3), ("step_end", 4), ("step_end", 5), ("step_end", 6), ("epoch_end", 6)]
     assert seen == [("train_begin", 0), *one, *two, ("train_end", 6)]
@@ -247,7 +246,8 @@ def test_a_run_that_is_finished_says_why_when_it_is_given_again(source, tmp_path
             f"{tmp_path} is finished: all its 2 epochs are done. To go on ask for" in capsys.readouterr().err
         )
     for _ in range(2):
-        _, records = run(source, 9, tmp_path, stop=lambda records: len(records) == 3)
+        three = calling(should_stop=lambda records: len(records) == 3)
+        _, records = run(source, 9, tmp_path, callbacks=[three])
     assert len(records) == 3
     said = capsys.readouterr().err
     assert said.count("is finished") == 1

@@ -113,7 +113,7 @@ def test_killed_twenty_times_at_random_moments(unbroken, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [{"RESIDENT": "1"}, {"STEPS_AT_ONCE": "4"}], ids=["resident", "together"])
+@pytest.mark.parametrize("how", [{"RESIDENT": "1"}, {"STEPS_PER_CALL": "4"}], ids=["resident", "together"])
 def test_killed_while_the_data_lies_on_the_device_or_steps_are_one_program(how, tmp_path):
     code, err = finish(tmp_path / "unbroken", **how)
     assert code == 0, err
@@ -133,8 +133,11 @@ from jaxnets import commandline, train
 from pathlib import Path
 fit = train.fit
 def slow(*args, **more):
-    more["callbacks"] = [{{"step_end": lambda *_: (print("in a step", flush=True), sleep())}}]
-    return fit(*args, **more)
+    return fit(*args, **more | {{"callbacks": [Slow()]}})
+class Slow(train.Callback):
+    def on_step_end(self, state, sums):
+        print("in a step", flush=True)
+        sleep()
 def sleep():
     while signal.getsignal(signal.SIGINT) is not signal.SIG_DFL:  # until the first has come
         time.sleep(0.01)

@@ -34,8 +34,8 @@ def test_the_name_tells_which_way_is_better(name, sign):
 @pytest.mark.parametrize("name", ["val_wobble", "seconds", "accuracy_loss"])
 def test_a_name_that_does_not_tell_needs_a_mode(name):
     with pytest.raises(UserError, match=f"whether less or more {name!r} is better, its name does not tell"):
-        train.early_stopping(name)
-    train.early_stopping(name, mode="max")
+        train.EarlyStopping(name)
+    train.EarlyStopping(name, mode="max")
 
 
 def test_improvements_either_way():
@@ -48,29 +48,38 @@ VALIDATED = [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 1.0, "val_loss": 2.
 
 
 def test_a_misspelt_measure_is_told_as_soon_as_it_can_be():
-    stop, reduce = train.early_stopping("val_lose", mode="min"), train.reduce_on_plateau("lose", mode="min")
-    assert not stop(VALIDATED[:1])  # the first validation is still to come
+    stop, reduce = train.EarlyStopping("val_lose", mode="min"), train.ReduceOnPlateau("lose", mode="min")
+    assert not stop.should_stop(VALIDATED[:1])  # the first validation is still to come
     with pytest.raises(UserError, match="'val_lose' is not measured; what is: epoch, loss, val_loss"):
-        stop(VALIDATED)
+        stop.should_stop(VALIDATED)
     with pytest.raises(UserError, match=r"'lose' is not measured; what is: epoch, loss$"):
-        reduce(None, VALIDATED[:1])
+        reduce.on_epoch_end(None, VALIDATED[:1])
 
 
 @pytest.mark.parametrize(
     "asked, message",
     [
         (
-            {"stop": train.early_stopping("val_loss")},
-            "'val_loss' is not measured: give validation= and eval_st",
+            lambda: {"callbacks": [train.EarlyStopping("val_loss")]},
+            "'val_loss' is not measured: give validation=",
         ),
         (
-            {"callbacks": [{"epoch_end": train.reduce_on_plateau("val_loss")}]},
+            lambda: {"callbacks": [train.ReduceOnPlateau("val_loss")]},
             "'val_loss' is not measured: give",
         ),
-        ({"best": "val_accuracy"}, "'val_accuracy' is not measured: give validation= and eval_step="),
-        ({"best": "wobble"}, "'wobble' is not measured; what is: loss, accuracy, wibble"),
-        ({"best": "wibble"}, "whether less or more 'wibble' is better"),
-        ({"restore_best": True}, "restore_best needs to know by what: give best='val_loss'"),
+        (
+            lambda: {"keep": train.Keep(best="val_accuracy")},
+            "'val_accuracy' is not measured: give validation=",
+        ),
+        (
+            lambda: {"keep": train.Keep(best="wobble")},
+            "'wobble' is not measured; what is: loss, accuracy, wibb",
+        ),
+        (lambda: {"keep": train.Keep(best="wibble")}, "whether less or more 'wibble' is better"),
+        (
+            lambda: {"keep": train.Keep(restore_best=True)},
+            "restore_best needs to know by what: give best='val_loss'",
+        ),
     ],
 )
 def test_what_cannot_be_watched_is_refused_before_the_first_step(asked, message):
@@ -78,4 +87,4 @@ def test_what_cannot_be_watched_is_refused_before_the_first_step(asked, message)
     state = train.make_state(model, descent, (4,))
     step = train.make_train_step(model, descent, measures={"accuracy": accuracy, "wibble": accuracy})
     with pytest.raises(UserError, match=message):
-        train.fit(state, step, Batches(iris.train, 32, seed=0), epochs=1, **asked)
+        train.fit(state, step, Batches(iris.train, 32, seed=0), epochs=1, **asked())

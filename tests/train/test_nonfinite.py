@@ -12,7 +12,7 @@ from jaxnets import losses
 from jaxnets.data import Batches, epoch_order
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
-from jaxnets.train import Checkpoints, fit, make_state, make_train_step
+from jaxnets.train import Checkpoints, Keep, fit, make_state, make_train_step
 from tests.rounding import assert_close
 from tests.train.test_fit import BATCH, RATE, measure, run, same_bits
 
@@ -81,7 +81,7 @@ def test_a_gradient_that_is_not_finite_under_a_finite_loss_stops_at_its_step(sou
     batches = Batches(source, BATCH, seed=3)
     start = make_state(MODELS["perceptron"](), optax.sgd(RATE), (4,))
     with pytest.raises(UserError, match=r"the gradient is not finite at step 4; the state before it"):
-        fit(start, wild_gradient(value), batches, epochs=2, workdir=tmp_path)
+        fit(start, wild_gradient(value), batches, epochs=2, keep=Keep(tmp_path))
     with Checkpoints(tmp_path / "nonfinite") as checkpoints:
         assert_close(checkpoints.restore_variables(), before.variables, roundings=3 * BATCH)
 

@@ -14,7 +14,7 @@ import pytest
 from jaxnets.data import Batches
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
-from jaxnets.train import Checkpoints, fit, make_eval_step, make_state, make_train_step
+from jaxnets.train import Checkpoints, Keep, Validation, fit, make_eval_step, make_state, make_train_step
 from jaxnets.train.workdir import locked
 from tests.train.test_fit import BATCH, RATE, run, same_bits
 
@@ -45,7 +45,7 @@ def test_another_network_or_optimizer_is_refused_and_the_checkpoint_stays(source
         state = make_state(model, descent, (4,))
         step = make_train_step(model, descent)
         with pytest.raises(UserError, match=f"of another network or optimizer: {missing}"):
-            fit(state, step, Batches(source, BATCH, seed=3), epochs=2, workdir=tmp_path)
+            fit(state, step, Batches(source, BATCH, seed=3), epochs=2, keep=Keep(tmp_path))
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         assert checkpoints.latest == 3
 
@@ -134,7 +134,7 @@ def test_another_format_is_refused_with_the_reason(source, tmp_path, monkeypatch
     monkeypatch.setattr("jaxnets.train.checkpoint.FORMAT", 1)
     run(source, 1, tmp_path)
     monkeypatch.undo()
-    with pytest.raises(UserError, match="has format 1, and this jaxnets reads 2"):
+    with pytest.raises(UserError, match="has format 1, and this jaxnets reads 3"):
         run(source, 2, tmp_path)
     assert (tmp_path / "checkpoints" / "3").is_dir()
 
@@ -162,9 +162,8 @@ def test_a_run_stopped_in_its_last_evaluation_is_judged_once(source, tmp_path):
             step,
             batches,
             epochs=2,
-            eval_step=counted,
-            validation=Batches(source, 32),
-            workdir=workdir,
+            validation=Validation(counted, Batches(source, 32)),
+            keep=Keep(workdir),
         )
 
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:  # as an interrupt leaves it

@@ -9,10 +9,16 @@ import pytest
 from jaxnets.data import ArraySource, Batches
 from jaxnets.models import MODELS
 from jaxnets.summary import summarize
-from jaxnets.train import fit, make_state, make_train_step
-from jaxnets.train.profile import profile
+from jaxnets.train import (
+    Keep,
+    Profile,
+    RecordLearningRate,
+    TensorBoard,
+    fit,
+    make_state,
+    make_train_step,
+)
 from jaxnets.train.tensorboard import _graph as tensorboard_graph
-from jaxnets.train.tensorboard import tensorboard
 
 
 def run(epochs, callbacks, workdir=None):
@@ -24,9 +30,8 @@ def run(epochs, callbacks, workdir=None):
         make_train_step(model, descent),
         Batches(source, 4, seed=0),
         epochs=epochs,
-        workdir=workdir,
-        learning_rate=lambda step: 0.1 / (1 + step),
-        callbacks=callbacks,
+        keep=Keep(workdir),
+        callbacks=[RecordLearningRate(lambda step: 0.1 / (1 + step)), *callbacks],
     )
 
 
@@ -40,9 +45,9 @@ def read(folder):
 def test_scalars_histograms_images_and_graph(tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (6, 5, 3), np.uint8)
     graph = summarize(MODELS["mlp"](widths=(5,), num_classes=3), (4,))
-    logged = [tensorboard(tmp_path / "tb", images=[image], graph=graph)]
+    logged = [TensorBoard(tmp_path / "tb", images=[image], graph=graph)]
     run(2, logged, tmp_path / "run")
-    state, history = run(3, [tensorboard(tmp_path / "tb")], tmp_path / "run")  # continued
+    state, history = run(3, [TensorBoard(tmp_path / "tb")], tmp_path / "run")  # continued
 
     found = read(tmp_path / "tb")
     for name in ("loss", "accuracy", "learning_rate", "examples_per_second"):
@@ -76,6 +81,6 @@ def test_dropout_stands_in_no_chain_of_the_graph():
 
 
 def test_a_trace_of_two_steps(tmp_path):
-    run(3, [profile(tmp_path, 2)])
+    run(3, [Profile(tmp_path, 2)])
     assert list(tmp_path.rglob("*.xplane.pb"))
     assert list(tmp_path.rglob("perfetto_trace.json.gz"))

@@ -12,7 +12,16 @@ from jaxnets import losses, optim
 from jaxnets.data import ArraySource, Batches
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
-from jaxnets.train import fit, fit_whole, make_eval_step, make_state, make_train_step, whole
+from jaxnets.train import (
+    Callback,
+    Validation,
+    compiled,
+    fit,
+    fit_compiled,
+    make_eval_step,
+    make_state,
+    make_train_step,
+)
 
 MODEL, DESCENT = MODELS["perceptron"](), optax.sgd(3.0)  # fast enough to swing
 STEP, JUDGE = make_train_step(MODEL, DESCENT), make_eval_step(MODEL)
@@ -27,14 +36,13 @@ def source():
     return ArraySource(x, rng.integers(0, 3, 21), ("a", "b", "c"))
 
 
-def run(function, source, epochs=EPOCHS, state=None, **more):
+def run(function, source, epochs=EPOCHS, state=None, every=1, **more):
     return function(
         state or make_state(MODEL, DESCENT, (4,)),
         STEP,
         Batches(source, 8, seed=3),
         epochs=epochs,
-        eval_step=JUDGE,
-        validation=Batches(source, 8),
+        validation=Validation(JUDGE, Batches(source, 8), every),
         **more,
     )
 
@@ -43,11 +51,12 @@ def run(function, source, epochs=EPOCHS, state=None, **more):
 def fitted(source):
     """What fit ends with, its records, and the parameters after every epoch."""
     after = []
-    state, history = run(
-        fit,
-        source,
-        callbacks=[{"epoch_end": lambda state, _: after.append(jax.tree.map(np.array, state.params))}],
-    )
+
+    class Watching(Callback):
+        def on_epoch_end(self, state, history):
+            after.append(jax.tree.map(np.array, state.params))
+
+    state, history = run(fit, source, callbacks=[Watching()])
     return state, history, after
 
 
@@ -63,15 +72,15 @@ def assert_records(history, expected, names=("loss", "accuracy", "val_loss", "va
 
 def test_numbers_and_state_are_those_of_fit(source, fitted):
     expected, records, _ = fitted
-    state, history = run(fit_whole, source)
+    state, history = run(fit_compiled, source)
     assert_records(history, records)
     assert_same(state, expected)
 
 
 def test_it_goes_on_where_a_state_stopped_and_leaves_that_state_alone(source, fitted):
-    first, _ = run(fit_whole, source, epochs=2)
+    first, _ = run(fit_compiled, source, epochs=2)
     for _ in range(2):
-        state, history = run(fit_whole, source, state=first)
+        state, history = run(fit_compiled, source, state=first)
         assert_records(history, fitted[1][2:])
         assert_same(state, fitted[0])
 
@@ -88,7 +97,7 @@ def test_it_validates_when_it_shall_and_returns_the_best_epoch(source, fitted, m
     _, records, after = fitted
     best = which((records[epoch - 1] for epoch in judged), key=lambda record: record[measure])["epoch"]
     assert best < EPOCHS  # else this proves nothing
-    state, history = run(fit_whole, source, best=measure, validate_every=every)
+    state, history = run(fit_compiled, source, best=measure, every=every)
     assert int(state.step) == best * 3
     assert_same(state.params, after[best - 1])
     assert_records(history, records, names=("loss", "accuracy"))
@@ -97,10 +106,10 @@ def test_it_validates_when_it_shall_and_returns_the_best_epoch(source, fitted, m
 
 
 def test_a_second_call_does_not_compile_again(source):
-    run(fit_whole, source)
-    compiled = whole._run._cache_size()
-    run(fit_whole, source, state=make_state(MODEL, DESCENT, (4,), seed=1))
-    assert whole._run._cache_size() == compiled
+    run(fit_compiled, source)
+    before = compiled._run._cache_size()
+    run(fit_compiled, source, state=make_state(MODEL, DESCENT, (4,), seed=1))
+    assert compiled._run._cache_size() == before
 
 
 def keras_history(params, x, y):
@@ -124,14 +133,14 @@ def test_penalty_and_validation_are_those_of_keras():
     descent, penalty = optim.OPTIMIZERS["sgd"](0.1), partial(losses.l1_l2_penalty, l2=0.01)
     start = make_state(MODEL, descent, (4,))
     expected = keras_history(jax.tree.map(np.array, start.params["head"]), x, y)  # it deletes what it gets
-    _, history = fit_whole(
+    _, history = fit_compiled(
         start,
         make_train_step(MODEL, descent, penalty=penalty),
         Batches(ArraySource(x[:40], y[:40]), 20),
         epochs=40,
-        eval_step=make_eval_step(MODEL, penalty=penalty),
-        validation=Batches(ArraySource(x[40:], y[40:]), 20),
-        validate_every=20,
+        validation=Validation(
+            make_eval_step(MODEL, penalty=penalty), Batches(ArraySource(x[40:], y[40:]), 20), every=20
+        ),
     )
     for name, values in expected.items():
         here = [record[name] for record in history if name in record]
@@ -142,7 +151,7 @@ def test_penalty_and_validation_are_those_of_keras():
     "asked, message",
     [
         ({"epochs": 0}, "0 epochs: it must be more than the 0 that the state has done"),
-        ({"validate_every": 0}, "validation every 0 epochs: it must be at least 1"),
+        ({"every": 0}, "validation every 0 epochs: it must be at least 1"),
         (
             {"best": "val_lose"},
             r"unknown measure 'val_lose' \(did you mean val_loss\?\); known: accuracy, loss",
@@ -151,11 +160,11 @@ def test_penalty_and_validation_are_those_of_keras():
 )
 def test_what_is_wrong_is_one_sentence(source, asked, message):
     with pytest.raises(UserError, match=message):
-        run(fit_whole, source, **asked)
+        run(fit_compiled, source, **asked)
 
 
 def test_a_loss_that_is_not_finite_is_told_with_its_epoch(source):
     state = make_state(MODEL, DESCENT, (4,))
     state = state.replace(params=jax.tree.map(lambda leaf: leaf + np.nan, state.params))
     with pytest.raises(UserError, match="the training loss is nan in epoch 1: try a smaller learning rate"):
-        run(fit_whole, source, state=state)
+        run(fit_compiled, source, state=state)

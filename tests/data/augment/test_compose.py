@@ -162,7 +162,7 @@ def test_training_with_augmentation_is_the_same_resident_streamed_and_resumed(tm
         for until in epochs:
             state = train.make_state(model, optimizer, (24, 32, 3))
             feed = on_device(Batches(source, 3, seed=0), resident)
-            state, _ = train.fit(state, step, feed, epochs=until, workdir=tmp_path / str(number))
+            state, _ = train.fit(state, step, feed, epochs=until, keep=train.Keep(tmp_path / str(number)))
         ends.append(jax.device_get(state.params))
     # Resident and streamed, a value next to a half may become either byte: a 255th, in nine steps of 0.01.
     jax.tree.map(partial(np.testing.assert_allclose, rtol=0, atol=9 * 0.01 / 255), ends[0], ends[1])

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 SCRIPT = """
-from jaxnets.process import keep_programs
-keep_programs()
 import jax
+from jaxnets.machine import set_up
+set_up()
 print(jax.config.jax_compilation_cache_dir)
 print(float(jax.jit(lambda x: (x @ x).sum())(jax.numpy.ones((3, 3)))))
 """
@@ -35,14 +35,16 @@ FAULTS = """
 import ctypes
 import os
 import resource
-from jaxnets.process import keep_memory
+from jaxnets.machine import memory_options, set_up
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])  # of many cores' threads each had a heap to grow
 ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)  # PR_SET_THP_DISABLE: no huge pages, whatever the kernel's default
 import jax, jax.numpy as jnp
 if {late}:
     jax.devices()  # from here on threads of XLA compute
-options = keep_memory() if {keep} else None
-assert (options is not None) == ({keep} and {late})
+if {keep}:
+    set_up()
+options = memory_options()
+assert bool(options) == ({keep} and {late})
 
 def large(x):  # its work space is {count} arrays of side * side
     products = [jnp.sin(x * n) @ x.T for n in range({count})]

@@ -10,9 +10,9 @@ import pytest
 
 from jaxnets.data import ArraySource, Batches
 from jaxnets.data.device import on_device
-from jaxnets.process import known
+from jaxnets.machine.process import xla_accepts
 from jaxnets.train import fit, make_state, make_train_step
-from jaxnets.train.together import at_once, compiler_options, scans
+from jaxnets.train.steps_per_call import can_scan, compiler_options, steps_per_call
 from tests.train.test_step import BatchNormNet
 
 DENSE, LARGE, CONVOLUTION = ({"kernel": np.zeros(shape)} for shape in ((9, 9), (1025, 1024), (1, 1, 9, 9)))
@@ -31,40 +31,38 @@ def test_together_and_one_by_one(resident, unrolled, monkeypatch):
             make_train_step(model, descent),
             on_device(Batches(source, 8, seed=3), resident),
             epochs=3,
-            steps_at_once=count,
+            steps_per_call=count,
         )
 
     one, history = train(1)
-    monkeypatch.setattr(sys.modules["jaxnets.train.fit"], "scans", lambda _: not unrolled)
+    monkeypatch.setattr(sys.modules["jaxnets.train.loop"], "can_scan", lambda *_: not unrolled)
     other, records = train(3)  # an epoch's five steps: three and two
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), other, one)
     assert [record["loss"] for record in records] == pytest.approx([record["loss"] for record in history])
     assert [record["step"] for record in records] == [5, 10, 15]
 
 
-def test_how_many(monkeypatch):
+def test_how_many():
     deep, wide = [CONVOLUTION] * 17, {"kernel": np.zeros((3, 3, 512, 512))}
     networks = DENSE, LARGE, CONVOLUTION, deep, wide
-    assert [at_once(60, params) for params in networks] == [15, 1, 1, 1, 1]
-    assert [at_once(1875, params) for params in networks] == [15, 1, 5, 1, 1]
-    assert [scans(params) for params in networks] == [True, True, False, False, False]
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert [at_once(steps, CONVOLUTION) for steps in (1875, 782, 60, 7, 1)] == [15, 2, 15, 7, 1]
-    assert scans(CONVOLUTION)
+    assert [steps_per_call(60, params, "cpu") for params in networks] == [15, 1, 1, 1, 1]
+    assert [steps_per_call(1875, params, "cpu") for params in networks] == [15, 1, 5, 1, 1]
+    assert [can_scan(params, "cpu") for params in networks] == [True, True, False, False, False]
+    assert [steps_per_call(steps, CONVOLUTION, "gpu") for steps in (1875, 782, 60, 7, 1)] == [15, 2, 15, 7, 1]
+    assert can_scan(CONVOLUTION, "gpu")
 
 
-def test_whose_products_are_from_eigen(monkeypatch):
+def test_whose_products_are_from_eigen():
     option = "xla_cpu_experimental_ynn_fusion_type"
-    chosen = [compiler_options(params) for params in (DENSE, LARGE, CONVOLUTION)]
+    chosen = [compiler_options(params, "cpu") for params in (DENSE, LARGE, CONVOLUTION)]
     assert [option in options for options in chosen] == [True, False, False]
     x = np.ones((32, 99), np.float32)
     program = jax.jit(lambda x: x @ x.T, compiler_options=chosen[0]).lower(x).compile()
     assert "ynn" not in program.as_text()
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert option not in compiler_options(DENSE)
+    assert compiler_options(DENSE, "gpu") == {}
 
 
 def test_options_that_this_xla_does_not_have_are_left_out(monkeypatch):
-    assert not known("xla_cpu_never_heard_of", 1)
-    monkeypatch.setattr("jaxnets.train.together.known", lambda option, value: False)
-    assert compiler_options(DENSE) == {}
+    assert not xla_accepts("xla_cpu_never_heard_of", 1)
+    monkeypatch.setattr("jaxnets.train.steps_per_call.xla_accepts", lambda option, value: False)
+    assert compiler_options(DENSE, "cpu") == {}

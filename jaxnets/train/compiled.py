@@ -3,7 +3,6 @@
 `jaxnets.train.scan` does the same for bare functions of parameters, with neither a state nor a shuffle.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,20 +14,19 @@ from jax import lax
 from jaxnets.data.device import read_all
 from jaxnets.data.sampler import Batches
 from jaxnets.errors import UserError, lookup
+from jaxnets.train.evaluation import Validation
 from jaxnets.train.monitor import Mode, sign_of
 from jaxnets.train.state import TrainState
-from jaxnets.train.step import means
+from jaxnets.train.step import TrainStep, means
 
 
-def fit_whole(
+def fit_compiled(
     state: TrainState,
-    train_step: Callable[..., Any],
+    train_step: TrainStep,
     train: Batches,
     *,
     epochs: int,
-    eval_step: Callable[..., Any] | None = None,
-    validation: Batches | None = None,
-    validate_every: int = 1,
+    validation: Validation | None = None,
     best: str | None = None,
     best_mode: Mode = "auto",
 ) -> tuple[TrainState, list[dict[str, Any]]]:
@@ -38,25 +36,24 @@ def fit_whole(
     checkpoint, no seconds. (On CPUs XLA runs convolutions inside a scan slowly: leave those to `fit`.)
 
     Args:
-        state: where to start; it stays valid.
-        train_step: a pure step, as `make_train_step` returns it; a second call with the same one does not
+        state: Where to start. It stays as it is.
+        train_step: A pure step, as `make_train_step` returns it; a second call with the same one does not
             compile again.
-        train: the batches to learn from.
-        epochs: how many epochs the run has in all, those that `state` has done included.
-        eval_step: a pure step, as `make_eval_step` returns it.
-        validation: the batches to judge by.
-        validate_every: epochs from one validation to the next; the last epoch is always validated.
-        best: a measure ("loss", "val_loss"); return the state that was best by it, as Keras's
+        train: The batches to learn from.
+        epochs: How many epochs the run has in all, those that `state` has done included.
+        validation: What to evaluate by; its batches are `Batches`. By default nothing is evaluated.
+        best: A metric ("loss", "val_loss"): return the state that was best by it, as Keras's
             `ModelCheckpoint(save_best_only=True)` keeps it, not the last one. Its `step` tells which it is.
-        best_mode: whether less ("min") or more ("max") of it is better; "auto": as its name tells.
+        best_mode: Whether less ("min") or more ("max") of it is better; "auto", the default, goes by the
+            metric's name.
 
     Returns:
         The state, and a record an epoch: epoch (from 1), step, loss, accuracy, and where the epoch was
         validated val_loss, val_accuracy.
 
     Raises:
-        UserError: there is no epoch left to do, `validate_every` is not positive, `best` is not measured, or
-            a loss is not finite.
+        UserError: There is no epoch left to do, `best` is not measured, the batches are not `Batches`, or a
+            loss is not finite.
 
     Examples:
         >>> import optax
@@ -64,22 +61,23 @@ def fit_whole(
         >>> model, optimizer, iris = models.MODELS["perceptron"](), optax.sgd(0.1), data.load("iris")
         >>> state = train.make_state(model, optimizer, iris.features.shape)
         >>> step = train.make_train_step(model, optimizer)
-        >>> state, history = train.fit_whole(state, step, data.Batches(iris.train, 32, seed=0), epochs=50)
+        >>> state, history = train.fit_compiled(state, step, data.Batches(iris.train, 32, seed=0), epochs=50)
         >>> history[-1]["step"], history[-1]["loss"] < history[0]["loss"]
         (200, True)
     """
+    judged = validation.batches if validation is not None else train
+    if not isinstance(train, Batches) or not isinstance(judged, Batches):
+        raise UserError("fit_compiled takes jaxnets.data.Batches alone: give other batches to fit")
     steps = train.steps_per_epoch
     done = int(state.step) // steps
     if epochs <= done:
         raise UserError(f"{epochs} epochs: it must be more than the {done} that the state has done")
-    if validate_every < 1:
-        raise UserError(f"validation every {validate_every} epochs: it must be at least 1")
     numbers = np.arange(done, epochs) + 1
-    due = (numbers % validate_every == 0) | (numbers == epochs)
+    due = (numbers % (validation.every if validation else 1) == 0) | (numbers == epochs)
     plans = jax.tree.map(lambda *rows: np.stack(rows), *(train.plan(epoch) for epoch in range(done, epochs)))
     judge = None
-    if eval_step is not None and validation is not None:
-        judge = {"resident": read_all(validation.source).arrays, "plan": validation.plan()}
+    if validation is not None:
+        judge = {"resident": read_all(judged.source).arrays, "plan": judged.plan()}
     resident = read_all(train.source).arrays
     state, sums, val_sums = _run(
         state,
@@ -87,7 +85,8 @@ def fit_whole(
         (plans, due),
         judge,
         train_step=train_step,
-        eval_step=eval_step,
+        eval_step=validation.step if validation else None,
+        variables=validation.variables if validation else None,
         best=best,
         mode=best_mode,
     )
@@ -105,18 +104,18 @@ def fit_whole(
     return state, history
 
 
-@partial(jax.jit, static_argnames=("train_step", "eval_step", "best", "mode"))
-def _run(state, resident, epochs, judge, *, train_step, eval_step, best, mode):
+@partial(jax.jit, static_argnames=("train_step", "eval_step", "variables", "best", "mode"))
+def _run(state, resident, epochs, judge, *, train_step, eval_step, variables, best, mode):
     """Returns the last or the best state, and the sums of every epoch, nan where none were due."""
 
-    def evaluate(variables):
+    def evaluate(judged):
         def step(_, rows):
-            return None, eval_step(variables, {"resident": judge["resident"], **rows})
+            return None, eval_step(judged, {"resident": judge["resident"], **rows})
 
         return _total(lax.scan(step, None, judge["plan"])[1])
 
-    def rest(variables):
-        shapes = jax.eval_shape(evaluate, variables)
+    def rest(judged):
+        shapes = jax.eval_shape(evaluate, judged)
         return jax.tree.map(lambda leaf: jnp.full(leaf.shape, jnp.nan, leaf.dtype), shapes)
 
     def epoch(carry, now):
@@ -124,7 +123,7 @@ def _run(state, resident, epochs, judge, *, train_step, eval_step, best, mode):
         state, sums = lax.scan(lambda s, rows: train_step(s, {"resident": resident, **rows}), state, plan)
         sums, val_sums = _total(sums), {}
         if judge is not None:
-            val_sums = lax.cond(due, evaluate, rest, state.variables)
+            val_sums = lax.cond(due, evaluate, rest, variables(state) if variables else state.variables)
         if best is None:
             return (state, state, least), (sums, val_sums)
         value = lookup(_divide("", sums) | _divide("val_", val_sums), best, "measure")

@@ -4,6 +4,7 @@ import atexit
 import re
 import socket
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jaxnets.errors import UserError, reason
-from jaxnets.process import has_devices
+from jaxnets.machine.process import has_devices
 
 AXIS = "data"
 PATIENCE = 300  # seconds to wait for process 0, as long as it waits for the others
@@ -95,7 +96,7 @@ def _wait_for(address: str) -> None:
         time.sleep(0.2)
 
 
-def settle(tree: Any, mesh: Mesh | None) -> None:
+def wait_on_cpus(tree: Any, mesh: Mesh | None) -> None:
     """Waits for the arrays where several CPU devices share a batch; elsewhere the host runs ahead.
 
     Virtual CPU devices share a few threads: two programs in flight can keep each other's collectives waiting
@@ -105,8 +106,8 @@ def settle(tree: Any, mesh: Mesh | None) -> None:
         jax.block_until_ready(tree)
 
 
-def anywhere(flag: bool) -> bool:
-    """Whether the flag is set in any process; all of them ask."""
+def any_process(flag: bool) -> bool:
+    """Returns whether the flag is set in any process; all of them must ask."""
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
@@ -117,7 +118,7 @@ def is_writer() -> bool:
     return jax.process_index() == 0
 
 
-def by_writer(action: Callable[[], Any]) -> None:
+def run_on_writer(action: Callable[[], Any]) -> None:
     """Calls `action` in the process that writes, and waits for it in the others.
 
     Raises:
@@ -134,3 +135,27 @@ def by_writer(action: Callable[[], Any]) -> None:
         raise refused
     if elsewhere:
         raise UserError("process 0 has stopped: see what it says")
+
+
+def check_alike(what: str, tree: Any) -> None:
+    """Makes sure that all processes of a run hold the same numbers; each of them must ask.
+
+    Args:
+        what: The name of these numbers, for the message.
+        tree: Of NumPy arrays, or a string.
+
+    Raises:
+        UserError: One does not: in every process.
+    """
+    if jax.process_count() == 1:
+        return
+    leaves, form = jax.tree.flatten(tree)
+    seen = zlib.crc32(str(form).encode())
+    for leaf in map(np.asarray, leaves):
+        seen = zlib.crc32(f"{leaf.dtype} {leaf.shape}".encode(), seen)
+        seen = zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data, seen)
+    found = multihost_utils.process_allgather(np.uint32(seen))
+    if len(others := np.flatnonzero(found != found[0])):
+        raise UserError(
+            f"process {others[0]} has other {what} than process 0: give both the same command and files"
+        )

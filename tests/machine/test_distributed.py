@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from jaxnets.errors import UserError
-from jaxnets.train import distributed, interrupt, join, make_mesh
+from jaxnets.machine import distributed
+from jaxnets.train import interrupt, join, make_mesh
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "train.py"
 HELD_OUT = 359  # digits
@@ -212,7 +213,6 @@ def test_a_damaged_checkpoint_is_set_aside_by_one_of_two(alone, tmp_path):
 
 LIBRARY = """
 import json, sys
-from pathlib import Path
 import jax, numpy as np
 from jaxnets import data, models, optim, train
 from jaxnets.data.device import on_device
@@ -224,7 +224,7 @@ mesh, digits = train.make_mesh(), data.load("digits")
 model, optimizer = models.MODELS["mlp"](num_classes=10), optim.OPTIMIZERS["sgd"](0.05)
 step, judge = train.make_train_step(model, optimizer), train.make_eval_step(model)
 batches, held_out = data.Batches(digits.train, 32, seed=0), data.Batches(digits.test, 256)
-judged = {"eval_step": judge, "validation": held_out}
+judged = {"validation": train.Validation(judge, held_out)}
 found = {}
 
 def begin(seed=0):
@@ -237,16 +237,16 @@ for resident in (True, False):
 for where, some in {"spread": on_device(held_out, mesh=mesh), "whole": held_out}.items():
     found[f"evaluate, {where}"] = train.evaluate(jax.jit(judge), state.variables, some)["loss"]
 found["predict"] = probabilities(model, state.variables, digits.test[np.arange(5)]["x"])[:, 0].tolist()
-whole, history = train.fit_whole(begin(), step, batches, epochs=2, **judged)
-found["fit_whole"] = history[-1]["loss"], history[-1]["val_loss"]
-whole, history = train.fit_whole(state, step, batches, epochs=3, **judged)
-found["fit_whole after fit"] = history[-1]["loss"], history[-1]["val_loss"]
-judged |= {"best": "val_loss", "restore_best": True}
+whole, history = train.fit_compiled(begin(), step, batches, epochs=2, **judged)
+found["fit_compiled"] = history[-1]["loss"], history[-1]["val_loss"]
+whole, history = train.fit_compiled(state, step, batches, epochs=3, **judged)
+found["fit_compiled after fit"] = history[-1]["loss"], history[-1]["val_loss"]
+judged |= {"keep": train.Keep(best="val_loss", restore_best=True)}
 state, history = train.fit(whole, step, batches, epochs=4, mesh=mesh, **judged)
-found["fit after fit_whole"] = history[-1]["loss"], history[-1]["val_loss"]
+found["fit after fit_compiled"] = history[-1]["loss"], history[-1]["val_loss"]
 if jax.process_count() > 1:
     for wrong in (
-        lambda: train.fit(begin(), step, batches, epochs=1, workdir=Path("never")),
+        lambda: train.fit(begin(), step, batches, epochs=1, keep=train.Keep("never")),
         lambda: train.fit(begin(jax.process_index()), step, batches, epochs=1, mesh=mesh),
         lambda: on_device(data.Batches(digits.train, 32, seed=jax.process_index()), mesh=mesh),
         lambda: train.make_mesh(1),
@@ -270,7 +270,7 @@ REFUSED = (
 @pytest.mark.slow
 @pytest.mark.parametrize("count, devices", [(2, 1), (3, 1), (2, 2)])
 def test_all_that_trains_and_judges_gives_the_numbers_of_one_process(tmp_path, count, devices):
-    """`fit`, `fit_whole`, one after the other, `evaluate`, predicting; what is wrong is one sentence."""
+    """`fit`, `fit_compiled`, one after the other, `evaluate`, predicting; what is wrong is one sentence."""
 
     def call(*more, devices=1):
         return subprocess.Popen(
@@ -321,8 +321,8 @@ def test_the_moments_to_stop_are_counted_without_gaps(monkeypatch):
 
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     monkeypatch.setattr(interrupt, "reached_preemption_sync_point", reached)
-    monkeypatch.setattr(interrupt, "anywhere", lambda flag: flag)
-    with interrupt.Interrupts(active=False) as interrupts:
+    monkeypatch.setattr(interrupt, "any_process", lambda flag: flag)
+    with interrupt.Interrupts() as interrupts:
         assert [interrupts.due() for _ in range(5)] == [False, False, True, True, True]
     assert np.diff(given).tolist() == [1, 1]
     assert interrupts.exit_code == 0

@@ -1,0 +1,147 @@
+"""Batches from elsewhere: any iterable that can be read again and again, such as another library's loader."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, count, islice
+from typing import Any
+
+import numpy as np
+
+from jaxnets.errors import UserError
+
+NAMES = {"image": "x", "label": "y"}  # what TFDS calls them
+
+
+class IterableBatches:
+    """The batches of an iterable, made alike: NumPy arrays of one size, with masks.
+
+    A batch may be a mapping with "x" and "y" (or "image" and "label") or a pair (x, y), of anything that
+    NumPy reads: arrays of JAX, tensors of PyTorch or TensorFlow. Bytes stay bytes; other numbers become
+    float32 and int32. The first batch decides the size, and smaller ones are filled up with rows of mask 0.
+    All rows of a batch without "mask" count.
+
+    Args:
+        batches: An iterable that can be read again and again (a list, a PyTorch DataLoader, a Grain loader,
+            a `tf.data.Dataset`), whose passes follow one another; or a function of the epoch's number, from
+            0, that returns an iterable of that epoch's batches.
+        steps_per_epoch: Batches in an epoch. By default those of a pass, where the iterable has a length.
+
+    Raises:
+        UserError: The iterable can be read only once, or is none; later, a batch is not as described above,
+            or an epoch has fewer batches than `steps_per_epoch`.
+    """
+
+    def __init__(
+        self, batches: Iterable[Any] | Callable[[int], Iterable[Any]], steps_per_epoch: int | None = None
+    ):
+        kind = type(batches).__name__
+        if isinstance(batches, Iterator):
+            raise UserError(
+                f"a {kind} can be read only once, and every epoch reads the batches anew: give what can be "
+                "iterated again (a list, a loader), or a function of the epoch that returns an iterator"
+            )
+        if not callable(batches) and not isinstance(batches, Iterable):
+            raise UserError(
+                f"a {kind} holds no batches: give jaxnets.data.Batches, any iterable of batches, or a "
+                "function of the epoch that returns one"
+            )
+        self._batches, self._length, self._size = batches, _length_of(batches), 0
+        self.steps_per_epoch = steps_per_epoch or self._length
+
+    @property
+    def examples_per_epoch(self) -> int:
+        """The number of examples in an epoch, those that only fill up the last batch included."""
+        return (self.steps_per_epoch or 0) * self._size
+
+    def count(self, step: int) -> int:
+        """Returns how many examples the batch of a step holds, rows that only fill it up included."""
+        return self._size
+
+    def epoch(self, epoch: int = 0) -> Iterator[dict[str, np.ndarray]]:
+        """Yields the batches of one pass."""
+        for number, batch in enumerate(self._pass(epoch)):
+            yield self._alike(batch, number)
+
+    def steps(self, first: int = 0, stop: int | None = None) -> Iterator[dict[str, np.ndarray]]:
+        """Yields the batches of steps `first` to `stop` (without end if None), counted over all epochs.
+
+        What comes before `first` is read and passed over, but for whole passes of an iterable with a length
+        and whole epochs of a function.
+        """
+        known = self.steps_per_epoch if callable(self._batches) else self._length
+        passes, skipped = divmod(first, known) if known else (0, first)
+        stream = islice(chain.from_iterable(map(self._whole, count(passes))), skipped, None)
+        for number, batch in enumerate(islice(stream, None if stop is None else stop - first), first):
+            yield self._alike(batch, number % (self.steps_per_epoch or number + 1))
+
+    def _pass(self, epoch: int) -> Iterable[Any]:
+        return self._batches(epoch) if callable(self._batches) else self._batches
+
+    def _whole(self, epoch: int) -> Iterator[Any]:
+        """One pass, and of a function's as many batches as an epoch has."""
+        wanted = self.steps_per_epoch if callable(self._batches) else None
+        taken = 0
+        for batch in islice(self._pass(epoch), wanted):
+            taken += 1
+            self._size = self._size or len(_arrays(batch)["x"])
+            yield batch
+        if taken < (wanted or 1):
+            raise UserError(
+                f"epoch {epoch + 1} has {taken} batches: there must be {wanted or 'at least one'}"
+            )
+
+    def _alike(self, batch: Any, position: int) -> dict[str, np.ndarray]:
+        rows = _arrays(batch)
+        sizes = {key: len(value) for key, value in rows.items()}
+        if len(set(sizes.values())) > 1 or not sizes["x"]:
+            held = ", ".join(f"{size} {key}" for key, size in sizes.items())
+            raise UserError(f"a batch holds {held}: there must be as many of each, and at least one")
+        here = sizes["x"]
+        self._size = self._size or here  # of the first in a pass, wherever reading begins
+        if here > self._size:
+            raise UserError(
+                f"a batch holds {here} examples and the first one {self._size}: the first must be of the "
+                "largest size, to which the others are filled up"
+            )
+        start = position * self._size
+        index, mask = np.arange(start, start + here, dtype=np.int32), np.ones(here, np.float32)
+        rows = {"index": index, "mask": mask} | rows
+        more = self._size - here
+        filled = {key: np.concatenate([value, value[:1].repeat(more, 0)]) for key, value in rows.items()}
+        filled["mask"][here:] = 0
+        return filled
+
+
+def _length_of(batches: Any) -> int | None:
+    try:
+        return len(batches) or None
+    except TypeError:  # a function, or an iterable that cannot tell
+        return None
+
+
+def _arrays(batch: Any) -> dict[str, np.ndarray]:
+    if isinstance(batch, Mapping):
+        named = {str(NAMES.get(key, key)): value for key, value in batch.items()}
+    elif isinstance(batch, (tuple, list)) and len(batch) == 2:
+        named = dict(zip(("x", "y"), batch, strict=True))
+    else:
+        named = {}
+    if not {"x", "y"} <= named.keys():
+        held = f" with {list(batch)}" if isinstance(batch, Mapping) else ""
+        raise UserError(
+            f"a batch is a {type(batch).__name__}{held}: it must be a mapping with x and y, or a pair (x, y)"
+        )
+    return {key: _as_numbers(key, value) for key, value in named.items()}
+
+
+def _as_numbers(key: str, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if array.ndim == 0 or array.dtype.kind not in "biuf":
+        raise UserError(
+            f"{key} of a batch has shape {array.shape} and dtype {array.dtype}: it must hold a number or an "
+            "array of numbers for every example"
+        )
+    if key == "mask":
+        return array.astype(np.float32)
+    if array.dtype == np.uint8 and key == "x":
+        return array
+    return array.astype(np.float32 if array.dtype.kind == "f" else np.int32)

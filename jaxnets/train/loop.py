@@ -1,0 +1,274 @@
+"""The training loop: the one place where state, data, metrics and checkpoints meet.
+
+`fit` is what the commands and most experiments use. Beside it, `fit_compiled` runs all epochs as one program,
+for tiny networks, and `jaxnets.train.scan` does the same for bare functions of parameters.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, Sharding
+
+from jaxnets.data.device import AnyBatches, OnDevice, on_device, replicate
+from jaxnets.data.iterables import IterableBatches
+from jaxnets.data.sampler import Batches
+from jaxnets.errors import Interrupted, UserError
+from jaxnets.machine.distributed import wait_on_cpus
+from jaxnets.train.callback import Callback, call
+from jaxnets.train.evaluation import Evaluator, Validation, first_of
+from jaxnets.train.interrupt import Interrupts
+from jaxnets.train.journal import Journal, Keep, Position
+from jaxnets.train.monitor import History, check_measured, sign_of
+from jaxnets.train.nonfinite import check_finite, check_some_kept, guarded
+from jaxnets.train.progress import REFRESH, Every, Progress, make_progress, say_finished
+from jaxnets.train.state import TrainState
+from jaxnets.train.step import TrainStep, means, measured
+from jaxnets.train.steps_per_call import can_scan, compiler_options, run_steps
+from jaxnets.train.steps_per_call import steps_per_call as default_steps_per_call
+
+NOTHING = Keep()
+
+
+def fit(
+    state: TrainState,
+    train_step: TrainStep,
+    train: AnyBatches,
+    *,
+    epochs: int,
+    steps_per_epoch: int | None = None,
+    validation: Validation | None = None,
+    keep: Keep = NOTHING,
+    callbacks: Sequence[Callback] = (),
+    on_nonfinite: Literal["stop", "skip"] = "stop",
+    mesh: Mesh | None = None,
+    steps_per_call: int | None = None,
+) -> tuple[TrainState, list[dict[str, Any]]]:
+    """Trains up to `epochs` epochs in all, from the last checkpoint of the run's folder when there is one.
+
+    Args:
+        state: Where to start. It is copied, and stays as it is.
+        train_step: A pure step, as `make_train_step` returns it.
+        train: The batches to learn from: `Batches`, or any iterable of batches (`jaxnets.data.iterables`); a
+            run with an iterable that was interrupted within an epoch goes on at the start of that epoch. They
+            go to the device as `on_device` brings them there, unless they are there already.
+        epochs: How many epochs the run has in all, those that the state or the folder has done included.
+        steps_per_epoch: Steps between two records. By default a whole pass over the data; an iterable without
+            a length needs it.
+        validation: What to evaluate by. By default nothing is evaluated.
+        keep: What to keep of the run, and where: `Keep("runs/mine", best="val_loss")`. By default nothing is
+            written.
+        callbacks: Called at certain moments (`Callback`): `EarlyStopping`, `ReduceOnPlateau`,
+            `RecordLearningRate`, `TensorBoard`, `Profile`, or your own.
+        on_nonfinite: A loss or gradient that is nan or infinite stops the run within a second (with several
+            processes, at the epoch's end), with the state before it and the batch's indices saved ("stop",
+            the default); or only that step is skipped: nothing changes but the step number ("skip").
+        mesh: Devices to spread every batch over, by the mesh's first axis, those of other processes
+            included; the state lies whole on each of them, and the results are those of one device. By
+            default a single device.
+        steps_per_call: Steps compiled into one program, between which the host does nothing
+            (`Callback.on_step_end` comes after all of them). By default chosen by device and network.
+
+    Returns:
+        The state after the last epoch, and a record an epoch: epoch (from 1), step, loss, accuracy,
+        val_loss, val_accuracy, seconds, examples_per_second (of the training part).
+
+    Raises:
+        UserError: `epochs` is not positive, or no more than the given state has done; the loss or gradient is
+            not finite; what is to be watched is not measured; a callback returns what it cannot mean; a
+            checkpoint does not fit or cannot be written; another process trains in the folder.
+        Interrupted: Ctrl-C came, or, where there is a folder, SIGTERM. The run is saved there; the exception
+            holds the state and the records reached.
+
+    Examples:
+        >>> import optax
+        >>> from jaxnets import data, models, train
+        >>> model, optimizer = models.MODELS["perceptron"](), optax.sgd(0.1)
+        >>> iris = data.load("iris")
+        >>> state = train.make_state(model, optimizer, iris.features.shape)
+        >>> step = train.make_train_step(model, optimizer)
+        >>> state, history = train.fit(state, step, data.Batches(iris.train, 32, seed=0), epochs=2)
+        >>> [record["epoch"] for record in history]
+        [1, 2]
+    """
+    if epochs < 1:
+        raise UserError(f"{epochs} epochs: it must be at least 1")
+    if keep.folder is not None and mesh is None and jax.process_count() > 1:
+        raise UserError(f"several processes share {keep.folder}: give fit the mesh that make_mesh() returns")
+    if not isinstance(train, (Batches, IterableBatches, OnDevice)):
+        train = IterableBatches(train, steps_per_epoch)
+    train = on_device(train, mesh=mesh)
+    steps = steps_per_epoch or train.steps_per_epoch
+    if steps is None:
+        raise UserError("how many batches an epoch has, these do not tell: give steps_per_epoch")
+    # Committed, as a restored state is: what is fresh and what is restored are one program, compiled once.
+    state = jax.tree.map(lambda leaf: jax.device_put(leaf.copy(), leaf.sharding), replicate(state, mesh))
+    step, sums = _compile(train_step, state, train, skip=on_nonfinite == "skip")
+    judge = Evaluator.make(validation, mesh)
+    per_call = steps_per_call or default_steps_per_call(steps, state.params, _platform(state))
+    plan = _Plan(step, sums, train, judge, tuple(callbacks), epochs, steps, per_call)
+    monitors = [keep.best, *(callback.monitor for callback in callbacks)]
+    if any(monitors):
+        check_measured(monitors, measured(sums) + judge.names(state))
+    if keep.best is not None:
+        sign_of(keep.best, keep.best_mode)
+    with (
+        Interrupts(sigterm=keep.folder is not None) as interrupts,
+        Journal(keep, validation.variables if validation else None) as journal,
+    ):
+        at = journal.restore(Position(state, plan.zeros(state), int(state.step), int(state.step) // steps))
+        _check_position(plan, at, journal)
+        stream = train.steps(at.step)  # the batches of all epochs: which they are depends on nothing else
+        watch = _Watch(train, journal, interrupts)
+        with make_progress(epochs, at.epoch, plan.examples) as progress:
+            call(callbacks, "on_train_begin", at.state, journal.history)
+            while not plan.is_done(at, journal.history):
+                at = at.begin()
+                call(callbacks, "on_epoch_begin", at.state, journal.history)
+                at = _train_epoch(plan, stream, at, watch, progress)
+                journal.append(_record(plan, at, watch))
+                at = Position(at.state, plan.zeros(at.state), at.step, at.epoch + 1)
+                journal.save_if_best(at)
+                progress.end_epoch(journal.history[-1])
+                state = call(callbacks, "on_epoch_end", at.state, journal.history)
+                at = dataclasses.replace(at, state=state)
+                journal.save(at, now=at.epoch == epochs)
+                watch.check(at)
+            journal.save(at, now=True)
+        state = journal.restore_best(at) if keep.restore_best else at.state
+        call(callbacks, "on_train_end", state, journal.history)
+    return state, journal.history
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """What stays the same from the first step to the last.
+
+    Attributes:
+        step: Compiled: (state, sums, batches) -> (state, sums).
+        sums: The shapes of an epoch's sums.
+        train: The batches to learn from.
+        judge: What evaluates.
+        callbacks: In the order in which they are called.
+        epochs: Epochs in all.
+        steps: Steps in an epoch.
+        steps_per_call: How many of them are one call of `step`.
+    """
+
+    step: Any
+    sums: Any
+    train: OnDevice
+    judge: Evaluator
+    callbacks: tuple[Callback, ...]
+    epochs: int
+    steps: int
+    steps_per_call: int
+
+    @property
+    def examples(self) -> int:
+        """Examples in an epoch."""
+        batches = self.train.batches
+        return batches.examples_per_epoch * self.steps // (batches.steps_per_epoch or self.steps)
+
+    def is_done(self, at: Position, history: History) -> bool:
+        """Whether all epochs are done, or a callback stops."""
+        stops = (callback.should_stop(history) for callback in self.callbacks)
+        return at.epoch >= self.epochs or (bool(history) and any(stops))
+
+    def zeros(self, state: TrainState) -> Any:
+        """Sums to start an epoch with, where the state is, so that all steps are one program."""
+        sharding: Sharding = state.step.sharding
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=sharding), self.sums)
+
+
+def _compile(train_step: TrainStep, state: TrainState, train: OnDevice, skip: bool) -> tuple[Any, Any]:
+    """Returns (state, sums, batches) -> (state, sums), compiled when first called, and the shapes of sums."""
+    how = state.params, _platform(state)
+    program = partial(run_steps, partial(guarded, train_step, skip), unrolled=not can_scan(*how))
+    step = jax.jit(program, donate_argnums=(0, 1), compiler_options=compiler_options(*how))
+    return step, jax.eval_shape(step, state, {}, [first_of(train, "learn from")])[1]
+
+
+def _platform(state: TrainState) -> str:
+    return next(iter(state.step.devices())).platform
+
+
+def _check_position(plan: _Plan, at: Position, journal: Journal) -> None:
+    """Raises UserError where a run cannot go on as asked; says so where it is finished."""
+    if not journal.history and plan.epochs <= at.epoch:
+        raise UserError(f"{plan.epochs} epochs: it must be more than the {at.epoch} that the state has done")
+    if not 0 <= at.step - at.epoch * plan.steps <= plan.steps:
+        raise UserError(
+            f"step {at.step} after {at.epoch} epochs does not fit epochs of {plan.steps} steps: continue "
+            "with the batch size and data it was trained with, or use another workdir"
+        )
+    if journal.workdir is not None and journal.history and plan.is_done(at, journal.history):
+        say_finished(journal.workdir, at.epoch, plan.epochs)
+
+
+class _Watch:
+    """Looks up between two steps: whether the run was told to stop, and whether its numbers are finite."""
+
+    def __init__(self, train: OnDevice, journal: Journal, interrupts: Interrupts):
+        self._batches, self._journal, self._interrupts = train.batches, journal, interrupts
+        self._look = Every(REFRESH)
+
+    def check(self, at: Position) -> None:
+        """Raises what ends the run here, with everything saved."""
+        if self._interrupts.due():
+            self.check_finite(at)
+            raise self._stopped(at)
+        if jax.process_count() == 1 and self._look.due():  # several would look at different steps
+            self.check_finite(at)
+
+    def check_finite(self, at: Position) -> None:
+        """Raises UserError where the sums are not finite; waits for the device."""
+        check_finite(at.sums, at.state, self._batches, self._journal.workdir)
+
+    def _stopped(self, at: Position) -> Interrupted:
+        folder, saved = self._journal.workdir, "; the exception holds the state reached"
+        if folder is not None and (at.began is None or isinstance(self._batches, Batches)):
+            self._journal.save(at, now=True)
+            saved = f", all saved in {folder}"
+        elif folder is not None:
+            saved = (
+                f"; {folder} holds the epochs before, and epoch {at.epoch + 1} will start anew: such batches "
+                "cannot be resumed within an epoch"
+            )
+        message = f"stopped after step {at.step}{saved}"
+        return Interrupted(message, self._interrupts.exit_code, at.state, self._journal.history)
+
+
+def _train_epoch(
+    plan: _Plan, stream: Iterator[Any], at: Position, watch: _Watch, progress: Progress
+) -> Position:
+    """Takes the steps that are left of the running epoch."""
+    end, count = (at.epoch + 1) * plan.steps, plan.train.batches.count
+    while at.step < end:
+        batches = list(islice(stream, min(plan.steps_per_call, end - at.step)))
+        state, sums = plan.step(at.state, at.sums, batches)
+        wait_on_cpus(sums, plan.train.mesh)
+        examples = sum(map(count, range(at.step, at.step + len(batches))))
+        at = dataclasses.replace(at, state=state, sums=sums, step=at.step + len(batches))
+        progress.update(at.epoch + 1, examples, sums)
+        call(plan.callbacks, "on_step_end", state, sums)
+        watch.check(at)
+    return at
+
+
+def _record(plan: _Plan, at: Position, watch: _Watch) -> dict[str, Any]:
+    """What is written down of the epoch that has just been trained; evaluates where that is due."""
+    watch.check_finite(at)  # waits for the device
+    epoch, seconds = at.epoch + 1, at.seconds
+    check_some_kept(at.sums, epoch)
+    record: dict[str, Any] = {"epoch": epoch, "step": at.step, **means(at.sums)}
+    for callback in plan.callbacks:
+        record |= callback.record(at.state)
+    if plan.judge.is_due(epoch, plan.epochs):
+        record |= plan.judge(at.state, partial(watch.check, at))
+    seen = float(at.sums["count"]) + float(at.sums.get("skipped", 0))
+    return record | {"seconds": round(seconds, 3), "examples_per_second": round(seen / seconds, 1)}

@@ -1,0 +1,38 @@
+"""A trace of a few steps, for TensorBoard's profiler or Perfetto (ui.perfetto.dev)."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxnets.train.callback import Callback
+from jaxnets.train.state import TrainState
+
+WARM_UP = 2  # steps before the trace: the first compiles
+
+
+class Profile(Callback):
+    """Traces some steps, after the first two of this process.
+
+    Args:
+        folder: Where the trace goes.
+        steps: Calls of the compiled step to trace.
+    """
+
+    def __init__(self, folder: Path | str, steps: int):
+        self.folder, self.steps, self._seen = Path(folder), steps, 0
+
+    def on_step_end(self, state: TrainState, sums: Any) -> None:
+        """Starts the trace after the second step, and ends it."""
+        self._seen += 1
+        if self._seen == WARM_UP:
+            jax.block_until_ready(sums)
+            jax.profiler.start_trace(str(self.folder), create_perfetto_trace=True)
+        elif self._seen == WARM_UP + self.steps:
+            jax.block_until_ready(sums)
+            jax.profiler.stop_trace()
+
+    def on_train_end(self, state: TrainState, history: Any) -> None:
+        """Ends the trace of a run that is shorter than asked for."""
+        if WARM_UP <= self._seen < WARM_UP + self.steps:
+            jax.profiler.stop_trace()

@@ -88,7 +88,7 @@ def main(
     for name, steps in {"without": (), "with": changes}.items():
         settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
         settings |= {"augment": steps, "epochs": epochs}
-        train.claim(workdir / name, runs.describe("mlp", examples, data_dir) | settings)
+        train.write_config(workdir / name, runs.describe("mlp", examples, data_dir) | settings)
         state, histories[name] = train.fit(
             train.make_state(network, optimizer, examples.features.shape, seed),
             train.make_train_step(network, optimizer, augment=augment if steps else None),
@@ -101,7 +101,7 @@ def main(
             judged = train.evaluate(eval_step, state.variables, data.Batches(source, 256))
             figures[f"val_accuracy {name}{kind}"] = judged["accuracy"]
     # 5. summary
-    measured = runs.sum_up("mlp", network, examples, histories["with"], DOCUMENTED, **figures)
+    measured = runs.print_summary("mlp", network, examples, histories["with"], DOCUMENTED, **figures)
     print(", ".join(f"{name} {value:.4f}" for name, value in figures.items()))
     # 6. pictures
     draw(examples.train, augment, seed, workdir / "augmentation.png")

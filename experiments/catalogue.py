@@ -120,7 +120,7 @@ ROWS = {
     "A9": Row("cross-entropy", "cross_entropy"),
     "A10": Row(
         "L2 on the dots",
-        "regularisation",
+        "regularization",
         {"data": File("dots")},
         {"epochs": 40},
         seeds=THREE,

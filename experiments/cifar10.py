@@ -5,7 +5,7 @@
 
 Adam 0.001, batches of 32 (Inception 1,024), bytes / 255, 5 epochs, the weights of the epoch with the least
 loss on the held-out images kept beside the last. ResNet-18 has 0.01 sum(w^2) of its head in the loss. The
-document's Inception-10 calls batch normalisation with training=False even while it trains, which makes it a
+document's Inception-10 calls batch normalization with training=False even while it trains, which makes it a
 trained scale and shift; inception10_batch_norm is the same network with the statistics of each batch.
 
 Documented parameters, and accuracy on the training and the held-out images in epoch 5:
@@ -19,7 +19,7 @@ Documented parameters, and accuracy on the training and the held-out images in e
 
 Measured on CIFAR-10 re-encoded as JPEG: baseline 0.5436 and 0.5499 (means of the seeds 0 to 2, which end
 between 0.5319 and 0.5636), lenet5_sigmoid 0.4481 and 0.4607 (0.4376 to 0.4793), inception10 0.4415 and 0.4594
-(seed 0). Training accuracies agree within 0.02. Held out, the networks with batch normalisation move up and
+(seed 0). Training accuracies agree within 0.02. Held out, the networks with batch normalization move up and
 down from epoch to epoch (baseline, seed 1: 0.5061 0.4268 0.5235 0.5298 0.5319); the document has one run of
 each, so that a difference of a few hundredths says nothing. After one epoch inception10_batch_norm has
 0.3880 and 0.1000: in its 49 steps the running statistics, momentum 0.99 as in Keras, have gone two fifths of
@@ -105,7 +105,9 @@ def main(
     # 4. fit
     workdir = workdir or Path("runs/cifar10") / f"{model}-{examples.name}"
     settings = {"system": model, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-    train.claim(workdir, runs.describe(system.model, examples, data_dir) | settings | {"epochs": epochs})
+    train.write_config(
+        workdir, runs.describe(system.model, examples, data_dir) | settings | {"epochs": epochs}
+    )
     state, history = train.fit(
         train.make_state(network, optimizer, shape, seed),
         train.make_train_step(network, optimizer, penalty=system.penalty),
@@ -117,10 +119,10 @@ def main(
         keep=train.Keep(workdir, best="val_loss"),
     )
     # 5. summary
-    measured = runs.sum_up(system.model, network, examples, history, system.documented)
+    measured = runs.print_summary(system.model, network, examples, history, system.documented)
     # 6. pictures
     plots.curves(history, workdir / "curves.png")
-    command = runs.illustrate(workdir, examples, network, state.variables)
+    command = runs.save_pictures(workdir, examples, network, state.variables)
     print(f"try next: {command}")
     return measured
 

@@ -131,7 +131,7 @@ def make_step(plan: Plan, optimizer: Any) -> Callable[..., Any]:
         plan.model,
         optimizer,
         loss=partial(losses.sparse_categorical_crossentropy, label_smoothing=SMOOTHING),
-        prepare=lambda x: x,
+        preprocess=lambda x: x,
     )
     # The mask is a constant of the program, and so costs nothing.
     return lambda state, x, y: step(state, {"x": x, "y": y, "mask": jnp.ones(plan.batch_size)})

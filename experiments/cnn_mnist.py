@@ -83,7 +83,7 @@ def main(
     workdir = workdir or Path("runs/cnn_mnist") / f"{variant}-{examples.name}"
     epochs = epochs or chosen.epochs
     settings = {"variant": variant, "seed": seed, "epochs": epochs}
-    train.claim(workdir, runs.describe("cnn", examples, data_dir) | settings)
+    train.write_config(workdir, runs.describe("cnn", examples, data_dir) | settings)
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),
         train.make_train_step(network, optimizer),
@@ -94,7 +94,7 @@ def main(
         keep=train.Keep(workdir),
     )
     # 5. summary
-    measured = runs.sum_up("cnn", network, examples, history, chosen.documented)
+    measured = runs.print_summary("cnn", network, examples, history, chosen.documented)
     # 6. pictures
     steps = [record["step"] for record in history]
     panels = {
@@ -105,7 +105,7 @@ def main(
         for name in ("accuracy", "loss")
     }
     plots.lines(panels, workdir / "curves.png", xlabel="step")
-    command = runs.illustrate(workdir, examples, network, state.variables)
+    command = runs.save_pictures(workdir, examples, network, state.variables)
     print(f"try next: {command}")
     return measured
 

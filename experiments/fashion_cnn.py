@@ -1,4 +1,4 @@
-"""Fashion-MNIST by five convolutions, each pixel standardised (F3).
+"""Fashion-MNIST by five convolutions, each pixel standardized (F3).
 
     python experiments/fashion_cnn.py
 
@@ -11,7 +11,7 @@ Documented: after epoch 10 loss 0.2564 and accuracy 0.9129 in training, 0.2882 a
 """
 
 from jaxnets import commandline, data, optim, plots, runs, train
-from jaxnets.data.standardise import fit_moments, standardise
+from jaxnets.data.standardize import fit_moments, standardize
 
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def main(
     learned, validation = data.split(examples.train, 1 / 12)
     moments = fit_moments(learned, per="pixel")
     # The digits have pixels that are the same in all training images; 1e-7 would blow them up in others.
-    prepare = standardise(moments._replace(std=np.where(moments.std > 0, moments.std, 255)), epsilon=1e-7)
+    preprocess = standardize(moments._replace(std=np.where(moments.std > 0, moments.std, 255)), epsilon=1e-7)
     # 2. network
     network = runs.make_model("fashion_cnn", examples.features)
     # 3. optimizer and loss
@@ -63,11 +63,11 @@ def main(
     # 4. fit
     workdir = workdir or Path("runs") / f"fashion_cnn-{examples.name}"
     settings = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "epochs": epochs}
-    train.claim(workdir, {"experiment": "fashion_cnn", "dataset": examples.name} | settings)
-    eval_step = train.make_eval_step(network, prepare=prepare)
+    train.write_config(workdir, {"experiment": "fashion_cnn", "dataset": examples.name} | settings)
+    eval_step = train.make_eval_step(network, preprocess=preprocess)
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),
-        train.make_train_step(network, optimizer, prepare=prepare),
+        train.make_train_step(network, optimizer, preprocess=preprocess),
         data.Batches(learned, batch_size, seed),
         epochs=epochs,
         validation=train.Validation(eval_step, data.Batches(validation, 256)),
@@ -76,10 +76,10 @@ def main(
     tested = train.evaluate(jax.jit(eval_step), state.variables, data.Batches(examples.test, 256))
     # 5. summary
     test = {f"test_{name}": value for name, value in tested.items()}
-    measured = runs.sum_up("fashion_cnn", network, examples, history, DOCUMENTED, **test)
+    measured = runs.print_summary("fashion_cnn", network, examples, history, DOCUMENTED, **test)
     # 6. pictures
     plots.curves(history, workdir / "curves.png")
-    runs.illustrate(workdir, examples, network, state.variables, prepare)
+    runs.save_pictures(workdir, examples, network, state.variables, preprocess)
     return measured
 
 

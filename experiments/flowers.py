@@ -89,13 +89,15 @@ def main(
     }
     # 4. fit
     settings = {"experiment": "flowers", "dataset": dataset, "batch_size": batch_size, "seed": seed}
-    train.claim(workdir, settings | {"weights": str(weights), "frozen_epochs": epochs, "epochs": more_epochs})
-    judge = cropping(train.make_eval_step(network, prepare=tf_inputs), crops[1])
+    train.write_config(
+        workdir, settings | {"weights": str(weights), "frozen_epochs": epochs, "epochs": more_epochs}
+    )
+    judge = cropping(train.make_eval_step(network, preprocess=tf_inputs), crops[1])
     histories: dict[str, list[dict[str, Any]]] = {}
     for name, (model, optimizer, length) in stages.items():
         state, histories[name] = train.fit(
             train.make_state(model, optimizer, shape, seed, start),
-            train.make_train_step(model, optimizer, augment=crops[0], prepare=tf_inputs),
+            train.make_train_step(model, optimizer, augment=crops[0], preprocess=tf_inputs),
             Batches(examples.train, batch_size, seed),
             epochs=length,
             steps_per_epoch=max(1, len(examples.train) // batch_size),

@@ -21,7 +21,7 @@ B = jnp.array([2.52, -3.1, 5.62])
 
 
 def main() -> dict[str, Any]:
-    """Multiply, add, normalise; not under jit, which would fuse and round otherwise in the eighth digit."""
+    """Multiply, add, normalize; not under jit, which would fuse and round otherwise in the eighth digit."""
     y = X @ W + B[None]
     measured = {"y": y[0], "probabilities": jax.nn.softmax(y[0])}
     report.beside(DOCUMENTED, measured)

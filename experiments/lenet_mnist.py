@@ -61,7 +61,7 @@ def main(
     workdir = workdir or Path("runs") / f"lenet_mnist-{examples.name}"
     settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
     settings |= {"patience": patience, "epochs": epochs}
-    train.claim(workdir, runs.describe("lenet5", examples, data_dir) | settings)
+    train.write_config(workdir, runs.describe("lenet5", examples, data_dir) | settings)
     layers = summarize(network, examples.features.shape)
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),
@@ -82,10 +82,10 @@ def main(
         for name in ("val_loss", "val_accuracy")
         if record["epoch"] in PRINTED
     }
-    measured = runs.sum_up("lenet5", network, examples, history, DOCUMENTED, **after)
+    measured = runs.print_summary("lenet5", network, examples, history, DOCUMENTED, **after)
     # 6. pictures
     plots.curves(history, workdir / "curves.png")
-    command = runs.illustrate(workdir, examples, network, state.variables)
+    command = runs.save_pictures(workdir, examples, network, state.variables)
     print(f"try next: {command}")
     return measured
 

@@ -112,9 +112,9 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["adam"](learning_rate)
     state = train.make_state(network, optimizer, shape, seed)
-    prepare: runs.Prepare = train.normalise
+    preprocess: runs.Preprocess = train.normalize
     if weights:
-        prepare = lookup(pretrained.PRETRAINED, model, "pretrained model").inputs
+        preprocess = lookup(pretrained.PRETRAINED, model, "pretrained model").inputs
         start = pretrained.transplant(state.variables, pretrained.load_pretrained(model, weights))
         state = train.make_state(network, optimizer, shape, seed, start)
     parts: dict[str, Any] = {
@@ -123,13 +123,13 @@ def main(
     }
     learning: dict[str, Any] = {
         "loss": losses.heads({"class": (parts["class"], class_weight), "box": (parts["box"], box_weight)}),
-        "measures": {f"{name}_loss": losses.of_head(name, part) for name, part in parts.items()}
+        "metrics": {f"{name}_loss": losses.of_head(name, part) for name, part in parts.items()}
         | {
             "accuracy": losses.of_head("class", metrics.accuracy),
             "iou": losses.of_head("box", metrics.intersection_over_union),
         },
         "targets": lambda batch: {"class": batch["y"], "box": batch["boxes"]},
-        "prepare": prepare,
+        "preprocess": preprocess,
     }
     # 4. fit
     state, history = train.fit(
@@ -147,7 +147,7 @@ def main(
     print(f"held out: accuracy {measured['val_accuracy']:.4f}, mean IoU {measured['val_iou']:.4f}")
     # 6. pictures
     shown = examples.test[np.arange(min(16, len(examples.test)))]
-    found: Any = jax.jit(network.apply)(state.variables, prepare(jax.numpy.asarray(shown["x"])))
+    found: Any = jax.jit(network.apply)(state.variables, preprocess(jax.numpy.asarray(shown["x"])))
     overlap = metrics.intersection_over_union(found["box"], jax.numpy.asarray(shown["boxes"]))
     names, guesses = examples.features.classes, np.argmax(found["class"], axis=-1)
     titles = [

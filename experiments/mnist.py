@@ -66,7 +66,7 @@ def main(
     workdir = workdir or Path("runs") / f"mnist-{examples.name}"
     settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
     settings |= {"hold_out": hold_out, "validate_every": validate_every, "monitor": monitor}
-    train.claim(workdir, runs.describe("mlp", examples, data_dir) | settings | {"epochs": epochs})
+    train.write_config(workdir, runs.describe("mlp", examples, data_dir) | settings | {"epochs": epochs})
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),
         train.make_train_step(network, optimizer),
@@ -79,11 +79,11 @@ def main(
     )
     # 5. summary, and the parameters as text
     best_epoch = history[train.improvements(history, monitor)[-1]]["epoch"]
-    measured = runs.sum_up("mlp", network, examples, history, DOCUMENTED, best_epoch=best_epoch)
+    measured = runs.print_summary("mlp", network, examples, history, DOCUMENTED, best_epoch=best_epoch)
     export.export_text(workdir / "weights.txt", network, state.variables, examples.features.shape)
     # 6. pictures
     plots.curves(history, workdir / "curves.png")
-    command = runs.illustrate(workdir, examples, network, state.variables)
+    command = runs.save_pictures(workdir, examples, network, state.variables)
     print(f"try next: {command}")
     return measured
 

@@ -99,7 +99,7 @@ def main(
     # 4. fit
     settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
     settings |= {"folder": str(folder), "epochs": epochs}
-    train.claim(workdir / "run", runs.describe("mlp", examples, data_dir) | settings)
+    train.write_config(workdir / "run", runs.describe("mlp", examples, data_dir) | settings)
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),
         train.make_train_step(network, optimizer),
@@ -109,10 +109,10 @@ def main(
         keep=train.Keep(workdir / "run"),
     )
     # 5. summary
-    measured = runs.sum_up("mlp", network, examples, history, DOCUMENTED, **figures)
+    measured = runs.print_summary("mlp", network, examples, history, DOCUMENTED, **figures)
     # 6. pictures
     plots.curves(history, workdir / "curves.png")
-    command = runs.illustrate(workdir / "run", examples, network, state.variables)
+    command = runs.save_pictures(workdir / "run", examples, network, state.variables)
     print(f"try next: {command}")
     return measured
 

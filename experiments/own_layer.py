@@ -84,7 +84,7 @@ def main(
     digits = data.load("digits")
     # 2. network: the layer is what the library's is
     report.beside(DOCUMENTED, measured := configuration(nn.SimpleConv()))
-    measured |= differences(train.normalise(jnp.asarray(digits.train[np.arange(64)]["x"])), seed)
+    measured |= differences(train.normalize(jnp.asarray(digits.train[np.arange(64)]["x"])), seed)
     print(", ".join(f"{name} {value:.1e}" for name, value in measured.items() if name not in DOCUMENTED))
     network = LeNet5()
     # 3. optimizer and loss

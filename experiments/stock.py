@@ -96,11 +96,11 @@ def main(
     # 4. fit
     state, history = train.fit_compiled(
         train.make_state(network, optimizer, prices.features.shape, seed),
-        train.make_train_step(network, optimizer, loss=loss, measures={}),
+        train.make_train_step(network, optimizer, loss=loss, metrics={}),
         Batches(prices.train, batch_size, seed),
         epochs=epochs,
         validation=train.Validation(
-            train.make_eval_step(network, loss=loss, measures={}), Batches(prices.test, 256)
+            train.make_eval_step(network, loss=loss, metrics={}), Batches(prices.test, 256)
         ),
         best="val_loss",
     )

@@ -108,7 +108,7 @@ def main(
     if plan.label_smoothing:
         settings |= {"label_smoothing": plan.label_smoothing}
     settings |= {"start": str(start) if start else None, "epochs": plan.epochs}
-    train.claim(workdir, runs.describe(plan.model, examples, data_dir, inputs) | settings)
+    train.write_config(workdir, runs.describe(plan.model, examples, data_dir, inputs) | settings)
     say(f"{len(examples.train):,} examples of {dataset}, {len(examples.test):,} held out; {workdir}")
     say((layers := summarize(network, examples.features.shape)).to_text())
     callbacks: list[train.Callback] = [train.RecordLearningRate(rate)]
@@ -120,13 +120,13 @@ def main(
             network,
             descent,
             loss=partial(loss, label_smoothing=plan.label_smoothing),
-            measures={"accuracy": accuracy},
+            metrics={"accuracy": accuracy},
             augment=compose_for(examples.features, changes, plan.fill),
-            prepare=runs.INPUTS[inputs],
+            preprocess=runs.INPUTS[inputs],
         ),
         batches,
         epochs=plan.epochs,
-        validation=train.Validation(train.make_eval_step(network, prepare=runs.INPUTS[inputs]), held_out),
+        validation=train.Validation(train.make_eval_step(network, preprocess=runs.INPUTS[inputs]), held_out),
         keep=train.Keep(workdir),
         callbacks=callbacks,
         mesh=mesh,
@@ -138,7 +138,7 @@ def main(
     # 6. pictures
     if train.is_writer():
         plots.curves(history, workdir / "curves.png")
-        command = runs.illustrate(workdir, examples, network, state.variables, runs.INPUTS[inputs])
+        command = runs.save_pictures(workdir, examples, network, state.variables, runs.INPUTS[inputs])
         say(f"curves, metrics and checkpoints are in {workdir}; try next")
         say(f"  {command}")
     return history

@@ -65,10 +65,10 @@ class Way(NamedTuple):
     judge: Callable[..., Any]
 
 
-def way(model: Any, optimizer: Any, prepare: runs.Prepare) -> Way:
+def way(model: Any, optimizer: Any, preprocess: runs.Preprocess) -> Way:
     """Cross-entropy, judged by accuracy."""
-    step = train.make_train_step(model, optimizer, prepare=prepare)
-    return Way(model, optimizer, step, train.make_eval_step(model, prepare=prepare))
+    step = train.make_train_step(model, optimizer, preprocess=preprocess)
+    return Way(model, optimizer, step, train.make_eval_step(model, preprocess=preprocess))
 
 
 def draw(seen: dict[str, list[list[tuple[int, float]]]], path: Path) -> None:
@@ -125,14 +125,14 @@ def main(
     new, held_out = (of_classes(part, old, count) for part in (examples.train, examples.test))
     # 2. network
     body = run.model if run else lookup(MODELS, model, "model")()
-    prepare = run.prepare if run else train.normalise
+    preprocess = run.preprocess if run else train.normalize
     network = Classifier(body, num_classes=count - old)
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *shape)))
     # 3. optimizers and loss
     adam, eager = (optim.OPTIMIZERS["adam"](rate) for rate in (learning_rate, 10 * learning_rate))
-    before = way(Classifier(body, num_classes=old), adam, prepare)
-    whole = way(network, adam, prepare)
-    frozen = way(*freeze(network, eager, shapes["params"], ["backbone"]), prepare)
+    before = way(Classifier(body, num_classes=old), adam, preprocess)
+    whole = way(network, adam, preprocess)
+    frozen = way(*freeze(network, eager, shapes["params"], ["backbone"]), preprocess)
 
     # 4. fit
     def fit(how: Way, start: Any, parts: tuple[Source, Source], size: int, epochs: int, seed: int) -> Any:

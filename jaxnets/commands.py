@@ -146,7 +146,7 @@ def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) 
     if run.config["dataset"] is None:
         raise UserError(f"{workdir} was imported without a data set: import it with --dataset to evaluate it")
     held_out = data.load(run.config["dataset"], data_dir=run.config.get("data_dir")).test
-    step = jax.jit(train.make_eval_step(run.model, prepare=run.prepare))
+    step = jax.jit(train.make_eval_step(run.model, preprocess=run.preprocess))
     found = train.evaluate(step, run.variables, data.Batches(held_out, batch_size))
     if json:
         print(_json({**found, "examples": len(held_out)}))

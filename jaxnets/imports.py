@@ -14,7 +14,7 @@ from jaxnets.errors import UserError, lookup
 from jaxnets.keras_weights import from_keras
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.pretrained import PRETRAINED, class_index
-from jaxnets.train import Checkpoints, TrainState, claim, read_config
+from jaxnets.train import Checkpoints, TrainState, read_config, write_config
 from jaxnets.train.workdir import CHECKPOINTS
 
 HEADS = ("head", "predictions")  # layers that another number of classes replaces
@@ -58,7 +58,7 @@ def import_keras(
         config = runs.describe_features(model, features, "light" if shape[-1] == 1 else None, inputs)
     module = runs.make_model(model, features)
     variables = from_keras(file, module, features.shape)
-    claim(workdir, config | {"imported": file.name})
+    write_config(workdir, config | {"imported": file.name})
     model_state = {name: value for name, value in variables.items() if name != "params"}
     state = TrainState(jnp.int32(0), variables["params"], model_state, {}, jax.random.PRNGKey(0))
     with Checkpoints(workdir / CHECKPOINTS) as checkpoints:

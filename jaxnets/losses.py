@@ -2,7 +2,7 @@
 
 Classification losses take logits; their `_from_probabilities` forms take what softmax or sigmoid gave and
 clip it to [1e-7, 1 - 1e-7], as Keras does. Whatever follows the batch axis (time steps, pixels, outputs) is
-averaged. `masked_mean` makes the one number to minimise; penalties are added to it.
+averaged. `masked_mean` makes the one number to minimize; penalties are added to it.
 """
 
 from collections.abc import Callable, Mapping
@@ -205,7 +205,7 @@ def heads(parts: Mapping[str, tuple[Callable[..., jax.Array], float]]) -> Callab
 
 
 def of_head(name: str, function: Callable[..., jax.Array]) -> Callable[[Any, Any], jax.Array]:
-    """A loss or measure of one head, as a function of the dicts of all."""
+    """A loss or metric of one head, as a function of the dicts of all."""
     return lambda outputs, targets: function(outputs[name], targets[name])
 
 

@@ -29,7 +29,7 @@ def speed(
     """The optimizer of airbench94_muon for a `SpeedNet` (github.com/KellerJordan/cifar10-airbench).
 
     Spherical Muon for the convolutions; SGD with Nesterov momentum .85 and weight decay for the biases of the
-    normalisations and for the head. The whitening kernel and the normalisations' scales stay as they are.
+    normalizations and for the head. The whitening kernel and the normalizations' scales stay as they are.
     Airbench's loss is the sum over the batch; here it is the mean, so that SGD's rates grow with the batch.
 
     Args:
@@ -111,12 +111,12 @@ class Recipe:
         rate = self.learning_rate
         return lookup(optim.OPTIMIZERS, self.optimizer, "optimizer")(rate), rate
 
-    def start(self, variables: Any, dataset: Dataset, prepare: Callable[[Any], jax.Array]) -> Any:
+    def start(self, variables: Any, dataset: Dataset, preprocess: Callable[[Any], jax.Array]) -> Any:
         """Returns the variables to start from: a `SpeedNet` gets its whitening layer."""
         if "whiten" not in variables["params"]:
             return variables
         images = dataset.train[np.arange(min(len(dataset.train), WHITENED_FROM))]["x"]
-        return jax.jit(lambda variables, images: whitened(variables, prepare(images)))(variables, images)
+        return jax.jit(lambda variables, images: whitened(variables, preprocess(images)))(variables, images)
 
 
 RECIPES = {

@@ -24,16 +24,16 @@ from jaxnets.metrics import confusion_matrix
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.pretrained import caffe_inputs, tf_inputs
 from jaxnets.summary import summarize
-from jaxnets.train import Checkpoints, check_input, normalise, read_config
+from jaxnets.train import Checkpoints, check_input, normalize, read_config
 from jaxnets.train.workdir import BEST, CHECKPOINTS
 
-Prepare = Callable[[jax.Array], jax.Array]
+Preprocess = Callable[[jax.Array], jax.Array]
 
 AT_ONCE = 64  # examples in a batch to predict
 
 # How images of bytes become numbers: 0 to 1; as the official ResNet and VGG, or Xception, have them; as is.
-INPUTS: dict[str, Prepare] = {
-    "unit": normalise,
+INPUTS: dict[str, Preprocess] = {
+    "unit": normalize,
     "caffe": caffe_inputs,
     "tf": tf_inputs,
     "bytes": lambda x: x.astype(jnp.float32),
@@ -94,7 +94,7 @@ def _first(source: Source, count: int) -> np.ndarray:
     return np.stack([source[index]["x"] for index in range(min(count, len(source)))])
 
 
-def sum_up(
+def print_summary(
     name: str,
     model: linen.Module,
     dataset: Dataset,
@@ -126,12 +126,12 @@ def sum_up(
     return measured | {"history": list(history), "dataset": dataset.name}
 
 
-def illustrate(
+def save_pictures(
     workdir: Path,
     dataset: Dataset,
     model: linen.Module,
     variables: Any,
-    prepare: Prepare = normalise,
+    preprocess: Preprocess = normalize,
     count: int = 32,
 ) -> str:
     """Saves pictures of how the network does on the held-out images; returns the command to try next.
@@ -147,7 +147,7 @@ def illustrate(
 
     variables = jax.tree.map(np.asarray, variables)  # of this process alone, where there are several
     batches = Batches(source, 256).epoch()
-    found = np.concatenate([probabilities(model, variables, batch["x"], prepare) for batch in batches])
+    found = np.concatenate([probabilities(model, variables, batch["x"], preprocess) for batch in batches])
     found = found[: len(source)]  # the last batch is filled up
     labels, guesses, names = source.labels(), found.argmax(-1), features.classes
 
@@ -215,29 +215,29 @@ class Run:
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Returns `probabilities` of this network."""
-        return probabilities(self.model, self.variables, x, self.prepare)
+        return probabilities(self.model, self.variables, x, self.preprocess)
 
     @property
-    def prepare(self) -> Prepare:
+    def preprocess(self) -> Preprocess:
         """How its images become inputs, on the device."""
         return lookup(INPUTS, self.config["input"].get("prepare", "unit"), "kind of inputs")
 
 
 def probabilities(
-    model: linen.Module, variables: Any, x: np.ndarray, prepare: Prepare = normalise
+    model: linen.Module, variables: Any, x: np.ndarray, preprocess: Preprocess = normalize
 ) -> np.ndarray:
     """Returns float32 (N, classes) for inputs (N, ...) as they are stored, `AT_ONCE` at a time."""
     size = min(AT_ONCE, len(x))
     rows = np.resize(np.arange(len(x)), (-(-len(x) // size), size))  # one shape: the last starts over
-    found = [np.asarray(_forward(model, variables, x[some], prepare)) for some in rows]
+    found = [np.asarray(_forward(model, variables, x[some], preprocess)) for some in rows]
     return np.concatenate(found)[: len(x)]
 
 
 @partial(jax.jit, static_argnums=(0, 3))
-def _forward(model: linen.Module, variables: Any, x: jax.Array, prepare: Prepare) -> jax.Array:
+def _forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Preprocess) -> jax.Array:
     @on_cpu
     def forward(variables: Any, x: jax.Array) -> jax.Array:
-        logits: Any = model.apply(variables, prepare(x))
+        logits: Any = model.apply(variables, preprocess(x))
         return jax.nn.softmax(logits)
 
     return forward(variables, x)

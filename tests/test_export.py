@@ -25,7 +25,7 @@ from jaxnets.models import INPUT_SHAPES, MODELS
 
 
 class Tiny(linen.Module):
-    """One of each: convolution, normalisation, both pools, dropout, dense."""
+    """One of each: convolution, normalization, both pools, dropout, dense."""
 
     @linen.compact
     def __call__(self, x, train=False):

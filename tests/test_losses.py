@@ -12,7 +12,7 @@ rng = np.random.default_rng(0)
 LOGITS = rng.normal(size=(6, 4)).astype(np.float32) * 3
 LABELS = rng.integers(0, 4, 6, dtype=np.int32)
 ONE_HOT = np.eye(4, dtype=np.float32)[LABELS]
-# Not normalised, and with certainties that must be clipped: Keras divides by the sum first.
+# Not normalized, and with certainties that must be clipped: Keras divides by the sum first.
 PROBABILITIES = np.array(jax.nn.softmax(LOGITS)) * np.float32(1.7)
 PROBABILITIES[0] = np.eye(4)[LABELS[0]]
 PROBABILITIES[1] = np.eye(4)[(LABELS[1] + 1) % 4]

@@ -24,7 +24,7 @@ def lower(name: str, dtype, mesh: Mesh | None, platforms=PLATFORMS) -> str:
     state = jax.eval_shape(lambda: make_state(model, descent, shape))
     out = jax.eval_shape(lambda state, x: model.apply(state.variables, x), state, jnp.zeros((8, *shape)))
     loss, label = target(name, out)
-    step = make_train_step(model, descent, loss=loss, measures={})
+    step = make_train_step(model, descent, loss=loss, metrics={})
     batch = {
         "x": jax.ShapeDtypeStruct((8, *shape), jnp.float32),
         "y": label,

@@ -79,7 +79,7 @@ def jaxnets(spec: Spec) -> Ready:
     loss = losses.mean_squared_error if regression(spec) else losses.sparse_categorical_crossentropy
     how = state.params, jax.default_backend()
     together = steps_per_call(EPOCH // spec.batch, *how)
-    one = partial(guarded, train.make_train_step(model, optimizer, loss=loss, measures={}), False)
+    one = partial(guarded, train.make_train_step(model, optimizer, loss=loss, metrics={}), False)
     program = partial(run_steps, one, unrolled=not can_scan(*how))
     step = jax.jit(program, donate_argnums=(0, 1), compiler_options=compiler_options(*how))
     _, shapes = jax.eval_shape(step, state, {}, [batch])

@@ -13,7 +13,7 @@ from jaxnets import commandline, data
 from jaxnets.data.augment import compose, parse
 from jaxnets.data.device import gather, on_device, read_all
 from jaxnets.data.prepare import prepare
-from jaxnets.train import normalise
+from jaxnets.train import normalize
 
 import os
 import tempfile
@@ -88,14 +88,14 @@ def write_images(folder: Path, size: int, number: int) -> list[str]:
 
 
 def jaxnets_way(source: data.Source, augmented: bool, resident: bool = False) -> Epoch:
-    """Batches as fit takes them, normalised and augmented in one compiled function."""
+    """Batches as fit takes them, normalized and augmented in one compiled function."""
     feed = on_device(data.Batches(source, BATCH, seed=0), resident)
     augment: Any = compose(*parse(CHANGES)) if augmented else lambda key, step, batch: batch
     epochs = count()
 
     @jax.jit
     def step(number: int, batch: Any) -> jax.Array:
-        return normalise(augment(jax.random.PRNGKey(0), number, gather(batch))["x"])
+        return normalize(augment(jax.random.PRNGKey(0), number, gather(batch))["x"])
 
     def epoch() -> object:
         for number, batch in enumerate(feed.epoch(next(epochs))):
@@ -167,7 +167,7 @@ class TorchImages:
 
 
 def torch_batch(augmented: bool, images: list[np.ndarray]) -> Any:
-    """In the worker: stacks, normalises and augments a whole batch at once, which is fastest."""
+    """In the worker: stacks, normalizes and augments a whole batch at once, which is fastest."""
     import torch
     from torch.nn import functional
 

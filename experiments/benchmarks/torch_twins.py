@@ -123,7 +123,7 @@ def mean_and_head(classes: int) -> list[nn.Module]:
 
 
 def cbn(width: int, size: int, strides: int = 1, bias: bool = False, eps: float = 1e-3) -> list[nn.Module]:
-    """A convolution and its normalisation."""
+    """A convolution and its normalization."""
     return [conv(width, size, strides, padding=size // 2, bias=bias), norm(eps=eps)]
 
 

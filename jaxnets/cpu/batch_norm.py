@@ -1,4 +1,4 @@
-"""Batch normalisation: statistics and gradients in as few passes over memory as they need."""
+"""Batch normalization: statistics and gradients in as few passes over memory as they need."""
 
 import math
 from functools import partial

@@ -1,6 +1,6 @@
 """Which Keras layer is which layer of a module: by name where names agree, by structure where they do not.
 
-Structure means the sequence of layers of one kind (convolution, dense, recurrent, normalisation), their
+Structure means the sequence of layers of one kind (convolution, dense, recurrent, normalization), their
 shapes, and the graph where it is known. A match that would need a guess is refused, not guessed.
 """
 

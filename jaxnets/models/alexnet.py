@@ -1,4 +1,4 @@
-"""The two first CIFAR-10 networks of chapter 5 with batch normalisation: Baseline (C1) and AlexNet-8 (C3)."""
+"""The two first CIFAR-10 networks of chapter 5 with batch normalization: Baseline (C1) and AlexNet-8 (C3)."""
 
 from functools import partial
 from typing import Any

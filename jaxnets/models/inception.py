@@ -20,7 +20,7 @@ class Inception10(linen.Module):
       width: channels of the first convolution and of a branch in the first block; doubles per block.
       num_blocks: each has two units.
       fixed_affine: the document calls BN with ``training=False`` even while it trains, so that the running
-        statistics stay (0, 1) and BN is a trained scale and shift; False is live batch normalisation.
+        statistics stay (0, 1) and BN is a trained scale and shift; False is live batch normalization.
       axis_name: for BN, see `nn.BatchNorm`.
       dtype: type of the arithmetic.
     """

@@ -16,7 +16,7 @@ from jaxnets import nn
 
 
 class ConvNorm(Protocol):
-    """A convolution with its batch normalisation, as the network hands it to stems and blocks."""
+    """A convolution with its batch normalization, as the network hands it to stems and blocks."""
 
     def __call__(
         self, x: jax.Array, width: int, size: int, name: str, strides: int = 1, padding: nn.Padding = "same"

@@ -13,7 +13,7 @@ class VGG(linen.Module):
     """One class for the CIFAR-10 network of C4 (its defaults) and for the ImageNet networks of Keras.
 
     Layers are named as in keras.applications: ``block1_conv1`` ..., ``fc1``, ``fc2``, ``predictions``; the
-    batch normalisations of C4 ``block1_bn1`` ....
+    batch normalizations of C4 ``block1_bn1`` ....
 
     Attributes:
       convs: how many convolutions each of the five groups (64, 128, 256, 512, 512 channels) has.

@@ -1,4 +1,4 @@
-"""Keras's initialisers by their names: one table, every entry a function ``(key, shape, dtype) -> array``.
+"""Keras's initializers by their names: one table, every entry a function ``(key, shape, dtype) -> array``.
 
 Fans follow Keras: the last axis counts outputs, the one before it inputs, and everything in front of these
 is the receptive field. A depthwise kernel ``(H, W, C, M)`` so has fan-in ``H*W*C``, and a recurrent kernel

@@ -1,4 +1,4 @@
-"""Batch normalisation with Keras's constants, and the two ways the world around a model changes it.
+"""Batch normalization with Keras's constants, and the two ways the world around a model changes it.
 
 A model calls ``BatchNorm(...)(x, train)`` and knows nothing of padded batches or frozen backbones: the train
 step says so with the context managers `batch_mask` and `frozen_batch_norm`.
@@ -63,7 +63,7 @@ def normalize(
     """``(x - mean) / sqrt(var + epsilon) * scale + bias`` along the last axis.
 
     As one product and one sum, in Keras's order: rounding then agrees too, so that no ReLU behind a
-    normalisation switches on here and off there, which would show in the gradients of deep networks.
+    normalization switches on here and off there, which would show in the gradients of deep networks.
     """
     factor = lax.rsqrt(var + epsilon) * scale
     offset = -mean * factor + bias
@@ -79,15 +79,15 @@ def normalize_batch(
     mask: jax.Array | None = None,
     axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns x normalised with its own statistics, and those; see `batch_statistics` and `normalize`."""
+    """Returns x normalized with its own statistics, and those; see `batch_statistics` and `normalize`."""
     mean, var = batch_statistics(x, mask, axis_name)
     return normalize(x, mean, var, scale, bias, epsilon), mean, var
 
 
 class BatchNorm(linen.Module):
-    """Batch normalisation (Ioffe and Szegedy 2015) as Keras does it.
+    """Batch normalization (Ioffe and Szegedy 2015) as Keras does it.
 
-    While training, normalises with the batch's mean and plain variance and moves the running ones:
+    While training, normalizes with the batch's mean and plain variance and moves the running ones:
     ``running = momentum * running + (1 - momentum) * batch``. Otherwise uses the running ones. Params
     ``scale`` and ``bias``, statistics ``mean`` and ``var`` (collection "batch_stats"), all (channels,).
     The arithmetic is in float32 even where x is bfloat16; the output is in ``dtype`` (None: that of x).
@@ -106,7 +106,7 @@ class BatchNorm(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool, mask: jax.Array | None = None) -> jax.Array:
-        """Normalise x (batch, ..., channels); mask (batch,) of 0/1 leaves padded examples out."""
+        """Normalize x (batch, ..., channels); mask (batch,) of 0/1 leaves padded examples out."""
         channels = (x.shape[-1],)
         scale = self.param("scale", linen.initializers.ones, channels, jnp.float32)
         bias = self.param("bias", linen.initializers.zeros, channels, jnp.float32)

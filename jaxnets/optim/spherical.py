@@ -45,7 +45,7 @@ def spherical_muon(
     """v <- momentum v + g; w <- sqrt(out) w/|w| - lr orthogonal(g + momentum v), for kernels (..., out).
 
     A kernel counts as one matrix (all but its last axis, out). Kernels of equal sizes are iterated together.
-    For kernels in front of a normalisation: their length means nothing there, so it is set anew in every
+    For kernels in front of a normalization: their length means nothing there, so it is set anew in every
     step, and the learning rate alone decides how far they turn. (`muon` leaves lengths alone and scales.)
 
     Args:

@@ -10,9 +10,9 @@ from jaxnets.train.loop import fit
 from jaxnets.train.monitor import improvements
 from jaxnets.train.profiling import Profile
 from jaxnets.train.state import TrainState, check_input, make_state
-from jaxnets.train.step import EvalStep, TrainStep, make_eval_step, make_train_step, means, normalise
+from jaxnets.train.step import EvalStep, TrainStep, make_eval_step, make_train_step, means, normalize
 from jaxnets.train.tensorboard import TensorBoard
-from jaxnets.train.workdir import claim, read_config, read_metrics
+from jaxnets.train.workdir import read_config, read_metrics, write_config
 
 __all__ = [
     "Callback",
@@ -28,7 +28,6 @@ __all__ = [
     "TrainStep",
     "Validation",
     "check_input",
-    "claim",
     "evaluate",
     "fit",
     "fit_compiled",
@@ -40,7 +39,8 @@ __all__ = [
     "make_state",
     "make_train_step",
     "means",
-    "normalise",
+    "normalize",
     "read_config",
     "read_metrics",
+    "write_config",
 ]

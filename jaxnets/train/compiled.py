@@ -126,7 +126,7 @@ def _run(state, resident, epochs, judge, *, train_step, eval_step, variables, be
             val_sums = lax.cond(due, evaluate, rest, variables(state) if variables else state.variables)
         if best is None:
             return (state, state, least), (sums, val_sums)
-        value = lookup(_divide("", sums) | _divide("val_", val_sums), best, "measure")
+        value = lookup(_divide("", sums) | _divide("val_", val_sums), best, "metric")
         value = sign_of(best, mode) * value
         kept = jax.tree.map(partial(jnp.where, value < least), state, kept)
         return (state, kept, jnp.fmin(value, least)), (sums, val_sums)

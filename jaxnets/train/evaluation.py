@@ -12,7 +12,7 @@ from jaxnets.data.device import AnyBatches, OnDevice, on_device
 from jaxnets.errors import UserError
 from jaxnets.machine.distributed import wait_on_cpus
 from jaxnets.train.state import TrainState
-from jaxnets.train.step import EvalStep, means, measured
+from jaxnets.train.step import EvalStep, means, metric_names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Evaluator:
             return []
         batch = first_of(self.batches, "evaluate by")
         sums = jax.eval_shape(self.step, self.validation.variables_of(state), batch)
-        return [f"val_{name}" for name in measured(sums)]
+        return [f"val_{name}" for name in metric_names(sums)]
 
     def is_due(self, epoch: int, epochs: int) -> bool:
         """Whether to evaluate after an epoch, from 1."""

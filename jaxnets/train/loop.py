@@ -27,7 +27,7 @@ from jaxnets.train.monitor import History, check_measured, sign_of
 from jaxnets.train.nonfinite import check_finite, check_some_kept, guarded
 from jaxnets.train.progress import REFRESH, Every, Progress, make_progress, say_finished
 from jaxnets.train.state import TrainState
-from jaxnets.train.step import TrainStep, means, measured
+from jaxnets.train.step import TrainStep, means, metric_names
 from jaxnets.train.steps_per_call import can_scan, compiler_options, run_steps
 from jaxnets.train.steps_per_call import steps_per_call as default_steps_per_call
 
@@ -113,7 +113,7 @@ def fit(
     plan = _Plan(step, sums, train, judge, tuple(callbacks), epochs, steps, per_call)
     monitors = [keep.best, *(callback.monitor for callback in callbacks)]
     if any(monitors):
-        check_measured(monitors, measured(sums) + judge.names(state))
+        check_measured(monitors, metric_names(sums) + judge.names(state))
     if keep.best is not None:
         sign_of(keep.best, keep.best_mode)
     with (

@@ -14,7 +14,7 @@ MORE = ("accuracy", "acc", "precision", "recall", "top", "auc", "map", "f1", "io
 
 
 def sign_of(monitor: str, mode: Mode = "auto") -> int:
-    """1 where less of a measure is better, -1 where more is; "auto" goes by the words of its name.
+    """Returns 1 where less of a metric is better, -1 where more is; "auto" goes by the words of its name.
 
     Raises:
         UserError: the name does not tell.
@@ -43,7 +43,7 @@ def is_measured(monitor: str, history: History) -> bool:
 
 
 def check_measured(monitors: Sequence[str | None], names: Sequence[str]) -> None:
-    """Raises UserError where one of the measures to watch is not among those that there will be."""
+    """Raises UserError where one of the metrics to watch is not among those that there will be."""
     for monitor in monitors:
         if monitor is None or monitor in names:
             continue

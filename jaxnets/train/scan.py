@@ -20,7 +20,7 @@ def make_training(
     """Returns all epochs over the same batches in the same order as one jitted function of the first params.
 
     Args:
-        loss: (params, batch) to the number to minimise.
+        loss: (params, batch) to the number to minimize.
         optimizer: an Optax transformation.
         batches: of one epoch, all of one shape (`jaxnets.data.Batches(...).epoch()`).
         epochs: passes over the batches.

@@ -13,9 +13,10 @@ import optax
 from flax import linen
 from jax import lax
 
-from jaxnets import losses, metrics
+from jaxnets import losses
 from jaxnets.cpu import on_cpu
 from jaxnets.data.device import gather
+from jaxnets.metrics import accuracy
 from jaxnets.nn import batch_mask
 from jaxnets.nn.operation import operation
 from jaxnets.train.freeze import trainable
@@ -23,8 +24,16 @@ from jaxnets.train.state import TrainState
 
 Batch = Mapping[str, jax.Array]
 Sums = dict[str, jax.Array]
-PerExample = Callable[[Any, Any], jax.Array]
 Targets = Callable[[Batch], Any]
+
+
+class PerExample(Protocol):
+    """A loss or a metric: one value an example, float32 (B,), of the network's outputs and the targets.
+
+    Outputs and targets are arrays (B, ...), or dicts of them where a network has several heads.
+    """
+
+    def __call__(self, outputs: Any, targets: Any, /) -> jax.Array: ...
 
 
 class TrainStep(Protocol):
@@ -58,7 +67,7 @@ class ConditionalStep:
         return self.conditional(state, batch, True)
 
 
-ACCURACY: Mapping[str, PerExample] = {"accuracy": metrics.accuracy}
+ACCURACY: Mapping[str, PerExample] = {"accuracy": accuracy}
 
 
 def labels_of(batch: Batch) -> jax.Array:
@@ -66,7 +75,7 @@ def labels_of(batch: Batch) -> jax.Array:
     return batch["y"]
 
 
-def normalise(x: jax.Array) -> jax.Array:
+def normalize(x: jax.Array) -> jax.Array:
     """uint8 images become float32 in 0 ... 1; other numbers stay as they are."""
     return x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
 
@@ -76,10 +85,10 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
     loss: PerExample = losses.sparse_categorical_crossentropy,
-    measures: Mapping[str, PerExample] = ACCURACY,
+    metrics: Mapping[str, PerExample] = ACCURACY,
     penalty: Callable[[Any], jax.Array] | None = None,
     augment: Callable[[jax.Array, jax.Array, Batch], Batch] | None = None,
-    prepare: Callable[[jax.Array], jax.Array] = normalise,
+    preprocess: Callable[[jax.Array], jax.Array] = normalize,
     targets: Targets = labels_of,
     axis_name: str | None = None,
 ) -> ConditionalStep:
@@ -89,12 +98,12 @@ def make_train_step(
         model: the network; `model.apply(variables, x, train=True)` gives logits.
         optimizer: an Optax transformation, the one that made `state.opt_state`.
         loss: (logits, y) to one value an example; `losses.heads` for several outputs.
-        measures: further values an example, by name.
+        metrics: Further values an example, by name.
         penalty: of the parameters, added to the mean loss (Keras's kernel_regularizer); of a frozen model's,
             those that learn, as in Keras.
-        augment: (key, step, batch) -> batch, before `prepare`; see `jaxnets.data.augment`.
-        prepare: what happens to x on the device first.
-        targets: of the batch, what loss and measures compare the output with, in place of y.
+        augment: (key, step, batch) -> batch, before `preprocess`; see `jaxnets.data.augment`.
+        preprocess: what happens to x on the device first.
+        targets: of the batch, what loss and metrics compare the output with, in place of y.
         axis_name: the mapped axis under pmap or shard_map; gradients, statistics and sums are added over it.
 
     Returns:
@@ -136,12 +145,12 @@ def make_train_step(
             with batch_mask(mask):
                 logits, model_state = model.apply(
                     {"params": params, **state.model_state},
-                    prepare(batch["x"]),
+                    preprocess(batch["x"]),
                     train=True,
                     rngs={"dropout": key},
                     mutable=list(state.model_state),
                 )
-            sums = _sums(logits, targets(batch), batch["mask"], loss, measures)
+            sums = _sums(logits, targets(batch), batch["mask"], loss, metrics)
             extra = penalty(trainable(model, params)) if penalty is not None else 0.0
             # Every device holds its share of the batch and of the penalty: the shares add up to the mean.
             return sums["loss"] / count + extra / add(1.0), (sums, extra, model_state)
@@ -170,9 +179,9 @@ def make_eval_step(
     model: linen.Module,
     *,
     loss: PerExample = losses.sparse_categorical_crossentropy,
-    measures: Mapping[str, PerExample] = ACCURACY,
+    metrics: Mapping[str, PerExample] = ACCURACY,
     penalty: Callable[[Any], jax.Array] | None = None,
-    prepare: Callable[[jax.Array], jax.Array] = normalise,
+    preprocess: Callable[[jax.Array], jax.Array] = normalize,
     targets: Targets = labels_of,
     axis_name: str | None = None,
 ) -> EvalStep:
@@ -181,8 +190,8 @@ def make_eval_step(
     @on_cpu
     def eval_step(variables: Mapping[str, Any], batch: Batch) -> Sums:
         batch = gather(batch)
-        logits = model.apply(variables, prepare(batch["x"]), train=False)
-        sums = _sums(logits, targets(batch), batch["mask"], loss, measures)
+        logits = model.apply(variables, preprocess(batch["x"]), train=False)
+        sums = _sums(logits, targets(batch), batch["mask"], loss, metrics)
         if penalty is not None:
             sums["loss"] += penalty(trainable(model, variables["params"])) * sums["count"]
         return sums if axis_name is None else lax.psum(sums, axis_name)
@@ -193,19 +202,19 @@ def make_eval_step(
 def means(sums: Mapping[str, Any]) -> dict[str, float]:
     """Divides every sum by the count, once: {"loss": ..., "accuracy": ...} as floats; nan where that is 0."""
     count = float(sums["count"]) or float("nan")
-    return {name: float(sums[name]) / count for name in measured(sums)}
+    return {name: float(sums[name]) / count for name in metric_names(sums)}
 
 
-def measured(sums: Mapping[str, Any]) -> list[str]:
+def metric_names(sums: Mapping[str, Any]) -> list[str]:
     """The names of what is summed: "loss", and the others by the alphabet."""
     return ["loss", *sorted(sums.keys() - {"loss", "count"})]
 
 
 def _sums(
-    logits: Any, targets: Any, mask: jax.Array, loss: PerExample, measures: Mapping[str, PerExample]
+    logits: Any, targets: Any, mask: jax.Array, loss: PerExample, metrics: Mapping[str, PerExample]
 ) -> Sums:
     values = {"loss": loss(logits, targets)}
-    values |= {name: measure(logits, targets) for name, measure in measures.items()}
+    values |= {name: metric(logits, targets) for name, metric in metrics.items()}
     # where, not times: a row that only fills up may hold anything, nan included
     sums = {name: jnp.sum(jnp.where(mask > 0, value, 0) * mask) for name, value in values.items()}
     return {**sums, "count": jnp.sum(mask)}

@@ -19,7 +19,7 @@ CHECKPOINTS = "checkpoints"
 BEST = "best"
 
 
-def claim(workdir: Path, config: Mapping[str, Any]) -> None:
+def write_config(workdir: Path, config: Mapping[str, Any]) -> None:
     """Makes the folder and notes down what was asked; a folder of an earlier run must be of the same run.
 
     Of several processes one does it, and all must have been asked for the same.
@@ -35,10 +35,10 @@ def claim(workdir: Path, config: Mapping[str, Any]) -> None:
     """
     asked = json.loads(json.dumps(config))
     check_alike("settings", json.dumps([asked[key] for key in sorted(asked.keys() - set(MAY_DIFFER))]))
-    run_on_writer(lambda: _claim(workdir, asked))
+    run_on_writer(lambda: _write_config(workdir, asked))
 
 
-def _claim(workdir: Path, config: Mapping[str, Any]) -> None:
+def _write_config(workdir: Path, config: Mapping[str, Any]) -> None:
     if (workdir / "config.json").exists():
         held = read_config(workdir)
         for key in sorted(held.keys() | config.keys()):

@@ -23,7 +23,7 @@ def grey(monkeypatch):
     return x
 
 
-def test_every_pixel_is_standardised_by_the_images_that_train(grey, monkeypatch, tmp_path):
+def test_every_pixel_is_standardized_by_the_images_that_train(grey, monkeypatch, tmp_path):
     prepared = []
     fit = fashion_cnn.train.fit
 
@@ -31,9 +31,9 @@ def test_every_pixel_is_standardised_by_the_images_that_train(grey, monkeypatch,
         prepared.append(len(batches.source))
         return fit(state, step, batches, **rest)
 
-    def make_step(network, optimizer, prepare):
-        prepared.append(prepare(grey))
-        return make(network, optimizer, prepare=prepare)
+    def make_step(network, optimizer, preprocess):
+        prepared.append(preprocess(grey))
+        return make(network, optimizer, preprocess=preprocess)
 
     make = fashion_cnn.train.make_train_step
     monkeypatch.setattr(fashion_cnn.train, "fit", keep)

@@ -17,7 +17,7 @@ from jaxnets.summary import summarize
 
 
 class Small(linen.Module):
-    """Stands for Xception: its features are the mean colours, normalised."""
+    """Stands for Xception: its features are the mean colours, normalized."""
 
     @linen.compact
     def __call__(self, x, train=False, features=False):

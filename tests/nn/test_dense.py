@@ -1,4 +1,4 @@
-"""Dense, Embedding, Dropout and the initialisers."""
+"""Dense, Embedding, Dropout and the initializers."""
 
 import jax
 import jax.numpy as jnp

@@ -48,7 +48,7 @@ def test_by_hand():
     np.testing.assert_allclose(layer.apply(variables, x, train=False), [[0.5], [1.5]])
 
 
-def test_start_and_initialisation_leave_the_statistics_alone():
+def test_start_and_initialization_leave_the_statistics_alone():
     variables = nn.BatchNorm(axis_name="devices").init(jax.random.key(0), X, train=True)
     np.testing.assert_array_equal(variables["batch_stats"]["mean"], np.zeros(3))
     np.testing.assert_array_equal(variables["batch_stats"]["var"], np.ones(3))

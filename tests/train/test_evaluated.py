@@ -7,7 +7,7 @@ import optax
 from jaxnets import optim, runs
 from jaxnets.data import Batches
 from jaxnets.models import MODELS
-from jaxnets.train import Keep, Validation, claim, fit, make_eval_step, make_state, make_train_step
+from jaxnets.train import Keep, Validation, fit, make_eval_step, make_state, make_train_step, write_config
 from tests.train.test_fit import BATCH, RATE, same_bits
 
 
@@ -16,7 +16,7 @@ def test_predictions_are_of_the_average_where_the_training_judged_it(source, tmp
     descent = optax.chain(optax.sgd(RATE), optim.average_weights(0.9))
 
     def train(workdir, variables=None):
-        claim(workdir, runs.describe_features("perceptron", source.features, None, "unit"))
+        write_config(workdir, runs.describe_features("perceptron", source.features, None, "unit"))
         state = make_state(model, descent, (4,))
         batches = Batches(source, BATCH, seed=3)
         validation = Validation(make_eval_step(model), batches, variables=variables)
@@ -37,7 +37,7 @@ def test_predictions_are_of_the_average_where_the_training_judged_it(source, tmp
 def test_variables_that_are_computed_are_kept_as_well(source, tmp_path):
     """What the training judged is saved itself, not a guess at where in the state it lay."""
     model, descent = MODELS["perceptron"](num_classes=3), optax.sgd(RATE)
-    claim(tmp_path, runs.describe_features("perceptron", source.features, None, "unit"))
+    write_config(tmp_path, runs.describe_features("perceptron", source.features, None, "unit"))
     state, batches = make_state(model, descent, (4,)), Batches(source, BATCH, seed=3)
 
     def halved(state):
@@ -59,9 +59,9 @@ def test_many_examples_are_predicted_some_at_a_time(monkeypatch):
     x = np.random.default_rng(0).normal(size=(130, 4)).astype(np.float32)
     forward, seen = runs._forward, []
 
-    def watched(model, variables, x, prepare):
+    def watched(model, variables, x, preprocess):
         seen.append(x.shape)
-        return forward(model, variables, x, prepare)
+        return forward(model, variables, x, preprocess)
 
     monkeypatch.setattr(runs, "_forward", watched)
     found = runs.probabilities(model, variables, x)

@@ -1,4 +1,4 @@
-"""What is watched: which way is better, and measures that nobody takes."""
+"""What is watched: which way is better, and metrics that nobody takes."""
 
 import optax
 import pytest
@@ -85,6 +85,6 @@ def test_a_misspelt_measure_is_told_as_soon_as_it_can_be():
 def test_what_cannot_be_watched_is_refused_before_the_first_step(asked, message):
     model, descent, iris = MODELS["perceptron"](), optax.sgd(0.1), data.load("iris")
     state = train.make_state(model, descent, (4,))
-    step = train.make_train_step(model, descent, measures={"accuracy": accuracy, "wibble": accuracy})
+    step = train.make_train_step(model, descent, metrics={"accuracy": accuracy, "wibble": accuracy})
     with pytest.raises(UserError, match=message):
         train.fit(state, step, Batches(iris.train, 32, seed=0), epochs=1, **asked())

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from jaxnets.errors import UserError
-from jaxnets.train import claim, read_config
+from jaxnets.train import read_config, write_config
 from jaxnets.train.workdir import locked
 
 CONFIG = {"model": "lenet5", "dataset": "digits", "seed": 0, "epochs": 3, "input": {"shape": (28, 28, 1)}}
@@ -19,38 +19,38 @@ def contents(folder):
 
 
 def test_the_same_run_may_ask_for_more_epochs(tmp_path):
-    claim(tmp_path / "run", CONFIG)
-    claim(tmp_path / "run", CONFIG | {"epochs": 9})
+    write_config(tmp_path / "run", CONFIG)
+    write_config(tmp_path / "run", CONFIG | {"epochs": 9})
     assert read_config(tmp_path / "run")["epochs"] == 9
     assert read_config(tmp_path / "run")["input"]["shape"] == [28, 28, 1]
 
 
 def test_a_run_from_before_its_ink_was_measured_goes_on(tmp_path):
-    claim(tmp_path, CONFIG)
-    claim(tmp_path, CONFIG | {"ink_span": 0.714})
+    write_config(tmp_path, CONFIG)
+    write_config(tmp_path, CONFIG | {"ink_span": 0.714})
     assert read_config(tmp_path)["ink_span"] == 0.714
 
 
 @pytest.mark.parametrize("key, value", [("model", "mlp"), ("dataset", "mnist"), ("seed", 1)])
 def test_another_run_is_refused_and_nothing_changes(tmp_path, key, value):
-    claim(tmp_path, CONFIG)
+    write_config(tmp_path, CONFIG)
     before = contents(tmp_path)
     with pytest.raises(UserError, match=f"holds a run with {key} {CONFIG[key]!r}, not {value!r}"):
-        claim(tmp_path, CONFIG | {key: value})
+        write_config(tmp_path, CONFIG | {key: value})
     assert contents(tmp_path) == before
 
 
 def test_a_run_that_was_killed_before_it_was_noted_down_can_start(tmp_path):
     (tmp_path / "lock").touch()
     (tmp_path / "config.json.part").write_text('{"mod')
-    claim(tmp_path, CONFIG)
+    write_config(tmp_path, CONFIG)
     assert read_config(tmp_path)["model"] == "lenet5"
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     with pytest.raises(UserError, match="is not the folder of a run"):
-        claim(tmp_path, CONFIG)
+        write_config(tmp_path, CONFIG)
     assert list(contents(tmp_path)) == ["thesis.tex"]
 
 
@@ -94,7 +94,7 @@ def test_where_there_are_no_locks_a_run_goes_on_with_a_word(tmp_path, monkeypatc
     else:
         monkeypatch.setitem(sys.modules, "filelock", None)
     for _ in range(2):
-        claim(tmp_path / "run", CONFIG)
+        write_config(tmp_path / "run", CONFIG)
     said = capsys.readouterr().err
     assert said.startswith(f"{tmp_path / 'run'} is not locked against a second training there (")
     assert said.count("\n") == 1
@@ -103,4 +103,4 @@ def test_where_there_are_no_locks_a_run_goes_on_with_a_word(tmp_path, monkeypatc
 def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot write .*lock \(Not a directory\): make room, or choose"):
-        claim(tmp_path / "file" / "run", CONFIG)
+        write_config(tmp_path / "file" / "run", CONFIG)

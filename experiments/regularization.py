@@ -1,7 +1,7 @@
-"""L2 regularisation: 300 points, inside or outside a circle, learnt with and without it (A10).
+"""L2 regularization: 300 points, inside or outside a circle, learnt with and without it (A10).
 
-    python experiments/regularisation.py                 # the points drawn anew
-    python experiments/regularisation.py --data dot.csv  # the course's own file: x1,x2,y_c
+    python experiments/regularization.py                 # the points drawn anew
+    python experiments/regularization.py --data dot.csv  # the course's own file: x1,x2,y_c
 
 A 2-11-1 ReLU network, squared error, SGD 0.01, batches of 32 in file order, 400 epochs; the penalty is
 0.03 * sum(w^2) / 2 on both kernels. Documented: the loss of the last batch is 0.0228 without and 0.1235 with
@@ -67,7 +67,7 @@ def main(
     epochs: int = 400,
     batch_size: int = 32,
     seed: int = 0,
-    workdir: Path = Path("runs/regularisation"),
+    workdir: Path = Path("runs/regularization"),
 ) -> dict[str, Any]:
     """Train twice from one start and draw where each network draws the line.
 

@@ -6,7 +6,7 @@ import pytest
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from jaxnets.data import ArraySource
-from jaxnets.data.standardise import fit_moments, rescale, standardise
+from jaxnets.data.standardize import fit_moments, rescale, standardize
 from tests.rounding import ROUNDING
 
 
@@ -18,26 +18,26 @@ def source():
     return ArraySource(x, np.zeros(600, int))
 
 
-def assert_standardised(found, expected, std):
+def assert_standardized(found, expected, std):
     """The mean and the difference, of 255 at most, are rounded, then the deviation and the quotient."""
     assert np.all(np.abs(found - expected) <= ROUNDING * (2 * 255 / std + 4 * np.abs(expected)))
 
 
-def test_featurewise_standardisation_is_keras(source):
+def test_featurewise_standardization_is_keras(source):
     generator = ImageDataGenerator(
         featurewise_center=True, featurewise_std_normalization=True, dtype="float64"
     )
     generator.fit(source.x)
     expected = generator.standardize(source.x[:10].astype(np.float64))
-    found = jax.jit(standardise(fit_moments(source)))(source.x[:10])
-    assert_standardised(found, expected, generator.std)
+    found = jax.jit(standardize(fit_moments(source)))(source.x[:10])
+    assert_standardized(found, expected, generator.std)
 
 
-def test_standardisation_of_every_pixel_is_that_of_f3(source):
+def test_standardization_of_every_pixel_is_that_of_f3(source):
     x = source.x.astype(np.float64)
     mean, std = x.mean(axis=0), x.std(axis=0) + 1e-7  # X_train.mean(axis=0), X_train.std(axis=0) + 1e-7
-    found = jax.jit(standardise(fit_moments(source, per="pixel"), epsilon=1e-7))(source.x[:10])
-    assert_standardised(found, (x[:10] - mean) / std, std)
+    found = jax.jit(standardize(fit_moments(source, per="pixel"), epsilon=1e-7))(source.x[:10])
+    assert_standardized(found, (x[:10] - mean) / std, std)
 
 
 def test_rescaling(source):

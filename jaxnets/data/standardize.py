@@ -1,4 +1,4 @@
-"""What a step can do to images first (its `prepare`), beside dividing them by 255."""
+"""What a step can do to images first (its `preprocess`), beside dividing them by 255."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -36,12 +36,12 @@ def fit_moments(source: Source, per: Literal["channel", "pixel"] = "channel") ->
     return Moments(np.asarray(mean, np.float32), np.asarray(std, np.float32))
 
 
-def standardise(moments: Moments, epsilon: float = 1e-6) -> Callable[[jax.Array], jax.Array]:
-    """Returns x -> (x - mean) / (std + epsilon): Keras's featurewise centring and normalisation.
+def standardize(moments: Moments, epsilon: float = 1e-6) -> Callable[[jax.Array], jax.Array]:
+    """Returns x -> (x - mean) / (std + epsilon): Keras's featurewise centring and normalization.
 
     Examples:
-        >>> prepare = standardise(Moments(np.float32([100]), np.float32([50])), epsilon=0)
-        >>> prepare(jnp.uint8([[[[200]]]])).item()
+        >>> preprocess = standardize(Moments(np.float32([100]), np.float32([50])), epsilon=0)
+        >>> preprocess(jnp.uint8([[[[200]]]])).item()
         2.0
     """
     mean, std = (np.expand_dims(values, tuple(range(4 - values.ndim))) for values in moments)

@@ -1,4 +1,4 @@
-"""runs.illustrate: all held-out examples counted, and the surest mistakes chosen."""
+"""runs.save_pictures: all held-out examples counted, and the surest mistakes chosen."""
 
 import jax
 import numpy as np
@@ -7,12 +7,12 @@ from sklearn import metrics as oracle
 
 from jaxnets import data, hints, plots, runs
 from jaxnets.models import INPUT_SHAPES, MODELS
-from jaxnets.train import normalise
+from jaxnets.train import normalize
 
 
 @pytest.fixture
 def seen(monkeypatch):
-    """What `illustrate` hands to the functions that draw, by the name of the picture."""
+    """What `save_pictures` hands to the functions that draw, by the name of the picture."""
     found = {}
     for name in ("images", "confusion", "kernels"):
 
@@ -33,10 +33,10 @@ def lenet():
 
 def test_confusion_mistakes_and_kernels_beside_scikit_learn_and_numpy(lenet, seen, tmp_path):
     digits, model, variables = lenet
-    command = runs.illustrate(tmp_path, digits, model, variables)
+    command = runs.save_pictures(tmp_path, digits, model, variables)
     assert command == hints.jaxnets("predict", tmp_path, tmp_path / "example.png")
     x, y = digits.test.x, digits.test.y
-    logits = np.asarray(model.apply(variables, normalise(x)), np.float64)
+    logits = np.asarray(model.apply(variables, normalize(x)), np.float64)
     probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     guesses = probabilities.argmax(-1)
     np.testing.assert_array_equal(
@@ -55,9 +55,9 @@ def test_confusion_mistakes_and_kernels_beside_scikit_learn_and_numpy(lenet, see
 def test_no_mistake_leaves_no_picture_of_mistakes(lenet, seen, tmp_path):
     digits, model, variables = lenet
     (tmp_path / "mistakes.png").write_text("of an earlier epoch")
-    guesses = np.asarray(model.apply(variables, normalise(digits.test.x))).argmax(-1)
+    guesses = np.asarray(model.apply(variables, normalize(digits.test.x))).argmax(-1)
     right = data.ArraySource(digits.test.x, guesses, digits.features.classes)
-    runs.illustrate(tmp_path, data.Dataset("right", digits.train, right), model, variables)
+    runs.save_pictures(tmp_path, data.Dataset("right", digits.train, right), model, variables)
     assert "mistakes.png" not in seen
     assert not (tmp_path / "mistakes.png").exists()
 

@@ -11,13 +11,15 @@ MNIST (itself JPEG), seed 0: 0.965 of 200 photographs are read right, where 0.97
 themselves are.
 """
 
-from jaxnets import commandline, data, plots, report
-from jaxnets.predict import guesses, load_image_run, look
+from experiments import mnist
+from jaxnets import data, report
+from jaxnets.cli import commandline
+from jaxnets.runs.predict import guesses, load_image_run, look
+from jaxnets.runs.sheet import contact_sheet
 
 from pathlib import Path
 from typing import Any
 
-import mnist
 import numpy as np
 
 DOCUMENTED: dict[str, Any] = {}
@@ -68,7 +70,7 @@ def main(
     answers = list(guesses(run, [one.seen for one in looks]))
     labels = [run.features.classes[int(examples.test[int(index)]["y"])] for index in chosen]
     right = np.mean([best[0].label == label for best, label in zip(answers, labels, strict=True)])
-    plots.contact_sheet(
+    contact_sheet(
         [(one, best[:3]) for one, best in zip(looks, answers, strict=True)][:12], workdir / "sheet.png"
     )
     measured = {"photographs read right": float(right), "dataset": examples.name, "epoch": epochs}

@@ -5,7 +5,8 @@
 Documented: the 5x5 output below, and 29 at the top left of the Sobel output. Measured: the same.
 """
 
-from jaxnets import commandline, nn, report
+from jaxnets import nn, report
+from jaxnets.cli import commandline
 
 from typing import Any
 

@@ -9,7 +9,8 @@ Measured: the same to 6e-6. Both are float32 sums of 8,400 pixels, in another or
 document is up to 6e-6 off, ours up to 2e-6.
 """
 
-from jaxnets import commandline, data, nn, plots, report
+from jaxnets import data, nn, plots, report
+from jaxnets.cli import commandline
 
 from collections.abc import Mapping
 from pathlib import Path

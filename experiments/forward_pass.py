@@ -6,7 +6,8 @@ Documented: y = [1.0099998, 2.008, -0.6600003], probabilities [0.2563381, 0.6954
 Measured: the same; in what order a processor adds shows in the eighth digit.
 """
 
-from jaxnets import commandline, report
+from jaxnets import report
+from jaxnets.cli import commandline
 
 from typing import Any
 

@@ -12,7 +12,8 @@ is in epoch 500 depends on the order of the last batches: 13 of the seeds 0 to 1
 first of them with both documented accuracies.
 """
 
-from jaxnets import commandline, data, losses, models, optim, plots, report, train
+from jaxnets import data, losses, models, optim, plots, report, train
+from jaxnets.cli import commandline
 from jaxnets.summary import summarize
 
 from functools import partial

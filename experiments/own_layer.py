@@ -2,15 +2,18 @@
 
     python experiments/own_layer.py
 
-`jaxnets/nn/simple_conv.py` is the layer: kernels from Glorot's uniform distribution, biases from a normal one
-of 0.05, no padding, ReLU; its configuration is its fields. Given the same parameters, its values and its
-gradients are compared with those of Flax's own layer; then the document's LeNet-5 learns digits with it.
+`jaxnets/course/simple_conv.py` is the layer: kernels from Glorot's uniform distribution, biases from a
+normal one of 0.05, no padding, ReLU; its configuration is its fields. Given the same parameters, its values
+and its gradients are compared with those of Flax's own layer; then the document's LeNet-5 learns digits with
+it.
 
 Documented: the configuration's four entries and their defaults; the layer equals the library's (no figures).
 Measured: not a bit of difference, in values or gradients.
 """
 
-from jaxnets import commandline, data, nn, optim, plots, report, train
+from jaxnets import data, nn, optim, plots, report, train
+from jaxnets.cli import commandline
+from jaxnets.course.simple_conv import SimpleConv
 from jaxnets.summary import summarize
 
 import dataclasses
@@ -31,8 +34,8 @@ class LeNet5(linen.Module):
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """Logits (batch, 10) of images (batch, 28, 28, 1)."""
-        x = nn.max_pool(nn.SimpleConv(6, (5, 5), name="conv1")(x), 2)
-        x = nn.max_pool(nn.SimpleConv(16, (5, 5), name="conv2")(x), 2)
+        x = nn.max_pool(SimpleConv(6, (5, 5), name="conv1")(x), 2)
+        x = nn.max_pool(SimpleConv(16, (5, 5), name="conv2")(x), 2)
         x = linen.relu(nn.Dense(120, name="dense1")(x.reshape(x.shape[0], -1)))
         x = linen.relu(nn.Dense(84, name="dense2")(x))
         return nn.Dense(10, name="head")(x)
@@ -45,7 +48,7 @@ def configuration(layer: linen.Module) -> dict[str, Any]:
 
 def differences(x: jax.Array, seed: int) -> dict[str, float]:
     """Returns the largest differences to Flax's layer, as parts of the largest value."""
-    own = nn.SimpleConv(8, (5, 3), (2, 1))
+    own = SimpleConv(8, (5, 3), (2, 1))
     library = linen.Conv(8, (5, 3), (2, 1), padding="VALID")
     params = own.init(jax.random.key(seed), x)["params"]
 
@@ -83,7 +86,7 @@ def main(
     # 1. data
     digits = data.load("digits")
     # 2. network: the layer is what the library's is
-    report.beside(DOCUMENTED, measured := configuration(nn.SimpleConv()))
+    report.beside(DOCUMENTED, measured := configuration(SimpleConv()))
     measured |= differences(train.normalize(jnp.asarray(digits.train[np.arange(64)]["x"])), seed)
     print(", ".join(f"{name} {value:.1e}" for name, value in measured.items() if name not in DOCUMENTED))
     network = LeNet5()

@@ -12,7 +12,10 @@ the page says; data prepared under a name of your own is told by --rename:
     python experiments/reproduce.py --rename mnist=mnist_jpeg --files stock=SH600519.csv --data-dir DIR
 """
 
-from jaxnets import commandline, data, report
+from experiments.catalogue import ROWS, File, Row
+from experiments.results_page import render
+from jaxnets import data, machine
+from jaxnets.cli import commandline
 from jaxnets.errors import UserError, lookup
 
 import gc
@@ -27,8 +30,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from catalogue import ROWS, File, Row
-from results_page import render
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -115,7 +116,7 @@ def resolve(
 
 def epochs_of(row: Row) -> int | None:
     """How many epochs the document trains, where that is one number."""
-    parameters = inspect.signature(importlib.import_module(row.script).main).parameters
+    parameters = inspect.signature(importlib.import_module(f"experiments.{row.script}").main).parameters
     return parameters["epochs"].default if "epochs" in parameters else None
 
 
@@ -127,7 +128,7 @@ def run(
     done = folder / "result.json"
     if done.exists() and (known := json.loads(done.read_text(encoding="utf-8")))["options"] == asked:
         return known
-    main = importlib.import_module(row.script).main
+    main = importlib.import_module(f"experiments.{row.script}").main
     more = {"seed": seed, "data_dir": data_dir, "workdir": folder}
     takes = inspect.signature(main).parameters
     more = {key: value for key, value in more.items() if key in takes and value is not None}
@@ -150,7 +151,7 @@ def run(
         "seconds": round(max(time.perf_counter() - start, trained), 1),
         "dataset": measured.get("dataset"),
         "epochs": measured.get("epoch", options.get("epochs")),
-        "hardware": report.hardware(),
+        "hardware": machine.hardware(),
         "figures": {key: plain(value) for key, value in measured.items() if is_figure(value)},
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,11 +185,11 @@ def record(page: Path, name: str, row: Row, runs: list[dict[str, Any]], workdir:
     if is_stand_in(row, runs[0]) and before and not is_stand_in(row, before):
         print(f"{name}: {page.name} keeps what was measured on {before['dataset']}")
         return
-    module = importlib.import_module(row.script)
+    module = importlib.import_module(f"experiments.{row.script}")
     documented = getattr(module, "DOCUMENTED", {}) if row.documented else {}
     documented = documented[row.key] if row.key and documented else documented
     figures = row.figures or tuple(documented)
-    entry = {
+    entry: dict[str, Any] = {
         "documented": {key: plain(documented[key]) for key in figures if key in documented},
         "figures": figures,
         "epochs": epochs_of(row),

@@ -1,12 +1,13 @@
 """The results page: what is documented beside what was measured, a table a chapter."""
 
+from experiments.catalogue import CHAPTERS, ROWS
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 import numpy as np
-from catalogue import CHAPTERS, ROWS
 
 HEAD = """\
 # Results

@@ -9,9 +9,11 @@ epochs as the CIFAR-10 speed records do.
     python experiments/train.py --recipe fast --dataset cifar10
 """
 
-from jaxnets import commandline, data, imports, losses, metrics, plots, recipes, runs, train
+from jaxnets import data, losses, metrics, plots, recipes, runs, train
+from jaxnets.cli import commandline
 from jaxnets.data.augment import Fill, compose_for, parse
 from jaxnets.errors import UserError
+from jaxnets.runs.start import inputs_of, start_from
 from jaxnets.summary import summarize
 
 from functools import partial
@@ -89,10 +91,10 @@ def main(
     descent, rate = plan.descent(plan.epochs * batches.steps_per_epoch)
     # 4. fit
     mesh = train.make_mesh(devices)
-    inputs = imports.inputs_of(start, plan.model) if start else "unit"
+    inputs = inputs_of(start, plan.model) if start else "unit"
     state = train.make_state(network, descent, examples.features.shape, seed)
     if start is not None:
-        found = imports.start_from(start, plan.model, network, examples.features, state.variables)
+        found = start_from(start, plan.model, network, examples.features, state.variables)
     else:
         found = plan.start(state.variables, examples, runs.INPUTS[inputs])
     state = train.make_state(network, descent, examples.features.shape, seed, found)

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnets import commandline, commands, data
-from jaxnets.data.images import ink_of
+from jaxnets import data
+from jaxnets.cli import commandline
+from jaxnets.cli import main as commands
+from jaxnets.data.formats.images import ink_of
 from jaxnets.errors import UserError
 
 ROOT = Path(__file__).parents[1]

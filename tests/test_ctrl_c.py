@@ -57,7 +57,7 @@ def press(tmp_path):
 STOPPED = (130, "", "stopped\n")
 
 
-@pytest.mark.parametrize("module", ["jaxnets.commands", "tyro", "jax", "jaxlib"])
+@pytest.mark.parametrize("module", ["jaxnets.cli.main", "tyro", "jax", "jaxlib"])
 def test_while_a_command_imports(press, module):
     assert press(f"import {module}", "-m", "jaxnets", "models") == STOPPED
 
@@ -99,7 +99,7 @@ def test_experiments_import_ours_first(script):
 
 
 COMMAND = """
-from jaxnets import commandline
+from jaxnets.cli import commandline
 from pathlib import Path
 from jaxnets.files import complete
 
@@ -150,6 +150,6 @@ def test_before_and_after_training(press, tmp_path):
 
 def test_what_is_no_program_of_ours_keeps_its_own(press, tmp_path):
     (tmp_path / "theirs.py").write_text("import helper\nimport json.tool\n")
-    (tmp_path / "helper.py").write_text("from jaxnets import commandline\n")
+    (tmp_path / "helper.py").write_text("from jaxnets.cli import commandline\n")
     code, _, err = press("import json.tool", tmp_path / "theirs.py")
     assert (code, err.splitlines()[-1]) == (-signal.SIGINT, "KeyboardInterrupt")

@@ -30,8 +30,9 @@ import pytest
 from PIL import Image
 
 from experiments.benchmarks.keras_twins import lenet5
-from jaxnets import commandline, data
-from jaxnets.data.prepare import prepare
+from jaxnets import data
+from jaxnets.cli import commandline
+from jaxnets.data.formats.prepare import prepare
 from tests.documented import PAGES, ROOT, read, variants
 
 SHOWN = {name: read(page.read_text(encoding="utf-8")) for name, page in PAGES.items()}

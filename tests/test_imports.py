@@ -59,8 +59,8 @@ print(history[-1]["accuracy"] > 0.9)
     assert python(code) == "True"
 
 
-def test_no_public_name_is_a_module():
-    """A module named as a function would stand in its place."""
+def test_no_public_name_is_that_of_a_module():
+    """One would stand in the other's place, by which was imported last."""
     import importlib
     import pkgutil
     from types import ModuleType
@@ -72,6 +72,7 @@ def test_no_public_name_is_a_module():
             package = importlib.import_module(found.name)
             public = {name: getattr(package, name) for name in getattr(package, "__all__", ())}
             assert not [name for name, value in public.items() if isinstance(value, ModuleType)]
+            assert not public.keys() & {module.name for module in pkgutil.iter_modules(package.__path__)}
 
 
 def room_of(path: Path) -> str:

@@ -11,8 +11,8 @@ from PIL import Image
 from experiments.train import main as train
 from jaxnets import data, export
 from jaxnets.errors import UserError
-from jaxnets.imports import import_keras
 from jaxnets.runs import load_run
+from jaxnets.runs.start import import_keras
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, saving
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnets.complexity import conv_multiply_adds, dense_multiply_adds
+from jaxnets.course.complexity import conv_multiply_adds, dense_multiply_adds
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.summary import summarize
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxnets import data
-from jaxnets.data.images import read_image
+from jaxnets.data.formats.images import read_image
 
 
 @pytest.fixture(scope="module")

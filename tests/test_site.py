@@ -46,16 +46,6 @@ def test_every_package_is_shown():
     assert {module.name for module in found} <= SHOWN
 
 
-def test_a_function_named_as_its_module_is_shown_by_its_full_name():
-    """For jaxnets.train.fit the site's reader of docstrings takes the module, and leaves it out."""
-    packages = [found for found in map(pkgutil.resolve_name, SHOWN) if hasattr(found, "__path__")]
-    assert packages
-    for package in packages:
-        modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
-        for name in modules.intersection(getattr(package, "__all__", ())):
-            assert f"{package.__name__}.{name}.{name}" in SHOWN
-
-
 def test_users_see_the_figures_of_the_benchmarks():
     table = (ROOT / "docs" / "speed.md").read_text(encoding="utf-8")
     measured = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")

@@ -10,7 +10,8 @@ compiles, not counted. Needs a GPU, PyTorch and torchvision.
 """
 
 from experiments.benchmarks import records
-from jaxnets import commandline, data, report
+from jaxnets import data, machine
+from jaxnets.cli import commandline
 from jaxnets.data.device import read_all
 from jaxnets.errors import UserError
 
@@ -110,7 +111,7 @@ def main(
     for name, of in figures.items():
         accuracy = f"accuracy {of['accuracy']:.4f} +- {of['deviation']:.4f}"
         print(f"{name:16} {accuracy}, {of['seconds']:.3f} s, {of['runs']} runs")
-    about: dict[str, Any] = {"hardware": report.hardware(), "jaxnets": records.fingerprint()}
+    about: dict[str, Any] = {"hardware": machine.hardware(), "jaxnets": records.fingerprint()}
     about |= {"network": "speednet", "kind": "speedrun", "batch": 2000, "dtype": "bfloat16"}
     about["dataset"] = found.name
     when = datetime.now(UTC).isoformat(timespec="seconds")

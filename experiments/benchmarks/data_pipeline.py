@@ -9,10 +9,11 @@ the images in an array. Rounds of all ways take turns, and the best round of eac
 machine hits all alike. Needs TensorFlow and PyTorch beside jaxnets.
 """
 
-from jaxnets import commandline, data
+from jaxnets import data
+from jaxnets.cli import commandline
 from jaxnets.data.augment import compose, parse
 from jaxnets.data.device import gather, on_device, read_all
-from jaxnets.data.prepare import prepare
+from jaxnets.data.formats.prepare import prepare
 from jaxnets.train import normalize
 
 import os

@@ -8,7 +8,8 @@ faster. What has not been measured has no section.
 
 from experiments.benchmarks import records
 from experiments.benchmarks.suite import NETWORKS, OTHERS
-from jaxnets import commandline, plots
+from jaxnets import plots
+from jaxnets.cli import commandline
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping

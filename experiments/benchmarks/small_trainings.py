@@ -15,7 +15,8 @@ jaxnets' time is compilation; the 2,000 steps themselves take 0.01 s.
 """
 
 from experiments import iris_optimizers
-from jaxnets import commandline, data, optim, report
+from jaxnets import data, machine, optim
+from jaxnets.cli import commandline
 
 import importlib
 import importlib.util
@@ -144,7 +145,7 @@ def main(
         versions.append(f"{who} {module.__version__}")
     if "keras" in installed:
         versions.append(f"(backend {importlib.import_module('keras').backend.backend()})")
-    print(f"median of {repeats}, {epochs} epochs each; {report.hardware()}")
+    print(f"median of {repeats}, {epochs} epochs each; {machine.hardware()}")
     print(f"JAX on {jax.default_backend()}, Python {platform.python_version()}, " + ", ".join(versions))
     return times
 

@@ -20,7 +20,8 @@ Contestants that are not installed are left out. The kinds of comparison:
 from experiments.benchmarks import records
 from experiments.benchmarks.contest import Spec, installed
 from experiments.benchmarks.contestants import CONTESTANTS, MATRICES
-from jaxnets import commandline, report
+from jaxnets import machine
+from jaxnets.cli import commandline
 from jaxnets.errors import lookup
 
 import dataclasses
@@ -201,7 +202,7 @@ def comparisons(
     only: tuple[str, ...], kinds: tuple[str, ...], batches: tuple[int, ...], dtypes: tuple[str, ...]
 ) -> list[Spec]:
     """What to compare, each as jaxnets' spec."""
-    gpu, found = bool(report.gpus()), []
+    gpu, found = bool(machine.gpus()), []
     matrix = "matrix" in kinds and not only
     for dtype in dtypes:
         if matrix:
@@ -220,7 +221,7 @@ def compare(spec: Spec, others: tuple[str, ...], rounds: int, seconds: float) ->
     """Measures one comparison."""
     able = MATRICES if spec.kind == "matrix" else CONTESTANTS
     if spec.kind == "devices":
-        counts = range(1, len(report.gpus()) + 1) if report.gpus() else (1, 2, 4)
+        counts = range(1, len(machine.gpus()) + 1) if machine.gpus() else (1, 2, 4)
         shared = {f"{n} devices": dataclasses.replace(spec, kind="step", devices=n) for n in counts}
         return in_turns(shared, rounds, seconds)
     names = [name for name in able if name in ("jaxnets", *others) and installed(name)]
@@ -277,7 +278,7 @@ def main(
         lookup(CONTESTANTS, name, "contestant")
         if not installed(name):
             print(f"{name} is left out: it is not installed")
-    about = {"hardware": report.hardware(), "jaxnets": records.fingerprint()}
+    about = {"hardware": machine.hardware(), "jaxnets": records.fingerprint()}
     keys = ("hardware", "jaxnets", "network", "kind", "batch", "dtype")
     known = {tuple(record[key] for key in keys) for record in records.read(path)}
     for spec in comparisons(only, kinds, batches, dtypes):

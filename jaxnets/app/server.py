@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxnets.data.images import THRESHOLD
+from jaxnets.data.formats.images import THRESHOLD
 from jaxnets.errors import UserError
-from jaxnets.predict import guesses, look
 from jaxnets.runs import Run
+from jaxnets.runs.predict import guesses, look
 
 HOST = "127.0.0.1"
 MOST_BYTES = 10_000_000  # of a picture

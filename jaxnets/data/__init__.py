@@ -7,7 +7,7 @@ from jaxnets import hints
 from jaxnets.data.embedded import EMBEDDED, photos
 from jaxnets.data.sampler import Batches, epoch_order
 from jaxnets.data.source import ArraySource, Dataset, Features, Source, Subset
-from jaxnets.data.split import split
+from jaxnets.data.splits import split
 from jaxnets.data.tfds_source import load_tfds
 from jaxnets.errors import NotAtHand
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxnets.data.images import decode, scale
-from jaxnets.data.prepare import download
-from jaxnets.data.prepared import FORMAT, data_root, find_prepared, import_tfds, list_prepared
+from jaxnets.data.formats.images import decode, scale
+from jaxnets.data.formats.prepare import download
+from jaxnets.data.formats.prepared import FORMAT, data_root, find_prepared, import_tfds, list_prepared
 from jaxnets.data.source import Dataset, Features, Source
 from jaxnets.errors import UserError, lookup, reason
 

@@ -1,12 +1,6 @@
 """Layers and plain functions with Keras semantics: same defaults, same layouts, same numbers."""
 
 from jaxnets.nn.conv import Conv, DepthwiseConv, SeparableConv, correlate, depthwise_correlate
-from jaxnets.nn.conv_transpose import (
-    ConvTranspose,
-    conv_transpose,
-    conv_transpose_by_upsampling,
-    upsample_with_zeros,
-)
 from jaxnets.nn.dense import Dense, Embedding, flatten
 from jaxnets.nn.dropout import Dropout
 from jaxnets.nn.initializers import INITIALIZERS, Initializer, get_initializer
@@ -22,7 +16,12 @@ from jaxnets.nn.recurrent import (
     lstm_cell,
     simple_rnn_cell,
 )
-from jaxnets.nn.simple_conv import SimpleConv
+from jaxnets.nn.transposed import (
+    ConvTranspose,
+    conv_transpose,
+    conv_transpose_by_upsampling,
+    upsample_with_zeros,
+)
 from jaxnets.nn.window import Padding
 
 __all__ = [
@@ -39,7 +38,6 @@ __all__ = [
     "Initializer",
     "Padding",
     "SeparableConv",
-    "SimpleConv",
     "SimpleRNN",
     "avg_pool",
     "batch_mask",

@@ -3,15 +3,12 @@
 from jaxnets.plots.charts import curves, decision, lines, precision_recall, race
 from jaxnets.plots.classes import confusion
 from jaxnets.plots.pictures import feature_maps, images, kernels
-from jaxnets.plots.sheet import check_sheet, contact_sheet
 from jaxnets.plots.style import COLOURS, STYLE, figure
 
 __all__ = [
     "COLOURS",
     "STYLE",
-    "check_sheet",
     "confusion",
-    "contact_sheet",
     "curves",
     "decision",
     "feature_maps",

@@ -2,17 +2,17 @@
 
 from jaxnets.machine.distributed import is_writer, join, make_mesh
 from jaxnets.train.callback import Callback, EarlyStopping, RecordLearningRate, ReduceOnPlateau
-from jaxnets.train.checkpoint import Checkpoints
 from jaxnets.train.compiled import fit_compiled
 from jaxnets.train.evaluation import Validation, evaluate
-from jaxnets.train.journal import Keep
+from jaxnets.train.io.checkpoint import Checkpoints
+from jaxnets.train.io.journal import Keep
+from jaxnets.train.io.profiling import Profile
+from jaxnets.train.io.tensorboard import TensorBoard
+from jaxnets.train.io.workdir import read_config, read_metrics, write_config
 from jaxnets.train.loop import fit
 from jaxnets.train.monitor import improvements
-from jaxnets.train.profiling import Profile
 from jaxnets.train.state import TrainState, check_input, make_state
 from jaxnets.train.step import EvalStep, TrainStep, make_eval_step, make_train_step, means, normalize
-from jaxnets.train.tensorboard import TensorBoard
-from jaxnets.train.workdir import read_config, read_metrics, write_config
 
 __all__ = [
     "Callback",

@@ -1,6 +1,6 @@
 """`fit` as one compiled program, for what is so small that the host would take longer than the training.
 
-`jaxnets.train.scan` does the same for bare functions of parameters, with neither a state nor a shuffle.
+`jaxnets.course.scan` does the same for bare functions of parameters, with neither a state nor a shuffle.
 """
 
 from functools import partial

@@ -1,7 +1,7 @@
 """The training loop: the one place where state, data, metrics and checkpoints meet.
 
 `fit` is what the commands and most experiments use. Beside it, `fit_compiled` runs all epochs as one program,
-for tiny networks, and `jaxnets.train.scan` does the same for bare functions of parameters.
+for tiny networks, and `jaxnets.course.scan` does the same for bare functions of parameters.
 """
 
 import dataclasses
@@ -21,11 +21,11 @@ from jaxnets.errors import Interrupted, UserError
 from jaxnets.machine.distributed import wait_on_cpus
 from jaxnets.train.callback import Callback, call
 from jaxnets.train.evaluation import Evaluator, Validation, first_of
-from jaxnets.train.interrupt import Interrupts
-from jaxnets.train.journal import Journal, Keep, Position
+from jaxnets.train.io.interrupt import Interrupts
+from jaxnets.train.io.journal import Journal, Keep, Position
+from jaxnets.train.io.progress import REFRESH, Every, Progress, make_progress, say_finished
 from jaxnets.train.monitor import History, check_measured, sign_of
 from jaxnets.train.nonfinite import check_finite, check_some_kept, guarded
-from jaxnets.train.progress import REFRESH, Every, Progress, make_progress, say_finished
 from jaxnets.train.state import TrainState
 from jaxnets.train.step import TrainStep, means, metric_names
 from jaxnets.train.steps_per_call import can_scan, compiler_options, run_steps

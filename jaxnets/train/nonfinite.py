@@ -13,7 +13,7 @@ from jaxnets.data.iterables import IterableBatches
 from jaxnets.data.sampler import Batches
 from jaxnets.errors import UserError
 from jaxnets.machine.distributed import is_writer
-from jaxnets.train.checkpoint import Checkpoints
+from jaxnets.train.io.checkpoint import Checkpoints
 from jaxnets.train.state import TrainState
 from jaxnets.train.step import ConditionalStep
 

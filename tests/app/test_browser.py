@@ -12,7 +12,7 @@ from PIL import Image
 
 from jaxnets import data
 from jaxnets.app.server import Page
-from jaxnets.predict import guesses, load_image_run, look
+from jaxnets.runs.predict import guesses, load_image_run, look
 
 pytestmark = pytest.mark.skipif(
     not chromium.installed(), reason="needs a Chromium, of any of these names: " + ", ".join(chromium.NAMES)

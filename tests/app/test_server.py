@@ -23,7 +23,7 @@ from experiments.train import main as train
 from jaxnets import data
 from jaxnets.app.server import MOST_BYTES, Page
 from jaxnets.data import Features
-from jaxnets.data.images import read_image
+from jaxnets.data.formats.images import read_image
 from jaxnets.runs import Run, describe_features
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxnets import data, hints
-from jaxnets.data.prepare import prepare
+from jaxnets.data.formats.prepare import prepare
 from jaxnets.errors import UserError
 
 

@@ -15,11 +15,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxnets.data.form import find_form
-from jaxnets.data.readers import Contents, Problems, read_contents
-from jaxnets.data.readers.cifar import parse_python
-from jaxnets.data.readers.idx import parse_idx
-from jaxnets.data.tables import read_csv
+from jaxnets.data.formats.form import find_form
+from jaxnets.data.formats.readers import Contents, Problems, read_contents
+from jaxnets.data.formats.readers.cifar import parse_python
+from jaxnets.data.formats.readers.idx import parse_idx
+from jaxnets.data.formats.tables import read_csv
 from jaxnets.errors import UserError
 
 RANDOM = np.random.RandomState(0)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from jaxnets import data
-from jaxnets.data.images import ink_of, ink_span, open_image, read_image, white_ink
+from jaxnets.data.formats.images import ink_of, ink_span, open_image, read_image, white_ink
 from jaxnets.errors import UserError
 from jaxnets.runs import describe
 

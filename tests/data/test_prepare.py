@@ -14,9 +14,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from jaxnets import data
-from jaxnets.data.images import decode
-from jaxnets.data.prepare import prepare
-from jaxnets.data.prepared import list_prepared
+from jaxnets.data.formats.images import decode
+from jaxnets.data.formats.prepare import prepare
+from jaxnets.data.formats.prepared import list_prepared
 from jaxnets.errors import UserError
 from tests.data.folders import all_of, save
 
@@ -114,7 +114,7 @@ def test_opencv_and_pillow_decode_to_the_same_bytes(monkeypatch):
             Image.fromarray(pixels).save(file, kind, **options)
             found = []
             for installed in (True, False):
-                monkeypatch.setattr("jaxnets.data.images.CV2", installed)
+                monkeypatch.setattr("jaxnets.data.formats.images.CV2", installed)
                 found.append(decode(file.getvalue(), 1 if pixels.ndim == 2 else 3, "it"))
             np.testing.assert_array_equal(*found, strict=True)
 
@@ -174,14 +174,14 @@ def test_an_interrupted_preparation_leaves_nothing_that_looks_finished(tmp_path)
     code = f"""
 import sys
 from pathlib import Path
-import jaxnets.data.form as form
+import jaxnets.data.formats.form as form
 slow = form.Form.stored
 def stored(self, *arguments):
     print("at work", flush=True, file=sys.__stdout__)
     return slow(self, *arguments)
 form.Form.stored = stored
-from jaxnets.data.images import decode
-from jaxnets.data.prepare import prepare
+from jaxnets.data.formats.images import decode
+from jaxnets.data.formats.prepare import prepare
 prepare(Path({str(tmp_path / "cifar")!r}), "cifar", data_dir=Path({str(tmp_path)!r}))
 """
     process = subprocess.Popen(

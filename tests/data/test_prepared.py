@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from jaxnets import data
-from jaxnets.data.prepare import download, prepare
-from jaxnets.data.prepared import convert, read_tfrecord
+from jaxnets.data.formats.prepare import download, prepare
+from jaxnets.data.formats.prepared import convert, read_tfrecord
 from jaxnets.errors import UserError
 from tests.data.folders import all_of
 
@@ -20,7 +20,7 @@ RANDOM = np.random.RandomState(0)
 
 def tfrecord(records):
     """Length, its checksum (see the test below), bytes, theirs (left out)."""
-    from jaxnets.data.prepared import masked_crc32c
+    from jaxnets.data.formats.prepared import masked_crc32c
 
     file = io.BytesIO()
     for record in records:
@@ -80,7 +80,7 @@ def test_what_tfds_would_have_to_download_is_refused_at_once(tmp_path, monkeypat
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     for proxy in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
-    monkeypatch.setattr("jaxnets.data.prepare.TFDS_HOST", ("localhost", 9))
+    monkeypatch.setattr("jaxnets.data.formats.prepare.TFDS_HOST", ("localhost", 9))
 
     class Builder:
         data_dir = "there"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from jaxnets.data.readers import Problems
-from jaxnets.data.tables import fit_minmax, fit_standard, load_series, load_table, read_csv, windows
+from jaxnets.data.formats.readers import Problems
+from jaxnets.data.formats.tables import fit_minmax, fit_standard, load_series, load_table, read_csv, windows
 from jaxnets.errors import UserError
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from experiments.letters import TASKS, converse, main
 from jaxnets import models, optim, train
-from jaxnets.data.letters import letters
+from jaxnets.course.letters import letters
 from jaxnets.errors import UserError
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "letters.py"

@@ -4,10 +4,10 @@ import inspect
 import json
 
 import pytest
-from catalogue import ROWS, File
-from results_page import difference, precision, spread, text
 
 from experiments import gradient_descent, reproduce
+from experiments.catalogue import ROWS, File
+from experiments.results_page import difference, precision, spread, text
 from jaxnets.errors import UserError
 
 CATALOGUE = {  # the ids of the documents' systems, as the project was asked for them
@@ -28,7 +28,7 @@ def test_every_system_of_the_documents_has_a_row():
 @pytest.mark.parametrize("name", ROWS)
 def test_scripts_take_what_rows_ask_and_know_its_key(name):
     row = ROWS[name]
-    module = reproduce.importlib.import_module(row.script)
+    module = reproduce.importlib.import_module(f"experiments.{row.script}")
     parameters = inspect.signature(module.main).parameters
     assert set(row.options) | set(row.quick) <= set(parameters)
     assert "seed" in parameters or not row.seeds
@@ -60,7 +60,7 @@ def test_what_is_done_is_not_done_again_unless_it_is_asked_otherwise(tmp_path, m
         calls.append(steps)
         return real(steps=steps, workdir=workdir)
 
-    monkeypatch.setattr(reproduce.importlib.import_module("gradient_descent"), "main", counted)
+    monkeypatch.setattr(reproduce.importlib.import_module("experiments.gradient_descent"), "main", counted)
     run(tmp_path, "A2")
     first = run(tmp_path, "A2")
     assert calls == [40]
@@ -79,8 +79,8 @@ def test_a_row_that_fails_is_named_and_costs_no_other(tmp_path, monkeypatch):
     def missing(**options):
         raise UserError("there is no such file here")
 
-    monkeypatch.setattr(reproduce.importlib.import_module("forward_pass"), "main", broken)
-    monkeypatch.setattr(reproduce.importlib.import_module("cross_entropy"), "main", missing)
+    monkeypatch.setattr(reproduce.importlib.import_module("experiments.forward_pass"), "main", broken)
+    monkeypatch.setattr(reproduce.importlib.import_module("experiments.cross_entropy"), "main", missing)
     with pytest.raises(SystemExit, match="A4: not as they should be"):
         run(tmp_path, "A2", "A4", "A9")
     page = (tmp_path / "quick" / "results.md").read_text()

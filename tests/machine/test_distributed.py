@@ -15,7 +15,8 @@ import pytest
 
 from jaxnets.errors import UserError
 from jaxnets.machine import distributed
-from jaxnets.train import interrupt, join, make_mesh
+from jaxnets.train import join, make_mesh
+from jaxnets.train.io import interrupt
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "train.py"
 HELD_OUT = 359  # digits

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnets.nn.activations import ACTIVATIONS, DERIVATIVES
+from jaxnets.course.activations import ACTIVATIONS, DERIVATIVES
 from tests.rounding import ROUNDING
 
 X = np.linspace(-8, 8, 400)  # even, so that 0 is not among them

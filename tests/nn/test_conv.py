@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jaxnets import nn
+from jaxnets.course.simple_conv import SimpleConv
 from jaxnets.errors import UserError
 from tests.keras_random import random_weights
 
@@ -116,18 +117,18 @@ def test_correlate_gives_the_documented_output():
 
 def test_simple_conv_equals_the_library_layer():
     """E1: the layer written by hand, its start and its readable configuration."""
-    ours = nn.SimpleConv(6, (5, 3), (2, 1))
+    ours = SimpleConv(6, (5, 3), (2, 1))
     names = {"kernel": "kernel", "bias": "bias"}
     check(keras.layers.Conv2D(6, (5, 3), (2, 1), activation="relu"), ours, names)
     config = {k: v for k, v in dataclasses.asdict(ours).items() if k not in ("name", "parent")}
     assert config == {"num_kernels": 6, "kernel_size": (5, 3), "strides": (2, 1), "use_bias": True}
 
-    params = nn.SimpleConv(500).init(jax.random.key(0), jnp.ones((1, 3, 3, 5)))["params"]
+    params = SimpleConv(500).init(jax.random.key(0), jnp.ones((1, 3, 3, 5)))["params"]
     limit = np.sqrt(6 / (9 * 5 + 9 * 500))
     assert 0.999 * limit < np.max(np.abs(params["kernel"])) <= limit
     assert abs(np.std(params["bias"]) - 0.05) < 0.005
     assert set(
-        jax.eval_shape(nn.SimpleConv(2, use_bias=False).init, jax.random.key(0), jnp.ones((1, 3, 3, 5)))[
+        jax.eval_shape(SimpleConv(2, use_bias=False).init, jax.random.key(0), jnp.ones((1, 3, 3, 5)))[
             "params"
         ]
     ) == {"kernel"}

@@ -19,11 +19,12 @@ import numpy as np
 import optax
 from flax import linen
 
-from jaxnets import commandline, nn, optim, train
+from jaxnets import nn, optim, train
+from jaxnets.cli import commandline
 from jaxnets.data import ArraySource, Batches
 from jaxnets.data.augment import compose_for, parse
 from jaxnets.data.device import on_device
-from jaxnets.train import checkpoint, journal
+from jaxnets.train.io import checkpoint, journal
 
 EPOCHS = 12
 journal.SAVE_SECONDS = 0.0  # a checkpoint an epoch, so that kills hit all kinds of moments

@@ -7,6 +7,7 @@ import optax
 from jaxnets import optim, runs
 from jaxnets.data import Batches
 from jaxnets.models import MODELS
+from jaxnets.runs import run
 from jaxnets.train import Keep, Validation, fit, make_eval_step, make_state, make_train_step, write_config
 from tests.train.test_fit import BATCH, RATE, same_bits
 
@@ -57,13 +58,13 @@ def test_many_examples_are_predicted_some_at_a_time(monkeypatch):
     model = MODELS["perceptron"]()
     variables = model.init(jax.random.key(0), np.zeros((1, 4)))
     x = np.random.default_rng(0).normal(size=(130, 4)).astype(np.float32)
-    forward, seen = runs._forward, []
+    forward, seen = run._forward, []
 
     def watched(model, variables, x, preprocess):
         seen.append(x.shape)
         return forward(model, variables, x, preprocess)
 
-    monkeypatch.setattr(runs, "_forward", watched)
+    monkeypatch.setattr(run, "_forward", watched)
     found = runs.probabilities(model, variables, x)
     assert seen == [(64, 4)] * 3
     np.testing.assert_allclose(found, jax.nn.softmax(model.apply(variables, x)), rtol=1e-5)

@@ -14,7 +14,7 @@ from jaxnets import losses, nn
 from jaxnets.errors import UserError
 from jaxnets.keras_weights import from_keras
 from jaxnets.optim import OPTIMIZERS
-from jaxnets.program import multiply_adds
+from jaxnets.summary.jaxpr import multiply_adds
 from jaxnets.train import Checkpoints, make_eval_step, make_state, make_train_step
 from jaxnets.train.freeze import carry_over, freeze, select
 

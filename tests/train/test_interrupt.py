@@ -129,7 +129,8 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path):
 import signal, sys, time
 sys.path[:0] = [{tests!r}]
 import killable
-from jaxnets import commandline, train
+from jaxnets import train
+from jaxnets.cli import commandline
 from pathlib import Path
 fit = train.fit
 def slow(*args, **more):
@@ -163,7 +164,7 @@ def test_a_disk_that_fills_up_while_saving_leaves_the_last_good_checkpoint(tmp_p
 import resource, sys
 sys.path[:0] = [{str(SCRIPT.parent)!r}]
 import killable
-from jaxnets import commandline
+from jaxnets.cli import commandline
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 commandline.run(lambda: killable.main(Path({str(tmp_path)!r}), killable.Moments()))

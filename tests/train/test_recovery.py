@@ -15,7 +15,7 @@ from jaxnets.data import Batches
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
 from jaxnets.train import Checkpoints, Keep, Validation, fit, make_eval_step, make_state, make_train_step
-from jaxnets.train.workdir import locked
+from jaxnets.train.io.workdir import locked
 from tests.train.test_fit import BATCH, RATE, run, same_bits
 
 # Orbax leaves coroutines behind when it stumbles over a damaged file.
@@ -30,7 +30,7 @@ def test_a_defect_keeps_its_traceback(tmp_path, monkeypatch):
         monkeypatch.undo()
         checkpoints.save(1, {"state": {"a": jnp.zeros(3)}})
         checkpoints.wait()
-        monkeypatch.setattr("jaxnets.train.checkpoint._checksums", lambda _: {}[1])
+        monkeypatch.setattr("jaxnets.train.io.checkpoint._checksums", lambda _: {}[1])
         with pytest.raises(KeyError):
             checkpoints.restore_variables()
     assert (tmp_path / "1").is_dir()
@@ -123,7 +123,7 @@ def test_when_every_checkpoint_is_damaged_it_says_so_and_keeps_them(source, tmp_
 def test_a_full_disk_stops_with_a_sentence_before_anything_is_written(source, tmp_path, monkeypatch):
     run(source, 1, tmp_path)
     usage = SimpleNamespace(free=10)
-    monkeypatch.setattr("jaxnets.train.checkpoint.disk_usage", lambda _: usage)
+    monkeypatch.setattr("jaxnets.train.io.checkpoint.disk_usage", lambda _: usage)
     with pytest.raises(UserError, match=r"MB free.*make room.*the last complete checkpoint is kept"):
         run(source, 2, tmp_path)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
@@ -131,7 +131,7 @@ def test_a_full_disk_stops_with_a_sentence_before_anything_is_written(source, tm
 
 
 def test_another_format_is_refused_with_the_reason(source, tmp_path, monkeypatch):
-    monkeypatch.setattr("jaxnets.train.checkpoint.FORMAT", 1)
+    monkeypatch.setattr("jaxnets.train.io.checkpoint.FORMAT", 1)
     run(source, 1, tmp_path)
     monkeypatch.undo()
     with pytest.raises(UserError, match="has format 1, and this jaxnets reads 3"):

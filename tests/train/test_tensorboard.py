@@ -18,7 +18,7 @@ from jaxnets.train import (
     make_state,
     make_train_step,
 )
-from jaxnets.train.tensorboard import _graph as tensorboard_graph
+from jaxnets.train.io.tensorboard import _graph as tensorboard_graph
 
 
 def run(epochs, callbacks, workdir=None):

@@ -9,7 +9,7 @@ import pytest
 
 from jaxnets.errors import UserError
 from jaxnets.train import read_config, write_config
-from jaxnets.train.workdir import locked
+from jaxnets.train.io.workdir import locked
 
 CONFIG = {"model": "lenet5", "dataset": "digits", "seed": 0, "epochs": 3, "input": {"shape": (28, 28, 1)}}
 
@@ -66,7 +66,7 @@ def test_a_folder_is_held_by_one_process_until_it_ends_however_it_ends(tmp_path)
     """Killed, it has no turn to let go; the file stays, and says nothing."""
     holder = f"""
 import pathlib, time
-from jaxnets.train.workdir import locked
+from jaxnets.train.io.workdir import locked
 with locked(pathlib.Path({str(tmp_path)!r})):
     print("held", flush=True)
     time.sleep(600)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 import jax
 
 from jaxnets.data.augment import mixing, ops, pixels, randaugment
-from jaxnets.data.augment.compose import Augment, compose
 from jaxnets.data.augment.ops import Op
+from jaxnets.data.augment.pipeline import Augment, compose
 from jaxnets.data.augment.warp import Fill
 from jaxnets.data.source import Features
 from jaxnets.errors import UserError, lookup, reason

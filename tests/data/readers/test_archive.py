@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from jaxnets.data.readers import Archive
+from jaxnets.data.formats.readers import Archive
 from jaxnets.errors import UserError
 
 FILES = {"a/one.txt": b"1" * 700, "b/two.txt": b"two", "b/.DS_Store": b"hidden", "c/empty.txt": b""}

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnets.data.readers import Problems, read_contents
-from jaxnets.data.readers.cifar import parse_python
-from jaxnets.data.readers.contents import split_of
-from jaxnets.data.readers.idx import parse_idx
+from jaxnets.data.formats.readers import Problems, read_contents
+from jaxnets.data.formats.readers.cifar import parse_python
+from jaxnets.data.formats.readers.contents import split_of
+from jaxnets.data.formats.readers.idx import parse_idx
 from jaxnets.errors import UserError
 
 RANDOM = np.random.RandomState(0)

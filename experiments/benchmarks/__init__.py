@@ -1,0 +1,1 @@
+"""jaxnets beside Keras and PyTorch; docs/speed.md says how to measure."""

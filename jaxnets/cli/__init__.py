@@ -1,0 +1,11 @@
+"""The command line, python -m jaxnets and jaxnets: nothing is imported before Ctrl-C is taken care of."""
+
+from jaxnets.cli import ctrl_c
+
+
+def main() -> None:
+    """Runs the command that the arguments name; see `jaxnets.cli.main`."""
+    ctrl_c.end_at_once()
+    from jaxnets.cli.main import main
+
+    main()

@@ -1,0 +1,162 @@
+"""python -m jaxnets data prepare | convert | list | show."""
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from jaxnets import hints
+from jaxnets.data.formats.form import Store
+from jaxnets.errors import UserError
+
+if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
+    Name: TypeAlias = str
+    SourcePath: TypeAlias = Path
+else:
+    from tyro.conf import Positional, arg
+
+    Name = Annotated[Positional[str], arg(metavar="NAME")]
+    SourcePath = Annotated[Positional[Path], arg(metavar="SOURCE")]
+
+
+def prepare(
+    source: SourcePath,
+    /,
+    *,
+    name: str,
+    data_dir: Path | None = None,
+    classes: tuple[str, ...] = (),
+    size: tuple[int, int] | None = None,
+    channels: Literal[1, 3] | None = None,
+    keep_sizes: bool = False,
+    store: Store = "auto",
+    on_error: Literal["stop", "skip"] = "stop",
+) -> None:
+    """Make a data set of what is on disk: train on it with --dataset NAME.
+
+    Args:
+        source: a folder, or a tar (plain, gz, bz2, xz) that stays packed, of IDX files (MNIST), of CIFAR
+            batches, of images and a text file with a line `image label` each, or of images in folders named
+            by their class, with or without train and test folders above them.
+        name: what it will be called: small letters, digits and underscores.
+        data_dir: where prepared data sets lie; TFDS's own folder when left out.
+        classes: names of the labels, where the files have only numbers.
+        size: height and width to scale all images to; by default they must be of one size.
+        channels: 1 to make all images grey, 3 for colour; by default they must be alike.
+        keep_sizes: let images differ in size.
+        store: pixels, fastest to read; files, as PNG or JPEG, smaller on disk; auto: pixels up to 64 x 64.
+        on_error: stop at the first file or line that is wrong, or leave such out and list them.
+    """
+    from jaxnets.data.formats import prepare
+
+    builder, left_out = prepare.prepare(
+        source,
+        name,
+        data_dir=data_dir,
+        classes=classes or None,
+        size=size,
+        channels=channels,
+        keep_sizes=keep_sizes,
+        store=store,
+        skip_errors=on_error == "skip",
+    )
+    for message in left_out:
+        print(f"left out: {message}")
+    splits = sorted(builder.info.splits.items(), reverse=True)
+    parts = ", ".join(f"{split.num_examples:,} {part}" for part, split in splits)
+    print(f"{name}: {parts}" + (f", {len(left_out):,} left out" if left_out else ""))
+    where = ["--data-dir", data_dir] if data_dir else []
+    print(f"prepared in {builder.data_dir}; look at it with: {hints.jaxnets('data', 'show', name, *where)}")
+
+
+def convert(name: Name, /, *, data_dir: Path | None = None) -> None:
+    """Add array_record files to a data set that TFDS prepared as tfrecord; needs no TensorFlow.
+
+    Args:
+        name: of the data set.
+        data_dir: where prepared data sets lie; TFDS's own folder when left out.
+    """
+    from jaxnets.data.formats.prepared import convert, data_root
+
+    print(f"{name} can be read now: {convert(data_root(data_dir), name)}")
+
+
+def list_(*, data_dir: Path | None = None) -> None:
+    """List the data sets that are here.
+
+    Args:
+        data_dir: where prepared data sets lie; TFDS's own folder when left out.
+    """
+    from jaxnets.data.embedded import EMBEDDED
+    from jaxnets.data.formats.prepared import data_root, list_prepared
+
+    for name in EMBEDDED:
+        print(f"{name:24} embedded (scikit-learn)")
+    root = data_root(data_dir)
+    for item in list_prepared(root):
+        parts = ", ".join(f"{count:,} {part}" for part, count in sorted(item.splits.items(), reverse=True))
+        print(f"{item.name:24} {item.version:10} {parts} ({', '.join(item.formats)})")
+    print(f"and any name that TFDS knows (tensorflow.org/datasets); prepared ones lie in {root}")
+
+
+def show(
+    name: Name,
+    /,
+    *,
+    data_dir: Path | None = None,
+    picture: Path | None = None,
+    augment: tuple[str, ...] = (),
+    fill: Literal["nearest", "constant", "reflect", "wrap"] = "nearest",
+    count: int = 8,
+    seed: int = 0,
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Count the examples of every class, and draw some: with --augment, before and after it.
+
+    Args:
+        name: of the data set.
+        data_dir: where prepared data sets lie; TFDS's own folder when left out.
+        picture: the PNG to draw; NAME.png when left out.
+        augment: what to do to the images, as NAME or NAME=A or NAME=A:B: rotation=45 shift=0.15 zoom=0.5 ...
+        fill: what lies outside an image that is turned or shifted.
+        count: images in a row.
+        seed: which images, and what is drawn for them.
+        size: height and width to scale images to that differ in size.
+    """
+    import jax
+    import numpy as np
+
+    from jaxnets import data, plots
+    from jaxnets.data.augment import compose_for, parse
+
+    dataset = data.load(name, data_dir=data_dir, **({"size": size} if size else {}))
+    features = dataset.features
+    if not features.classes:
+        raise UserError(f"{name} has no classes to count")
+    counts = [
+        np.bincount(part.labels(), minlength=len(features.classes)) for part in (dataset.train, dataset.test)
+    ]
+    shape = " x ".join(map(str, features.shape))
+    print(f"{name}: {len(dataset.train):,} examples to learn from, {len(dataset.test):,} held out; {shape}")
+    for label, *parts in zip(features.classes, *counts, strict=True):
+        print(f"{label:24} {parts[0]:9,} {parts[1]:9,}")
+    change: Any = compose_for(features, parse(augment), fill)
+    if len(features.shape) != 3 or features.dtype != "uint8":
+        return
+    picture = picture or Path(f"{name.replace('/', '-').replace(':', '-')}.png")
+    rows = 4
+    batch = next(data.Batches(dataset.train, count if change else rows * count, seed).epoch())
+    images, titles = [*batch["x"]], [features.classes[label] for label in batch["y"]]
+    for step in range(rows if change else 0):
+        images += [*np.asarray(jax.jit(change)(jax.random.PRNGKey(seed), step, batch)["x"])]
+        titles += [""] * count
+    plots.images(images, titles, picture, columns=count)
+    print(f"{picture}: {f'before augmentation, and {rows} times after it' if change else 'some of them'}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "prepare": prepare,
+    "convert": convert,
+    "list": list_,
+    "show": show,
+}

@@ -1,0 +1,239 @@
+"""The commands of python -m jaxnets; see `COMMANDS`."""
+
+import dataclasses
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from jaxnets import hints
+from jaxnets.cli import commandline
+from jaxnets.cli.data import COMMANDS as DATA_COMMANDS
+from jaxnets.errors import UserError, lookup
+
+if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
+    Name: TypeAlias = str
+    Workdir: TypeAlias = Path
+    File: TypeAlias = Path
+    Files: TypeAlias = list[Path]
+else:
+    from tyro.conf import Positional, arg
+
+    Name = Annotated[Positional[str], arg(metavar="NAME")]
+    Workdir = Annotated[Positional[Path], arg(metavar="WORKDIR")]
+    File = Annotated[Positional[Path], arg(metavar="FILE")]
+    Files = Annotated[Positional[list[Path]], arg(metavar="FILE ...")]
+
+
+EXPORTED = {  # the file names that the formats' readers expect
+    "safetensors": "weights.safetensors",
+    "stablehlo": "model.stablehlo",
+    "onnx": "model.onnx",
+    "text": "weights.txt",
+    "keras": "model.weights.h5",
+}
+
+
+def models() -> None:
+    """List the networks, with the input each is documented for and its number of parameters."""
+    from jaxnets.models import INPUT_SHAPES, MODELS
+    from jaxnets.summary import summarize
+
+    for name, model in MODELS.items():
+        shape = INPUT_SHAPES[name]
+        size, count = " x ".join(map(str, shape)), summarize(model(), shape).parameters
+        print(f"{name:24} {size:15} {count:>12,} parameters")
+
+
+def summary(name: Name, /, *, classes: int | None = None, json: bool = False) -> None:
+    """Show the layers of a network: output shapes, parameters (trainable or not) and multiply-adds.
+
+    Args:
+        name: of a network; the command `models` lists them.
+        classes: how many classes it tells apart; the documented number when left out.
+        json: print one JSON object instead of a table.
+    """
+    from jaxnets.models import INPUT_SHAPES, MODELS
+    from jaxnets.summary import summarize
+
+    make = lookup(MODELS, name, "model")
+    found = summarize(make() if classes is None else make(num_classes=classes), INPUT_SHAPES[name])
+    found = dataclasses.replace(found, model=name)
+    print(_json(found.to_json()) if json else found.to_text())
+
+
+def predict(
+    workdir: Workdir,
+    files: Files,
+    /,
+    *,
+    ink: Literal["auto", "dark", "light"] = "auto",
+    threshold: int | None = None,
+    sheet: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Say what a trained network sees in image files: the label, its probability and the next two guesses.
+
+    Args:
+        workdir: the run's folder.
+        files: images of any size and mode, PNG or JPEG.
+        ink: of the drawings: dark on light paper, light on dark, or judged by looking at each image.
+        threshold: dark ink is what is darker than this (0 to 255); by itself 200, or less on dim photographs.
+        sheet: a PNG to draw: every image, what the network saw of it, and its three best guesses.
+        json: print one JSON list instead of a line an image.
+    """
+    from jaxnets.runs.predict import guesses, load_image_run, look
+    from jaxnets.runs.sheet import check_sheet, contact_sheet
+
+    if not files:
+        raise UserError("no image given: name one or more PNG or JPEG files after the workdir")
+    if sheet:
+        check_sheet(sheet, files)
+    run = load_image_run(workdir)
+    looks = []
+    for file in files:
+        try:
+            looks.append(look(run, file, str(file), ink=None if ink == "auto" else ink, threshold=threshold))
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+    found = [best[:3] for best in guesses(run, [look.seen for look in looks])]
+    pairs = list(zip(looks, found, strict=True))
+    if json:
+        answers: list[dict[str, Any]] = [
+            {"file": look.where, "guesses": [dataclasses.asdict(guess) for guess in best]}
+            for look, best in pairs
+        ]
+        print(_json(answers))
+    else:
+        for one, best in pairs:
+            first, *rest = [f"{guess.label} ({guess.probability:.3f})" for guess in best]
+            print(f"{one.where}: {first}" + (f", then {', '.join(rest)}" if rest else ""))
+    if sheet and pairs:
+        contact_sheet(pairs, sheet)
+        print(f"{sheet}: {len(pairs)} of them, and what was seen", file=sys.stderr if json else sys.stdout)
+    if len(looks) < len(files):
+        sys.exit(2)
+
+
+def app(workdir: Workdir, /, *, port: int = 8000, open: bool = False) -> None:
+    """Serve a page on this machine alone: draw or drop a picture, and see what a network makes of it.
+
+    Args:
+        workdir: the run's folder.
+        port: of 127.0.0.1; 0 for any that is free.
+        open: show the page in the browser.
+    """
+    from jaxnets.app import serve
+    from jaxnets.runs.predict import load_image_run
+
+    serve(load_image_run(workdir), port, show=open)
+
+
+def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) -> None:
+    """Measure loss and accuracy of a trained network on the held-out examples of its data set.
+
+    Args:
+        workdir: the run's folder.
+        batch_size: examples at a time; it does not change the result.
+        json: print one JSON object instead of a line.
+    """
+    import jax
+
+    from jaxnets import data, train
+    from jaxnets.runs import load_run
+
+    run = load_run(workdir)
+    if run.config["dataset"] is None:
+        raise UserError(f"{workdir} was imported without a data set: import it with --dataset to evaluate it")
+    held_out = data.load(run.config["dataset"], data_dir=run.config.get("data_dir")).test
+    step = jax.jit(train.make_eval_step(run.model, preprocess=run.preprocess))
+    found = train.evaluate(step, run.variables, data.Batches(held_out, batch_size))
+    if json:
+        print(_json({**found, "examples": len(held_out)}))
+    else:
+        loss, accuracy = found["loss"], found["accuracy"]
+        print(f"loss {loss:.4f}, accuracy {accuracy:.4f} on {len(held_out):,} held-out examples")
+
+
+def export(
+    workdir: Workdir,
+    /,
+    *,
+    format: Literal["safetensors", "stablehlo", "onnx", "text", "keras"] = "safetensors",
+    out: Path | None = None,
+    like: Path | None = None,
+) -> None:
+    """Write a trained network to a file that other programs read.
+
+    Args:
+        workdir: the run's folder.
+        format: safetensors (arrays by name), stablehlo (the computation, for any process with jax), onnx
+            (needs two more packages), text (name, shape and all values), keras (.weights.h5).
+        out: the file to write; in the run's folder when left out.
+        like: for keras: a Keras file of the same architecture, whose layout (.keras, .weights.h5 or legacy
+            .h5) the new one gets. Networks with branches need it.
+    """
+    from jaxnets.export import FORMATS
+    from jaxnets.keras_weights import save_keras_weights
+    from jaxnets.runs import load_run
+
+    if like and format != "keras":
+        raise UserError(f"--like {like} goes with --format keras, not with {format}")
+    run = load_run(workdir)
+    name = f"model{like.suffix}" if like and not like.name.endswith(".weights.h5") else EXPORTED[format]
+    out = out or workdir / name
+    if format == "keras":
+        save_keras_weights(out, run.variables, run.model, run.features.shape, like=like)
+    else:
+        FORMATS[format](out, run.model, run.variables, run.features.shape)
+    print(f"{out}: {out.stat().st_size:,} bytes")
+
+
+def import_keras(
+    file: File,
+    /,
+    *,
+    model: str,
+    workdir: Path,
+    dataset: str | None = None,
+    classes: int | None = None,
+    inputs: Literal["unit", "caffe", "tf", "bytes"] | None = None,
+) -> None:
+    """Make a run's folder of a Keras file, which predict, evaluate, export and --start accept.
+
+    Args:
+        file: .keras, .weights.h5 or legacy .h5.
+        model: the network that has this architecture.
+        workdir: the folder to make.
+        dataset: what it was trained on: tells shape and classes, and what evaluate measures.
+        classes: how many classes, where no data set tells; the documented number when left out.
+        inputs: what the network takes: 0 to 1 (unit), as the official ResNet and VGG (caffe) or Xception
+            (tf), or 0 to 255 (bytes); by default as official files of that name, else unit.
+    """
+    from jaxnets.runs import start
+
+    count = start.import_keras(file, model, workdir, dataset=dataset, classes=classes, inputs=inputs)
+    print(f"{count:,} parameters of {file} are now in {workdir}; try")
+    print(f"  {hints.jaxnets('predict', workdir, 'FILE')}")
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2)
+
+
+COMMANDS: dict[str, Any] = {
+    "models": models,
+    "summary": summary,
+    "predict": predict,
+    "app": app,
+    "evaluate": evaluate,
+    "export": export,
+    "import-keras": import_keras,
+    "data": DATA_COMMANDS,
+}
+
+
+def main() -> None:
+    """Runs the command that the arguments name."""
+    commandline.run(COMMANDS)

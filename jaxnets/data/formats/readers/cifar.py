@@ -1,0 +1,138 @@
+"""CIFAR-10 and CIFAR-100 as Krizhevsky publishes them (cs.toronto.edu/~kriz/cifar.html), binary or Python."""
+
+import io
+import pickle
+import posixpath
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxnets.data.formats.readers.archive import Archive
+from jaxnets.data.formats.readers.contents import Contents, Problems, from_arrays
+from jaxnets.errors import UserError, reason
+
+PIXELS = 3 * 32 * 32
+FILES = re.compile(r"(data_batch_\d|test_batch)(\.bin)?|(train|test)\.bin")
+FILES_100 = re.compile(r"train|test")  # of the Python version
+NAMES = ("batches.meta.txt", "fine_label_names.txt", "batches.meta", "meta")
+# What the pickles of NumPy arrays are made of, under NumPy's old and new names; nothing else is ever called.
+ALLOWED = {
+    (module, name)
+    for package in ("numpy.core", "numpy._core")
+    for module, name in ((f"{package}.multiarray", "_reconstruct"), (f"{package}.numeric", "_frombuffer"))
+} | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
+
+
+def parse_binary(content: bytes, where: str, label_bytes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (images, labels) of a binary batch: records of labels and 3,072 pixels, the planes R, G, B.
+
+    Args:
+        content: of the file.
+        where: its name, for messages.
+        label_bytes: 1 in CIFAR-10; 2 in CIFAR-100, coarse and fine, of which the last is taken.
+
+    Returns:
+        uint8 (N, 32, 32, 3) and int64 (N,).
+
+    Raises:
+        UserError: the file is not a whole number of records.
+    """
+    record = label_bytes + PIXELS
+    if not content or len(content) % record:
+        raise UserError(
+            f"{where} holds {len(content):,} bytes, which is not a whole number of records of {record:,}: "
+            "it is cut off, or no CIFAR batch"
+        )
+    rows = np.frombuffer(content, np.uint8).reshape(-1, record)
+    return _images(rows[:, label_bytes:]), rows[:, label_bytes - 1].astype(np.int64)
+
+
+def parse_python(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns (images, labels) of a pickled batch; nothing in the pickle but NumPy arrays is executed.
+
+    Raises:
+        UserError: the file is not such a pickle, or its pixels and labels do not match.
+    """
+    batch = parse_pickle(content, where)
+    pixels: Any = batch.get(b"data")
+    labels: Any = batch.get(b"fine_labels", batch.get(b"labels"))
+    try:
+        labels = np.asarray(labels)
+        right = (
+            pixels.dtype == np.uint8 and pixels.shape == (len(labels), PIXELS) and labels.dtype.kind in "iu"
+        )
+    except (AttributeError, TypeError, ValueError):
+        right = False
+    if not right or not len(labels):
+        raise UserError(
+            f"{where} does not hold uint8 data of (N, {PIXELS}) and N labels: it is no CIFAR batch"
+        )
+    return _images(pixels), labels.astype(np.int64)
+
+
+def parse_pickle(content: bytes, where: str) -> dict[bytes, Any]:
+    """Returns the dictionary in a pickle of plain values and NumPy arrays.
+
+    Raises:
+        UserError: the file is damaged, holds something else, or would call anything.
+    """
+    try:
+        batch = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+    except Exception as error:  # a damaged pickle can raise almost anything
+        raise UserError(
+            f"{where} cannot be read as a CIFAR batch ({reason(error)}): download it again"
+        ) from error
+    if not isinstance(batch, dict):
+        raise UserError(f"{where} holds a {type(batch).__name__}, not the dictionary of a CIFAR batch")
+    return batch
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _images(pixels: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+
+
+def cifar_batches(archive: Archive, problems: Problems, classes: Sequence[str] | None) -> Contents | None:
+    """Returns the contents of the binary or Python version of CIFAR-10 or CIFAR-100; None if it is not there.
+
+    Raises:
+        UserError: a batch is damaged.
+    """
+    bases = {name: posixpath.basename(name) for name in archive.names}
+    files = FILES_100 if {"train", "test", "meta"} <= set(bases.values()) else FILES
+    names = [name for name, base in bases.items() if files.fullmatch(base)]
+    if not names:
+        return None
+    found: dict[str, list[tuple[str, np.ndarray, np.ndarray]]] = {}
+    for name, content in archive.read(names):
+        base, where = bases[name], archive.where(name)
+        if base.endswith(".bin"):
+            images, labels = parse_binary(content, where, label_bytes=1 if "batch" in base else 2)
+        else:
+            images, labels = parse_python(content, where)
+        found.setdefault("test" if base.startswith("test") else "train", []).append((base, images, labels))
+    arrays = {}
+    for split, batches in found.items():
+        batches.sort(key=lambda batch: batch[0])
+        images, labels = (np.concatenate([batch[part] for batch in batches]) for part in (1, 2))
+        arrays[split] = images, labels, f"{archive.path} ({split})"
+    return from_arrays(arrays, problems, classes or _class_names(archive))
+
+
+def _class_names(archive: Archive) -> list[str] | None:
+    for name, content in archive.read([name for name in archive.names if posixpath.basename(name) in NAMES]):
+        if name.endswith(".txt"):
+            return content.decode("utf-8", "replace").split()
+        meta = parse_pickle(content, archive.where(name))
+        names = meta.get(b"fine_label_names", meta.get(b"label_names"))
+        if isinstance(names, list) and all(isinstance(label, bytes) for label in names):
+            return [label.decode("utf-8", "replace") for label in names]
+    return None

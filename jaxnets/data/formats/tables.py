@@ -1,0 +1,195 @@
+"""CSV files as data: columns in; rows, or windows of the last k values to predict the next from (D6)."""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+
+from jaxnets.data.formats.readers.contents import Problems
+from jaxnets.data.source import ArraySource, Dataset
+from jaxnets.errors import UserError, reason
+
+
+def read_csv(
+    path: str | PathLike, columns: Sequence[str], problems: Problems | None = None
+) -> dict[str, np.ndarray]:
+    """Reads columns of numbers from a CSV file whose first line names its columns.
+
+    The standard library reads it, not pandas: it knows the line that a number stands in.
+
+    Args:
+        path: of the file, UTF-8.
+        columns: which, by name.
+        problems: what to do about a line that is wrong: `Problems(skip=True)` leaves it out with a note.
+
+    Returns:
+        For every column float64 (rows,).
+
+    Raises:
+        UserError: there is no such file or column, it is not a CSV file, or (unless skipped) a value is
+            missing or not a finite number; the message says which line and column.
+    """
+    problems = problems or Problems()
+    rows: list[list[float]] = []
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(lines, [])]
+            unknown = [name for name in columns if header.count(name) != 1]
+            if unknown:
+                raise UserError(
+                    f"{path} has no one column {unknown[0]!r}, but {', '.join(map(repr, header))}"
+                )
+            places = [header.index(name) for name in columns]
+            for line in lines:
+                if line:
+                    values = _numbers(f"{path}, line {lines.line_num}", line, header, places, problems)
+                    if values is not None:
+                        rows.append(values)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file") from error
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"{path} cannot be read as CSV in UTF-8 ({reason(error)}): save it as that"
+        ) from error
+    if not rows:
+        raise UserError(f"{path} holds no line of numbers below its first line")
+    return dict(zip(columns, np.array(rows).T, strict=True))
+
+
+def _numbers(
+    where: str, line: list[str], header: list[str], places: list[int], problems: Problems
+) -> list[float] | None:
+    if len(line) != len(header):
+        problems(f"{where}: {len(line)} values, and the first line names {len(header)} columns")
+        return None
+    values = []
+    for place in places:
+        text = line[place].strip()
+        try:
+            values.append(float(text))
+        except ValueError:
+            values.append(math.nan)
+        if not math.isfinite(values[-1]):
+            found = f"{text[:40]!r} is not a finite number" if text else "the value is missing"
+            problems(f"{where}, column {header[place]!r}: {found}")
+            return None
+    return values
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """A linear map of values, fitted on training rows only and inverted for plots.
+
+    Attributes:
+        offset: taken off first, () or (columns,).
+        span: divided by then.
+    """
+
+    offset: np.ndarray
+    span: np.ndarray
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Returns the values scaled."""
+        return (values - self.offset) / self.span
+
+    def invert(self, values: np.ndarray) -> np.ndarray:
+        """Returns scaled values in their own units again."""
+        return values * self.span + self.offset
+
+
+def fit_minmax(rows: np.ndarray) -> Scaler:
+    """Returns the map of a column's least value to 0 and its greatest to 1; a constant column becomes 0."""
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    return Scaler(low, np.where(high > low, high - low, 1.0))
+
+
+def fit_standard(rows: np.ndarray) -> Scaler:
+    """Returns the map to mean 0 and standard deviation 1 a column; a constant column becomes 0."""
+    deviation = rows.std(axis=0)
+    return Scaler(rows.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
+
+
+SCALERS = {"minmax": fit_minmax, "standard": fit_standard}
+
+
+def windows(series: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns every `length` values in a row, and the value after them.
+
+    Args:
+        series: (N,) or (N, columns); of several columns the first is predicted.
+        length: of a window.
+
+    Returns:
+        (N - length, length, columns) and (N - length,).
+
+    Raises:
+        UserError: the series is not longer than a window.
+
+    Examples:
+        >>> x, y = windows(np.arange(5.0), 3)
+        >>> x[:, :, 0].tolist(), y.tolist()
+        ([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]], [3.0, 4.0])
+    """
+    series = series.reshape(len(series), -1)
+    if not 0 < length < len(series):
+        raise UserError(
+            f"windows of {length} need more than {length} values in a row, and there are {len(series)}"
+        )
+    view = np.lib.stride_tricks.sliding_window_view(series[:-1], length, axis=0)
+    return np.ascontiguousarray(view.transpose(0, 2, 1)), series[length:, 0].copy()
+
+
+def load_series(
+    path: str | PathLike,
+    columns: Sequence[str] = ("open",),
+    *,
+    window: int = 60,
+    held_out: int = 300,
+    scaler: str = "minmax",
+    problems: Problems | None = None,
+) -> tuple[Dataset, Scaler]:
+    """Returns the windows of a CSV file's rows in time, and the scaler of its columns, as in D6.
+
+    The last rows are held out, with windows of their own; the scaler is fitted on the others.
+
+    Args:
+        path: of the CSV file.
+        columns: what every step of a window holds; the first one is predicted.
+        window: steps in a window.
+        held_out: rows at the end to judge by.
+        scaler: "minmax" or "standard".
+        problems: see `read_csv`.
+
+    Raises:
+        UserError: the file is wrong, or has too few rows.
+    """
+    rows = np.stack(list(read_csv(path, columns, problems).values()), axis=1)
+    if not window < held_out < len(rows) - window:
+        raise UserError(
+            f"{path} has {len(rows)} rows: with windows of {window}, held_out must be {window + 1} to "
+            f"{len(rows) - window - 1}, not {held_out}"
+        )
+    fitted = SCALERS[scaler](rows[:-held_out])
+    parts = [
+        ArraySource(*windows(fitted.apply(part), window)) for part in (rows[:-held_out], rows[-held_out:])
+    ]
+    return Dataset(Path(path).stem, *parts), fitted
+
+
+def load_table(
+    path: str | PathLike, inputs: Sequence[str], target: str, *, problems: Problems | None = None
+) -> ArraySource:
+    """Returns the rows of a CSV file: some columns as inputs (N, columns), another as target.
+
+    Whole numbers from 0 on become labels, anything else the target of a regression.
+    """
+    columns = read_csv(path, (*inputs, target), problems)
+    y = columns.pop(target)
+    if (y >= 0).all() and (y == np.round(y)).all() and y.max() < len(y):
+        y = y.astype(np.int32)
+    return ArraySource(np.stack(list(columns.values()), axis=1), y)

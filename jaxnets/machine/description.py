@@ -1,0 +1,24 @@
+"""What this machine is, in words."""
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def hardware() -> str:
+    """The GPU where there is one, the processor and how many of its cores this process may use."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return ", ".join([*gpus(), f"{names[0] if names else platform.processor()}, {cores} cores"])
+
+
+def gpus() -> list[str]:
+    """Names of the NVIDIA GPUs here."""
+    if not shutil.which("nvidia-smi"):
+        return []
+    asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.splitlines()

@@ -1,0 +1,20 @@
+"""A finished run: its configuration, its network, what it predicts, and pictures of how it does."""
+
+from jaxnets.runs.config import describe, describe_features, make_model
+from jaxnets.runs.pictures import first_kernel, print_summary, save_pictures, surest_mistakes
+from jaxnets.runs.run import INPUTS, Preprocess, Run, load_run, probabilities
+
+__all__ = [
+    "INPUTS",
+    "Preprocess",
+    "Run",
+    "describe",
+    "describe_features",
+    "first_kernel",
+    "load_run",
+    "make_model",
+    "print_summary",
+    "probabilities",
+    "save_pictures",
+    "surest_mistakes",
+]

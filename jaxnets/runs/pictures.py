@@ -1,0 +1,124 @@
+"""How a trained network does: a summary beside the documented figures, and pictures of its answers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen
+from flax.traverse_util import flatten_dict
+
+from jaxnets import hints, plots, report
+from jaxnets.data import Batches, Dataset
+from jaxnets.files import complete
+from jaxnets.metrics import confusion_matrix
+from jaxnets.models import INPUT_SHAPES, MODELS
+from jaxnets.runs.config import first_images
+from jaxnets.runs.run import Preprocess, probabilities
+from jaxnets.summary import summarize
+from jaxnets.train import normalize
+
+
+def print_summary(
+    name: str,
+    model: linen.Module,
+    dataset: Dataset,
+    history: Sequence[Mapping[str, Any]],
+    documented: Mapping[str, Any],
+    **more: Any,
+) -> dict[str, Any]:
+    """Prints the layers of a trained network, and its documented figures beside the measured ones.
+
+    Args:
+        name: of the registered model.
+        model: the network as it was trained.
+        dataset: what it was trained on.
+        history: the records of `fit`.
+        documented: figures by name: parameters, accuracy, val_accuracy, ...; those that a short run has not
+            reached are not printed.
+        more: further measured figures.
+
+    Returns:
+        The last record and `more`; "parameters" of the network with the input and the classes that the
+        document has, and "parameters_here"; "history", and "dataset", the name of the data.
+    """
+    print((here := summarize(model, dataset.features.shape)).to_text())
+    original = summarize(MODELS[name](), INPUT_SHAPES[name])
+    counts = {"parameters": original.parameters, "parameters_here": here.parameters}
+    measured = {**history[-1], **counts, **more}
+    known = {key: figure for key, figure in documented.items() if key in measured}
+    report.beside(known, {key: round(measured[key], 4) for key in known}, on=dataset.name)
+    return measured | {"history": list(history), "dataset": dataset.name}
+
+
+def save_pictures(
+    workdir: Path,
+    dataset: Dataset,
+    model: linen.Module,
+    variables: Any,
+    preprocess: Preprocess = normalize,
+    count: int = 32,
+) -> str:
+    """Saves pictures of how the network does on the held-out images; returns the command to try next.
+
+    Writes predictions.png (the first images and answers), confusion.png (all of them), mistakes.png (where it
+    was wrong and surest), kernels.png (where the first layer is a convolution of 1 or 3 channels) and, as an
+    image to predict, example.png; nothing where examples are not images.
+    """
+    features, source = dataset.features, dataset.test
+    if len(features.shape) != 3 or features.dtype != "uint8" or not features.classes:
+        return hints.jaxnets("evaluate", workdir)
+    from PIL import Image
+
+    variables = jax.tree.map(np.asarray, variables)  # of this process alone, where there are several
+    batches = Batches(source, 256).epoch()
+    found = np.concatenate([probabilities(model, variables, batch["x"], preprocess) for batch in batches])
+    found = found[: len(source)]  # the last batch is filled up
+    labels, guesses, names = source.labels(), found.argmax(-1), features.classes
+
+    first = first_images(source, count)
+    titles = [
+        names[guess] if guess == label else f"{names[guess]}, not {names[label]}!"
+        for guess, label in zip(guesses[:count], labels, strict=False)
+    ]
+    plots.images(first, titles, workdir / "predictions.png")
+    with complete(workdir / "example.png") as part:
+        Image.fromarray(first[0].squeeze()).save(part, "PNG")
+
+    taken_for = confusion_matrix(jnp.asarray(guesses), jnp.asarray(labels), len(names))
+    plots.confusion(taken_for, names, workdir / "confusion.png")
+    worst = surest_mistakes(found, labels)[:count]
+    if len(worst):
+        titles = [f"{names[guesses[i]]} ({found[i].max():.0%})\nis {names[labels[i]]}" for i in worst]
+        plots.images((source[i]["x"] for i in worst), titles, workdir / "mistakes.png", size=(1.2, 1.5))
+    else:
+        (workdir / "mistakes.png").unlink(missing_ok=True)  # of when it was trained less
+    kernel = first_kernel(model, variables, features.shape)
+    if kernel is not None:
+        plots.kernels(kernel, workdir / "kernels.png")
+    return hints.jaxnets("predict", workdir, workdir / "example.png")
+
+
+def surest_mistakes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns which examples were taken for a wrong class, the ones held most probable first.
+
+    Args:
+        probabilities: (N, classes).
+        labels: (N,).
+
+    Returns:
+        Indices of examples (M,), of equally probable ones the earlier first.
+    """
+    wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
+    return wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")]
+
+
+def first_kernel(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Returns the kernel (H, W, C, N) of the first layer if it is a convolution over 1 or 3 channels."""
+    first = next(row for row in summarize(model, shape).layers if row.trainable)
+    for path, array in first.variables.items():
+        if path[-1] == "kernel" and len(array.shape) == 4 and array.shape[2] in (1, 3):
+            return flatten_dict(variables)[path]
+    return None

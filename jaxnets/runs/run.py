@@ -1,0 +1,102 @@
+"""A trained network from its workdir alone: for predicting, evaluating and exporting."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen
+
+from jaxnets.cpu import on_cpu
+from jaxnets.data import Features
+from jaxnets.errors import UserError, lookup
+from jaxnets.pretrained import caffe_inputs, tf_inputs
+from jaxnets.runs.config import make_model
+from jaxnets.train import Checkpoints, normalize, read_config
+from jaxnets.train.io.workdir import BEST, CHECKPOINTS
+
+Preprocess = Callable[[jax.Array], jax.Array]
+
+AT_ONCE = 64  # examples in a batch to predict
+
+# How images of bytes become numbers: 0 to 1; as the official ResNet and VGG, or Xception, have them; as is.
+INPUTS: dict[str, Preprocess] = {
+    "unit": normalize,
+    "caffe": caffe_inputs,
+    "tf": tf_inputs,
+    "bytes": lambda x: x.astype(jnp.float32),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network and what it was trained on.
+
+    Attributes:
+        config: what config.json of the workdir holds.
+        features: what an example holds.
+        model: the network.
+        variables: its parameters and statistics.
+    """
+
+    config: dict[str, Any]
+    features: Features
+    model: linen.Module
+    variables: dict[str, Any]
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """Returns `probabilities` of this network."""
+        return probabilities(self.model, self.variables, x, self.preprocess)
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """How its images become inputs, on the device."""
+        return lookup(INPUTS, self.config["input"].get("prepare", "unit"), "kind of inputs")
+
+
+def probabilities(
+    model: linen.Module, variables: Any, x: np.ndarray, preprocess: Preprocess = normalize
+) -> np.ndarray:
+    """Returns float32 (N, classes) for inputs (N, ...) as they are stored, `AT_ONCE` at a time."""
+    size = min(AT_ONCE, len(x))
+    rows = np.resize(np.arange(len(x)), (-(-len(x) // size), size))  # one shape: the last starts over
+    found = [np.asarray(_forward(model, variables, x[some], preprocess)) for some in rows]
+    return np.concatenate(found)[: len(x)]
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def _forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Preprocess) -> jax.Array:
+    @on_cpu
+    def forward(variables: Any, x: jax.Array) -> jax.Array:
+        logits: Any = model.apply(variables, preprocess(x))
+        return jax.nn.softmax(logits)
+
+    return forward(variables, x)
+
+
+def load_run(workdir: Path) -> Run:
+    """Returns a run with its best parameters where it kept them, else the newest.
+
+    They are those that its training judged: averaged weights, where it judged the average.
+
+    Raises:
+        UserError: the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.
+    """
+    config = read_config(workdir)
+    try:
+        shape, dtype, classes = config["input"]["shape"], config["input"]["dtype"], config["classes"]
+        features, name = Features(tuple(shape), dtype, tuple(classes)), config["model"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{workdir / 'config.json'} lacks {error}: it is not of a run of jaxnets") from error
+    folder = workdir / (BEST if (workdir / BEST).is_dir() else CHECKPOINTS)
+    variables = None
+    if folder.is_dir():
+        with Checkpoints(folder) as checkpoints:
+            variables = checkpoints.restore_variables()
+    if variables is None:
+        raise UserError(f"{workdir} holds no checkpoint yet: let its training run for an epoch first")
+    return Run(config, features, make_model(name, features), variables)

@@ -1,0 +1,113 @@
+"""Networks trained elsewhere: a Keras file as a run of ours, and either as the start of a new run."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from jaxnets import data, runs
+from jaxnets.data import Features
+from jaxnets.errors import UserError, lookup
+from jaxnets.keras_weights import from_keras
+from jaxnets.models import INPUT_SHAPES, MODELS
+from jaxnets.pretrained import PRETRAINED, class_index
+from jaxnets.train import Checkpoints, TrainState, read_config, write_config
+from jaxnets.train.io.workdir import CHECKPOINTS
+
+HEADS = ("head", "predictions")  # layers that another number of classes replaces
+
+
+def import_keras(
+    file: Path,
+    model: str,
+    workdir: Path,
+    *,
+    dataset: str | None = None,
+    classes: int | None = None,
+    inputs: str | None = None,
+) -> int:
+    """Makes a run's folder out of a Keras file, and returns the number of its parameters.
+
+    Args:
+        file: `.keras`, `.weights.h5` or legacy `.h5`.
+        model: the registered network that has this architecture.
+        workdir: the folder to make.
+        dataset: what it was trained on: tells shape, classes, and what evaluate measures.
+        classes: how many classes, where no data set tells; the documented number when left out.
+        inputs: how images became numbers, a key of `runs.INPUTS`; by default as the official ImageNet file
+            of that name has it, else 0 to 1.
+
+    Raises:
+        UserError: the file cannot be read or is of another network, or the folder is taken.
+    """
+    make = lookup(MODELS, model, "model")
+    inputs = inputs or inputs_of(file, model)
+    if dataset is not None:
+        examples = data.load(dataset)
+        features = examples.features
+        config = runs.describe(model, examples, inputs=inputs)
+    else:
+        count = classes or make().num_classes
+        names = [str(label) for label in range(count)]
+        names = [name for _, name in class_index()] if count == 1000 else names
+        shape = INPUT_SHAPES[model]
+        features = Features(shape, "uint8" if len(shape) == 3 else "float32", tuple(names))
+        config = runs.describe_features(model, features, "light" if shape[-1] == 1 else None, inputs)
+    module = runs.make_model(model, features)
+    variables = from_keras(file, module, features.shape)
+    write_config(workdir, config | {"imported": file.name})
+    model_state = {name: value for name, value in variables.items() if name != "params"}
+    state = TrainState(jnp.int32(0), variables["params"], model_state, {}, jax.random.PRNGKey(0))
+    with Checkpoints(workdir / CHECKPOINTS) as checkpoints:
+        checkpoints.save(0, {"state": state, "sums": {}})
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+def inputs_of(source: Path, model: str) -> str:
+    """Returns what a network takes, a key of `runs.INPUTS`: as its run has it, or its official file."""
+    if source.is_dir():
+        return read_config(source)["input"].get("prepare", "unit")
+    official = PRETRAINED[model].inputs if model in PRETRAINED else None
+    return next((name for name, function in runs.INPUTS.items() if function is official), "unit")
+
+
+def start_from(source: Path, name: str, model: linen.Module, features: Features, fresh: Any) -> Any:
+    """Returns variables for `model` taken from a run's folder or a Keras file.
+
+    A head for another number of classes stays as it is in `fresh`.
+
+    Args:
+        source: the folder or the file.
+        name: of the model.
+        model: the network to start.
+        features: of the examples it will see.
+        fresh: its variables as `init` draws them.
+
+    Raises:
+        UserError: `source` holds another network.
+    """
+    if source.is_dir():
+        run = runs.load_run(source)
+        if run.config["model"] != name:
+            raise UserError(f"{source} holds a {run.config['model']}, not a {name}: give that --model")
+        found = run.variables
+    else:
+        try:
+            found = from_keras(source, model, features.shape)
+        except UserError:
+            if model.num_classes == (documented := MODELS[name]()).num_classes:
+                raise
+            found = from_keras(source, documented, features.shape)
+    old, new = flatten_dict(found), flatten_dict(fresh)
+    for path in sorted(old.keys() | new.keys()):
+        there, here = (None if path not in tree else jnp.shape(tree[path]) for tree in (old, new))
+        if there == here:
+            new[path] = old[path]
+        elif path[1] not in HEADS or here is None:
+            raise UserError(
+                f"{source} does not fit {name}: {'/'.join(path)} is {there} there and {here} here"
+            )
+    return unflatten_dict(new)

@@ -1,0 +1,212 @@
+"""What a network consists of: its layers in call order, with shapes, parameter counts and multiply-adds.
+
+The network is traced with abstract arrays, so that not a byte of parameters is allocated, and its layers need
+no code for it: parameters are found under the layer's path, and the rest is read off the traced program
+(`jaxnets.summary.jaxpr`).
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.traverse_util import flatten_dict
+
+from jaxnets.summary.jaxpr import Call, feeding, multiply_adds
+
+Path = tuple[str, ...]
+Shape = tuple[int | None, ...]
+
+
+@dataclasses.dataclass
+class LayerRow:
+    """One line of the table; shapes have None for the batch, and a layer with several outputs has several."""
+
+    name: str
+    type: str
+    output_shapes: list[Shape]
+    variables: dict[Path, jax.ShapeDtypeStruct] = dataclasses.field(default_factory=dict)
+    """What the layer owns, by full path, e.g. ("params", "conv1", "kernel")."""
+    multiply_adds: int = 0
+    """For one example, all calls of the layer together; elementwise work and pooling count nothing."""
+    fed_by: frozenset[str] = frozenset()
+    """Names of the layers with variables that feed its first call, with no other such layer between."""
+    calls: int = 0
+
+    @property
+    def trainable(self) -> int:
+        return sum(array.size for path, array in self.variables.items() if path[0] == "params")
+
+    @property
+    def non_trainable(self) -> int:
+        return sum(array.size for path, array in self.variables.items() if path[0] != "params")
+
+    @property
+    def parameters(self) -> int:
+        return self.trainable + self.non_trainable
+
+    def to_json(self) -> dict[str, Any]:
+        shapes: list[Any] = [list(shape) for shape in self.output_shapes]
+        return {
+            "name": self.name,
+            "type": self.type,
+            "output_shape": shapes[0] if len(shapes) == 1 else shapes,
+            "parameters": self.parameters,
+            "trainable_parameters": self.trainable,
+            "non_trainable_parameters": self.non_trainable,
+            "multiply_adds": self.multiply_adds,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """The layers of a network in call order, and their totals."""
+
+    model: str
+    input_shape: Shape
+    layers: list[LayerRow]
+
+    @property
+    def parameters(self) -> int:
+        return self.trainable + self.non_trainable
+
+    @property
+    def trainable(self) -> int:
+        return sum(row.trainable for row in self.layers)
+
+    @property
+    def non_trainable(self) -> int:
+        return sum(row.non_trainable for row in self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        return sum(row.multiply_adds for row in self.layers)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as a dict of plain values, ready for `json.dumps` (the batch is null)."""
+        return {
+            "model": self.model,
+            "input_shape": list(self.input_shape),
+            "layers": [row.to_json() for row in self.layers],
+            "parameters": self.parameters,
+            "trainable_parameters": self.trainable,
+            "non_trainable_parameters": self.non_trainable,
+            "multiply_adds": self.multiply_adds,
+        }
+
+    def to_text(self) -> str:
+        """A table like Keras's `model.summary()`, with the multiply-adds of one example beside it."""
+        header = ("Layer (type)", "Output Shape", "Param #", "Multiply-adds")
+        cells = [
+            (
+                f"{row.name} ({row.type})" if row.name else f"({row.type})",
+                ", ".join(map(str, row.output_shapes)),
+                f"{row.parameters:,}",
+                f"{row.multiply_adds:,}",
+            )
+            for row in self.layers
+        ]
+        widths = [max(len(line[i]) for line in [header, *cells]) for i in range(4)]
+
+        def line(texts: tuple[str, str, str, str]) -> str:
+            left = [text.ljust(width) for text, width in zip(texts[:2], widths[:2], strict=True)]
+            right = [text.rjust(width) for text, width in zip(texts[2:], widths[2:], strict=True)]
+            return "  ".join(left + right)
+
+        rule = "=" * (sum(widths) + 6)
+        return "\n".join(
+            [
+                f'Model: "{self.model}", input {self.input_shape}',
+                rule,
+                line(header),
+                rule,
+                *map(line, cells),
+                rule,
+                f"Total params: {self.parameters:,}",
+                f"Trainable params: {self.trainable:,}",
+                f"Non-trainable params: {self.non_trainable:,}",
+                f"Multiply-adds: {self.multiply_adds:,}",
+            ]
+        )
+
+
+def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.float32) -> Summary:
+    """Lists the layers of `module` for one example of shape `input_shape` (without the batch).
+
+    A layer is listed when it owns parameters, multiplies, or calls no other layer; blocks that only arrange
+    others are not. `params` count as trainable, every other collection (BatchNorm's statistics) as not.
+
+    Args:
+        module: any Linen module that `module.init(key, x)` and `module.apply(variables, x)` accept.
+        input_shape: shape of one example, e.g. (32, 32, 3).
+        dtype: of the input; networks that begin with an embedding of indices want an integer one.
+
+    Examples:
+        >>> from flax import linen as nn
+        >>> print(summarize(nn.Dense(10), (784,)).layers[0].parameters)
+        7850
+    """
+    x = jax.ShapeDtypeStruct((1, *input_shape), dtype)
+    variables = jax.eval_shape(module.init, jax.random.key(0), x)
+    trace = _Trace()
+    with nn.intercept_methods(trace.record):
+        program = jax.make_jaxpr(module.apply)(variables, x)
+    for call, count in multiply_adds(program.jaxpr):
+        trace.rows[call.row].multiply_adds += count
+    for path, array in flatten_dict(variables).items():
+        trace.owner(path[1:-1]).variables[path] = array
+    weighted = [i for i, row in enumerate(trace.rows) if row.variables]
+    for row, sources in feeding(program.jaxpr, weighted).items():
+        trace.rows[row].fed_by = frozenset(trace.rows[i].name for i in sources)
+    rows = [
+        row for i, row in enumerate(trace.rows) if i in trace.leaves or row.variables or row.multiply_adds
+    ]
+    return Summary(type(module).__name__, (None, *input_shape), rows)
+
+
+class _Trace:
+    """Notes every module that is called and marks its operations with the number of its row."""
+
+    def __init__(self) -> None:
+        self.rows: list[LayerRow] = []
+        self.leaves: set[int] = set()  # rows of modules that have called no other module
+        self._callers: list[int] = []
+        self._row_of: dict[Path, int] = {}
+        self._folded: int | None = None  # the row of the layer whose inner modules are its own business
+
+    def record(self, next_method: Any, args: Any, kwargs: Any, context: Any) -> Any:
+        module, path = context.module, tuple(context.module.path)
+        if context.method_name == "setup":
+            return next_method(*args, **kwargs)
+        if self._folded is not None:
+            self._row_of.setdefault(path, self._folded)
+            return next_method(*args, **kwargs)
+        first = path not in self._row_of
+        if first:
+            self._row_of[path] = len(self.rows)
+            self.leaves.add(len(self.rows))
+            self.rows.append(LayerRow("/".join(path), type(module).__name__, []))
+        row = self._row_of[path]
+        # A recurrent layer of Flax wraps a cell that may live elsewhere in the tree: they are one layer.
+        self._folded = row if isinstance(module, nn.RNN) else None
+        self.leaves.difference_update(caller for caller in self._callers if caller != row)
+        self._callers.append(row)
+        try:
+            with jax.named_scope(Call(row, self.rows[row].calls).mark):
+                self.rows[row].calls += 1
+                output = next_method(*args, **kwargs)
+        finally:
+            self._folded = None
+            self._callers.pop()
+        if first or not self.rows[row].output_shapes:
+            self.rows[row].output_shapes = [
+                (None, *leaf.shape[1:]) for leaf in jax.tree.leaves(output) if getattr(leaf, "ndim", 0)
+            ]
+        return output
+
+    def owner(self, path: Path) -> LayerRow:
+        """The row of the module at `path`, or of the nearest one around it that was called."""
+        while path not in self._row_of:
+            path = path[:-1]
+        return self.rows[self._row_of[path]]

@@ -1,0 +1,1 @@
+"""What a training exchanges with the world outside: checkpoints, records, progress, signals, TensorBoard."""

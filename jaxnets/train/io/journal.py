@@ -1,0 +1,190 @@
+"""What a run leaves on the disk so that it can go on: a lock, metrics.jsonl and checkpoints."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.experimental import multihost_utils
+
+from jaxnets.errors import UserError
+from jaxnets.machine.distributed import any_process, is_writer, run_on_writer
+from jaxnets.train.io.checkpoint import EVALUATED, Checkpoints
+from jaxnets.train.io.workdir import BEST, CHECKPOINTS, MetricsLog, locked, read_config
+from jaxnets.train.monitor import Mode, improvements, is_measured
+from jaxnets.train.state import TrainState
+
+SAVE_SECONDS = 1.0  # epochs shorter than this share a checkpoint; a killed run loses no more than this
+
+
+@dataclasses.dataclass(frozen=True)
+class Keep:
+    """What `fit` keeps of a run, and where.
+
+    Attributes:
+        workdir: The run's folder, for metrics.jsonl and checkpoints, from which the same call goes on. None,
+            the default, leaves nothing on the disk.
+        checkpoints: How many of the newest checkpoints stay. Default: 2.
+        best: A metric ("val_loss"): the state that was best by it is kept as well, in ``workdir/best``. None
+            by default.
+        best_mode: Whether less ("min") or more ("max") of it is better; "auto", the default, goes by the
+            metric's name.
+        restore_best: Whether `fit` returns that state, but for its step, in place of the last one.
+
+    Raises:
+        UserError: `checkpoints` is not positive, or `restore_best` lacks the metric.
+    """
+
+    workdir: Path | str | None = None
+    checkpoints: int = 2
+    best: str | None = None
+    best_mode: Mode = "auto"
+    restore_best: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workdir is not None:
+            object.__setattr__(self, "workdir", Path(self.workdir))
+        if self.checkpoints < 1:
+            raise UserError(f"{self.checkpoints} checkpoints to keep: it must be at least 1")
+        if self.restore_best and self.best is None:
+            raise UserError("restore_best needs to know by what: give best='val_loss', or another metric")
+
+    @property
+    def folder(self) -> Path | None:
+        """The run's folder."""
+        return None if self.workdir is None else Path(self.workdir)
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """Where a training stands.
+
+    Attributes:
+        state: After the last step.
+        sums: Of the running epoch, on the device.
+        step: Steps taken; as ``state.step``, but known to the host without waiting for the device.
+        epoch: Epochs done.
+        began: When the running epoch began, by `time.perf_counter`, as if it had not been interrupted; None
+            between two epochs.
+    """
+
+    state: TrainState
+    sums: Mapping[str, jax.Array]
+    step: int
+    epoch: int
+    began: float | None = None
+
+    def begin(self) -> "Position":
+        """Returns the position within an epoch that begins now, unless it has begun already."""
+        return self if self.began is not None else dataclasses.replace(self, began=time.perf_counter())
+
+    @property
+    def seconds(self) -> float:
+        """What the running epoch has taken so far; 0 between two epochs."""
+        return 0.0 if self.began is None else time.perf_counter() - self.began
+
+
+class Journal(AbstractContextManager):
+    """Restores, records and saves a run; without a workdir it only remembers.
+
+    Args:
+        keep: What to keep, and where.
+        variables: Of a state, the variables that the training evaluates, where these are not the state's own:
+            saved beside every state, so that whoever uses the run uses what was evaluated.
+    """
+
+    def __init__(self, keep: Keep, variables: Callable[[TrainState], Any] | None = None):
+        self.keep, self.workdir = keep, keep.folder
+        self._variables = variables
+        self.history: list[dict[str, Any]] = []
+        self._best: TrainState | None = None  # kept on the device where there is no folder
+        self._stack = ExitStack()
+        self._saved = time.monotonic()
+        self._log: MetricsLog | None = None
+        self._checkpoints: Checkpoints | None = None
+        self._bests: Checkpoints | None = None
+
+    def __enter__(self) -> "Journal":
+        """Locks the folder, against a second run in it."""
+        if self.workdir is not None:
+            with ExitStack() as stack:
+                lock = locked(self.workdir)
+                run_on_writer(lambda: stack.enter_context(lock))
+                if any_process(not self.workdir.is_dir()):
+                    raise UserError(f"{self.workdir} is not on all hosts: give a folder that they share")
+                newest = Checkpoints(self.workdir / CHECKPOINTS, self.keep.checkpoints)
+                self._checkpoints = stack.enter_context(newest)
+                if self.keep.best is not None:
+                    self._bests = stack.enter_context(Checkpoints(self.workdir / BEST, keep=1))
+                self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Waits for the last save."""
+        self._stack.__exit__(*error)
+
+    def restore(self, at: Position) -> Position:
+        """Returns where the newest checkpoint stands, or the position given where there is none."""
+        if self._checkpoints is None or self.workdir is None:
+            return at
+        found = self._checkpoints.restore(self._tree(at))
+        tree, meta = found or (None, {"epochs": 0})
+        self._log = MetricsLog(self.workdir / "metrics.jsonl", meta["epochs"], write=is_writer())
+        self.history = self._log.records
+        if tree is None:
+            return at
+        epoch = self.history[-1]["epoch"] if self.history else at.epoch
+        began = time.perf_counter() - meta["seconds"] if "seconds" in meta else None
+        return Position(tree["state"], tree["sums"], int(tree["state"].step), epoch, began)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Adds an epoch's record, on the disk before any checkpoint that counts it."""
+        self.history.append(record)
+        if self._log is not None and is_writer():
+            self._log.append(record)
+
+    def save(self, at: Position, *, now: bool = False) -> None:
+        """Saves, unless the last save is younger than `SAVE_SECONDS`; `now`: in any case."""
+        if self._checkpoints is not None and (now or self._due()):
+            if self._bests is not None:
+                self._bests.wait()  # what counts an epoch must not be on the disk before that epoch's best
+            self._checkpoints.save(at.step, self._tree(at), self._meta(at.seconds))
+            self._saved = time.monotonic()
+
+    def _due(self) -> bool:
+        due = time.monotonic() - self._saved >= SAVE_SECONDS
+        if jax.process_count() > 1:  # clocks differ, and a save waits for all processes: the first decides
+            due = bool(multihost_utils.broadcast_one_to_all(due))
+        return due
+
+    def save_if_best(self, at: Position) -> None:
+        """Keeps the state when the last record is the best so far."""
+        best = self.keep.best
+        if best is None or not is_measured(best, self.history):
+            return
+        if improvements(self.history, best, self.keep.best_mode)[-1] == len(self.history) - 1:
+            if self._bests is not None:
+                self._bests.save(at.step, self._tree(at), self._meta())
+            else:
+                self._best = jax.tree.map(jax.numpy.copy, at.state)  # the next step takes the buffers over
+
+    def restore_best(self, at: Position) -> TrainState:
+        """Returns the best state seen, averages included, but with the step of the last one."""
+        best = self._best
+        if self._bests is not None and (found := self._bests.restore(self._tree(at))):
+            best = found[0]["state"]
+        return at.state if best is None else dataclasses.replace(best, step=at.state.step)
+
+    def _tree(self, at: Position) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        tree = {"state": at.state, "sums": at.sums}
+        return tree if self._variables is None else tree | {EVALUATED: self._variables(at.state)}
+
+    def _meta(self, seconds: float = 0.0) -> Mapping[str, Any]:
+        assert self.workdir is not None
+        config = read_config(self.workdir) if (self.workdir / "config.json").exists() else {}
+        noted = {"epochs": self.history[-1]["epoch"] if self.history else 0, "config": config}
+        return {**noted, "seconds": seconds} if seconds else noted

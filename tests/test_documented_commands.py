@@ -45,7 +45,7 @@ NOT_RUN = {
     r"python -m jaxnets": "is the program's name",
     r"python experiments/reproduce.py --only .*": "takes hours",
     r"python experiments/cifar10_speedrun.py --seeds 30": "takes hours without a GPU",
-    r"python -m experiments.benchmarks.(suite|data_pipeline|recording)\b.*": "measures for minutes to hours",
+    r"python -m experiments.benchmarks.(suite|data_pipeline|recording|formulations)\b.*": "takes long",
     r"python -m experiments.benchmarks.airbench .*": "needs PyTorch, a GPU and what was cloned",
 }
 INSTEAD = {"make train": "python experiments/train.py"}  # what that does, once it has installed

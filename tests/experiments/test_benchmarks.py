@@ -142,3 +142,12 @@ def test_processes_measure_in_turns(tmp_path):
     assert results["jaxnets"]["parameters"] == 101_770
     assert results["jaxnets"]["import"] < results["jaxnets"]["first_step"]
     assert "KeyError: 'nothing'" in results["broken"]["failed"]
+
+
+def test_formulations_are_measured_where_a_network_uses_them():
+    from experiments.benchmarks import formulations
+
+    found = formulations.main(only=("mlp",), batches=(4,), rounds=1, seconds=0.001)
+    assert {record["formulation"] for record in found} >= {"only_if, update", "total, update"}
+    assert not {record["formulation"] for record in found} & {"max_pool, pooling", "recur, recurrence"}
+    assert all(record["alone"] > 0 for record in found)

@@ -66,9 +66,19 @@ def export_stablehlo(
     """The computation with its weights inside, for CPU, CUDA and TPU; any process with jax alone runs it.
 
     Examples:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from jaxnets.models import MODELS
+        >>> model, shape = MODELS["perceptron"](), (4,)
+        >>> variables = model.init(jax.random.key(0), jnp.zeros((1, *shape)))
+        >>> export_stablehlo(Path("iris.stablehlo"), model, variables, shape)
+
+        In any process, which needs nothing but jax:
+
         >>> from jax import export
-        >>> run = export.deserialize(bytearray(open("lenet5.stablehlo", "rb").read())).call
-        >>> logits = run(x)  # x (any batch, 28, 28, 1) float32
+        >>> run = export.deserialize(bytearray(open("iris.stablehlo", "rb").read())).call
+        >>> run(jnp.ones((7, 4))).shape  # any batch
+        (7, 3)
     """
     with _needed("flatbuffers"):
         import flatbuffers  # noqa: F401 (jax.export writes with it and does not require it)

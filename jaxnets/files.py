@@ -22,7 +22,10 @@ def complete(path: Path) -> Iterator[Path]:
 
     Examples:
         >>> with complete(Path("weights.bin")) as part:
-        ...     part.write_bytes(weights)
+        ...     part.write_bytes(b"all of them")
+        11
+        >>> Path("weights.bin").read_bytes()
+        b'all of them'
     """
     part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
     try:

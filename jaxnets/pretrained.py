@@ -82,9 +82,9 @@ def load_pretrained(name: str, source: str | Path = "imagenet") -> Variables:
         UserError: there are no such weights, they cannot be had, or the file is of another network.
 
     Examples:
-        >>> variables = load_pretrained("resnet50")
-        >>> logits = MODELS["resnet50"]().apply(variables, preprocess("resnet50", images))
-        >>> decode_predictions(jax.nn.softmax(logits), top=3)
+        >>> variables = load_pretrained("resnet50")  # doctest: +SKIP
+        >>> logits = MODELS["resnet50"]().apply(variables, preprocess("resnet50", images))  # doctest: +SKIP
+        >>> decode_predictions(jax.nn.softmax(logits), top=3)  # doctest: +SKIP
     """
     lookup(PRETRAINED, name, "pretrained model")
     path = download(name) if source == "imagenet" else source

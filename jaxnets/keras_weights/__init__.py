@@ -1,10 +1,15 @@
 """Keras weights into Linen modules and back, exact to the bit.
 
 Examples:
-    >>> variables = from_keras(keras.applications.ResNet50(), MODELS["resnet50"]())   # a live model ...
-    >>> variables = from_keras("model.keras", MODELS["lenet5"]())                     # ... or any Keras file
-    >>> logits = MODELS["lenet5"]().apply(variables, x)
-    >>> to_keras(variables, module, keras_model)                                      # and back
+    >>> import keras
+    >>> from jaxnets.models import MODELS
+    >>> model = MODELS["perceptron"]()
+    >>> theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> variables = from_keras(theirs, model)  # a live model ...
+    >>> theirs.save("iris.keras")
+    >>> variables = from_keras("iris.keras", model)  # ... or any Keras file
+    >>> logits = model.apply(variables, np.ones((1, 4), np.float32))
+    >>> to_keras(variables, model, theirs)  # and back
 
 Files are read with h5py, without Keras and without TensorFlow. Layers are paired by name where the names
 agree, and otherwise by structure: the sequence of the layers of one kind, their shapes, and the graph where

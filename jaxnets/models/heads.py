@@ -16,7 +16,9 @@ class Classifier(linen.Module):
     """Backbone features, then ``num_classes`` logits; F5 is Xception with 5 classes.
 
     Examples:
-      >>> model = Classifier(backbone=Xception(), num_classes=5)
+      >>> from jaxnets.models.xception import Xception
+      >>> Classifier(backbone=Xception(), num_classes=5).num_classes
+      5
     """
 
     backbone: linen.Module

@@ -143,8 +143,13 @@ def batch_mask(mask: jax.Array) -> Iterator[None]:
       mask: (batch,) of 0/1, one number per example of the batch that the model is applied to.
 
     Examples:
-      >>> with batch_mask(batch["mask"]):
-      ...     logits, new = model.apply(variables, batch["x"], train=True, mutable=["batch_stats"])
+      >>> x, mask = jnp.array([[1.0], [3.0], [100.0]]), jnp.array([1.0, 1.0, 0.0])
+      >>> layer = BatchNorm()
+      >>> variables = layer.init(jax.random.key(0), x, train=False)
+      >>> with batch_mask(mask):
+      ...     y, new = layer.apply(variables, x, train=True, mutable=["batch_stats"])
+      >>> y[:2, 0].round(2).tolist()  # as if the third example were not there
+      [-1.0, 1.0]
     """
 
     def pass_mask(call, args, kwargs, context):

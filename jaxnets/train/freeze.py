@@ -1,13 +1,17 @@
 """Freezing: parameters chosen by path stay as they are, and cost nothing.
 
 Examples:
-    >>> variables = transplant(model.init(key, x), load_pretrained("xception"))
-    >>> frozen, head_only = freeze(model, OPTIMIZERS["sgd"](0.2), variables["params"], ["backbone"])
-    >>> state = make_state(frozen, head_only, (224, 224, 3), variables=variables)
-    >>> step = make_train_step(frozen, head_only)            # the head learns ...
-    >>> free, everything = freeze(model, OPTIMIZERS["sgd"](0.2), variables["params"], [])
+    >>> import jax.numpy as jnp
+    >>> from jaxnets import models, train
+    >>> from jaxnets.models.heads import Classifier
+    >>> model, optimizer = Classifier(models.MODELS["mlp"](), num_classes=5), optax.sgd(0.2)
+    >>> variables = model.init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    >>> frozen, head_only = freeze(model, optimizer, variables["params"], ["backbone"])
+    >>> state = train.make_state(frozen, head_only, (28, 28, 1), variables=variables)
+    >>> step = train.make_train_step(frozen, head_only)  # the head learns ...
+    >>> free, everything = freeze(model, optimizer, variables["params"], [])
     >>> state = state.replace(opt_state=carry_over(state.opt_state, everything.init(state.params)))
-    >>> step = make_train_step(free, everything)             # ... and then the rest with it
+    >>> step = train.make_train_step(free, everything)  # ... and then the rest with it
 """
 
 import dataclasses

@@ -115,9 +115,9 @@ def make_train_step(
 
     Examples:
         >>> import optax
-        >>> from jaxnets.models import MODELS
-        >>> model, optimizer = MODELS["perceptron"](), optax.sgd(0.1)
-        >>> state = make_state(model, optimizer, (4,))
+        >>> from jaxnets import models, train
+        >>> model, optimizer = models.MODELS["perceptron"](), optax.sgd(0.1)
+        >>> state = train.make_state(model, optimizer, (4,))
         >>> step = jax.jit(make_train_step(model, optimizer))
         >>> batch = {"x": jnp.ones((2, 4)), "y": jnp.array([0, 2]), "mask": jnp.ones(2)}
         >>> state, sums = step(state, batch)

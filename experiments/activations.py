@@ -7,8 +7,9 @@ Documented: sigmoid' stays within (0, 0.25], tanh' within (0, 1], ReLU' is 0 or 
 written-out derivatives to 1e-7.
 """
 
-from jaxnets import plots, report
 from jaxnets.cli import commandline
+
+from jaxnets import plots, report
 from jaxnets.course.activations import ACTIVATIONS, DERIVATIVES
 
 from pathlib import Path

@@ -11,9 +11,10 @@ MNIST (itself JPEG), seed 0: 0.965 of 200 photographs are read right, where 0.97
 themselves are.
 """
 
+from jaxnets.cli import commandline
+
 from experiments import mnist
 from jaxnets import data, report
-from jaxnets.cli import commandline
 from jaxnets.runs.predict import guesses, load_image_run, look
 from jaxnets.runs.sheet import contact_sheet
 

@@ -12,8 +12,9 @@ without and with augmentation: 0.9752 and 0.9342 on the held-out images as they 
 changed ones. Both runs take 36 s of CPU time on a Xeon.
 """
 
-from jaxnets import data, optim, plots, runs, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, optim, plots, runs, train
 from jaxnets.data.augment import Augment, compose_for, parse
 
 from pathlib import Path

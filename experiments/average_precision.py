@@ -6,8 +6,9 @@ Documented: precisions at the recalls 0, 0.1 ... 1 whose running maximum from th
 Measured: the same; COCO's rule, 101 points of recall, gives 0.6917 on the same curve.
 """
 
-from jaxnets import metrics, plots, report
 from jaxnets.cli import commandline
+
+from jaxnets import metrics, plots, report
 
 from pathlib import Path
 from typing import Any

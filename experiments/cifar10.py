@@ -26,8 +26,9 @@ each, so that a difference of a few hundredths says nothing. After one epoch inc
 their way. docs/results.md has the others, and seconds.
 """
 
-from jaxnets import data, losses, optim, plots, runs, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, losses, optim, plots, runs, train
 from jaxnets.errors import lookup
 
 from collections.abc import Callable, Mapping

@@ -21,8 +21,9 @@ Seconds are by the wall clock, from the call to the accuracy on the host, readin
 call's with compilation, and the others' without. benchmarks/airbench.py measures airbench beside it.
 """
 
-from jaxnets import data, losses, plots, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, losses, plots, train
 from jaxnets.data.device import read_all
 from jaxnets.models import SpeedNet
 from jaxnets.recipes import MUON_RATE, WHITENED_FROM, speed, whitened

@@ -17,8 +17,9 @@ on MNIST re-encoded as JPEG, seed 0: 0.9828. E6's document keeps 5,000 training 
 learned from.
 """
 
-from jaxnets import data, optim, plots, runs, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, optim, plots, runs, train
 from jaxnets.errors import lookup
 
 from collections.abc import Mapping

@@ -5,8 +5,9 @@
 Documented: the 5x5 output below, and 29 at the top left of the Sobel output. Measured: the same.
 """
 
-from jaxnets import nn, report
 from jaxnets.cli import commandline
+
+from jaxnets import nn, report
 
 from typing import Any
 

@@ -7,8 +7,9 @@ logits both ways give [1.68795487e-04 1.03475622e-03 6.58839038e-02 2.58349207e+
 Measured: the same, every digit.
 """
 
-from jaxnets import losses, report
 from jaxnets.cli import commandline
+
+from jaxnets import losses, report
 
 from typing import Any
 

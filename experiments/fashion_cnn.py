@@ -10,8 +10,9 @@ Documented: after epoch 10 loss 0.2564 and accuracy 0.9129 in training, 0.2882 a
 0.2944 and 0.9018 on the test images; 54 s an epoch.
 """
 
-from jaxnets import data, optim, plots, runs, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, optim, plots, runs, train
 from jaxnets.data.standardize import fit_moments, standardize
 
 from pathlib import Path

@@ -9,8 +9,9 @@ Measured: the same to 6e-6. Both are float32 sums of 8,400 pixels, in another or
 document is up to 6e-6 off, ours up to 2e-6.
 """
 
-from jaxnets import data, nn, plots, report
 from jaxnets.cli import commandline
+
+from jaxnets import data, nn, plots, report
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -12,8 +12,9 @@ Documented: validation accuracy 0.8934 with the backbone frozen; with all of it 
 measured where this was written, for want of a network; `transfer_learning.py` is the same on what is at hand.
 """
 
-from jaxnets import data, optim, plots, report, runs, schedules, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, optim, plots, report, runs, schedules, train
 from jaxnets.data import Batches
 from jaxnets.data.augment import Augment, compose
 from jaxnets.data.augment.ops import horizontal_flip, off_centre_crop, random_crop, resize

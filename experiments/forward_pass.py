@@ -6,8 +6,9 @@ Documented: y = [1.0099998, 2.008, -0.6600003], probabilities [0.2563381, 0.6954
 Measured: the same; in what order a processor adds shows in the eighth digit.
 """
 
-from jaxnets import report
 from jaxnets.cli import commandline
+
+from jaxnets import report
 
 from typing import Any
 

@@ -12,8 +12,9 @@ is in epoch 500 depends on the order of the last batches: 13 of the seeds 0 to 1
 first of them with both documented accuracies.
 """
 
-from jaxnets import data, losses, models, optim, plots, report, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, losses, models, optim, plots, report, train
 from jaxnets.summary import summarize
 
 from functools import partial

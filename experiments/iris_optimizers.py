@@ -11,8 +11,9 @@ As written in the course, RMSProp divides 0 by 0 before the end and all weights 
 certain its gradient is 0, and the mean of squares decays to 0. Here such a weight stands still.
 """
 
-from jaxnets import data, losses, metrics, optim, plots, report
 from jaxnets.cli import commandline
+
+from jaxnets import data, losses, metrics, optim, plots, report
 from jaxnets.course.scan import make_training
 
 import time

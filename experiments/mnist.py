@@ -14,8 +14,9 @@ the held-out images. Measured with seed 0 on a JPEG copy of MNIST: 0.0463 and 0.
 epoch 4, 0.0745 and 0.9776). The whole command takes 20 s of CPU time on a Xeon.
 """
 
-from jaxnets import data, export, optim, plots, runs, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, export, optim, plots, runs, train
 
 from pathlib import Path
 from typing import Any

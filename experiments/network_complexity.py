@@ -7,8 +7,9 @@ Documented: a 3-4-2 network has 26 parameters and 20 multiply-adds; two 3x3 conv
 and counted on the network itself.
 """
 
-from jaxnets import nn, report
 from jaxnets.cli import commandline
+
+from jaxnets import nn, report
 from jaxnets.course.complexity import (
     conv_multiply_adds,
     conv_parameters,

@@ -8,8 +8,9 @@ Documented: a loss of about 2.30 and an accuracy of about 10% (nothing has been 
 scikit-learn's digits: 2.302 and 0.07, the probabilities of NumPy and JAX equal to 4e-8.
 """
 
-from jaxnets import data, losses, metrics, report
 from jaxnets.cli import commandline
+
+from jaxnets import data, losses, metrics, report
 from jaxnets.models import MODELS
 
 from pathlib import Path

@@ -11,8 +11,9 @@ in every run. Measured: the 1,797 digits take 0.4 s from PNG files and 0.06 s fr
 Xeon with other work to do.
 """
 
-from jaxnets import data, optim, plots, runs, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, optim, plots, runs, train
 from jaxnets.course.cached import labelled_images
 
 import time

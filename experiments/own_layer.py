@@ -11,8 +11,9 @@ Documented: the configuration's four entries and their defaults; the layer equal
 Measured: not a bit of difference, in values or gradients.
 """
 
-from jaxnets import data, nn, optim, plots, report, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, nn, optim, plots, report, train
 from jaxnets.course.simple_conv import SimpleConv
 from jaxnets.summary import summarize
 

@@ -7,8 +7,9 @@ arrays. What `train.fit` adds is all that a real run needs besides: it survives 
 devices, stops at a loss that is not finite, and shows how far it is. Its numbers are these.
 """
 
-from jaxnets import data, losses, metrics, models, optim
 from jaxnets.cli import commandline
+
+from jaxnets import data, losses, metrics, models, optim
 
 from typing import Any
 

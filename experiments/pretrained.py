@@ -10,8 +10,9 @@ Documented: china.jpg is a bell_cote (0.8235), palace (0.0675), monastery (0.041
 was measured: a Keras-made file of random weights gives Keras's own classes, names and probabilities.
 """
 
-from jaxnets import data, plots, report
 from jaxnets.cli import commandline
+
+from jaxnets import data, plots, report
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.pretrained import class_index, decode_predictions, load_pretrained, preprocess
 from jaxnets.summary import summarize

@@ -9,8 +9,9 @@ The document shows its matrices w_xh and w_hy in pictures only; what the step ta
 with the one-hot b and with the new state, is in its text.
 """
 
-from jaxnets import report
 from jaxnets.cli import commandline
+
+from jaxnets import report
 
 from typing import Any
 

@@ -10,8 +10,9 @@ seed 0 (medians of seeds 0 to 9: 0.024 and 0.093; the document's start was not s
 two cores of a Xeon.
 """
 
-from jaxnets import losses, optim, plots, report
 from jaxnets.cli import commandline
+
+from jaxnets import losses, optim, plots, report
 from jaxnets.course.scan import make_training
 from jaxnets.data import ArraySource, Batches
 from jaxnets.errors import UserError

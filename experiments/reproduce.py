@@ -12,10 +12,11 @@ the page says; data prepared under a name of your own is told by --rename:
     python experiments/reproduce.py --rename mnist=mnist_jpeg --files stock=SH600519.csv --data-dir DIR
 """
 
+from jaxnets.cli import commandline
+
 from experiments.catalogue import ROWS, File, Row
 from experiments.results_page import render
 from jaxnets import data, machine
-from jaxnets.cli import commandline
 from jaxnets.errors import UserError, lookup
 
 import gc

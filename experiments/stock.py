@@ -20,8 +20,9 @@ trained on, where the networks say too little; which epoch is kept was chosen by
 The nine trainings take 12 minutes of CPU time on two cores of a Xeon.
 """
 
-from jaxnets import losses, metrics, models, optim, plots, report, train
 from jaxnets.cli import commandline
+
+from jaxnets import losses, metrics, models, optim, plots, report, train
 from jaxnets.data import Batches
 from jaxnets.data.formats.tables import load_series
 from jaxnets.errors import lookup

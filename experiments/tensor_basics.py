@@ -6,8 +6,9 @@ docs/tf_to_jax.md has the whole list, call by call, run by a test; these are the
 Documented: what the course prints (`DOCUMENTED`). Measured: the same to the last digit of float32.
 """
 
-from jaxnets import report
 from jaxnets.cli import commandline
+
+from jaxnets import report
 
 from typing import Any
 

@@ -9,8 +9,9 @@ epochs as the CIFAR-10 speed records do.
     python experiments/train.py --recipe fast --dataset cifar10
 """
 
-from jaxnets import data, losses, metrics, plots, recipes, runs, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, losses, metrics, plots, recipes, runs, train
 from jaxnets.data.augment import Fill, compose_for, parse
 from jaxnets.errors import UserError
 from jaxnets.runs.start import inputs_of, start_from

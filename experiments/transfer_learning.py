@@ -16,8 +16,9 @@ only has learned to tell those: from scratch 0.9247 (0.9548 0.9040 0.9153), froz
 0.8644), then thawed 0.9171 (0.9492 0.8588 0.9435).
 """
 
-from jaxnets import data, optim, plots, runs, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, optim, plots, runs, train
 from jaxnets.data import ArraySource, Batches, Source
 from jaxnets.errors import UserError, lookup
 from jaxnets.models import MODELS, Classifier

@@ -33,7 +33,7 @@ def workdir(tmp_path_factory):
 @pytest.fixture
 def run(monkeypatch, capsys):
     """Calls the command line with these arguments; returns (exit code, stdout, stderr)."""
-    from jaxnets.cli.main import main
+    from jaxnets.cli.commands import main
 
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["jaxnets", *map(str, arguments)])

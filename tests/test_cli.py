@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 from jaxnets import data
-from jaxnets.cli import commandline
-from jaxnets.cli import main as commands
+from jaxnets.cli import commandline, commands
 from jaxnets.data.formats.images import ink_of
 from jaxnets.errors import UserError
 

@@ -57,7 +57,7 @@ def press(tmp_path):
 STOPPED = (130, "", "stopped\n")
 
 
-@pytest.mark.parametrize("module", ["jaxnets.cli.main", "tyro", "jax", "jaxlib"])
+@pytest.mark.parametrize("module", ["jaxnets.cli.commands", "tyro", "jax", "jaxlib"])
 def test_while_a_command_imports(press, module):
     assert press(f"import {module}", "-m", "jaxnets", "models") == STOPPED
 
@@ -88,14 +88,14 @@ def test_while_any_experiment_imports(press, script):
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_experiments_import_ours_first(script):
-    """Before that, Ctrl-C is Python's own, and compiled programs are not kept."""
+    """Before that, Ctrl-C is Python's own."""
     first = next(
         node
         for node in ast.parse(script.read_text("utf-8")).body
         if isinstance(node, ast.Import | ast.ImportFrom)
     )
     assert isinstance(first, ast.ImportFrom)
-    assert (first.module, first.names[0].name) == ("jaxnets", "commandline")
+    assert (first.module, first.names[0].name) == ("jaxnets.cli", "commandline")
 
 
 COMMAND = """

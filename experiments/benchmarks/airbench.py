@@ -9,9 +9,10 @@ test, its warm-up run not counted), ours are by the wall clock around the whole 
 compiles, not counted. Needs a GPU, PyTorch and torchvision.
 """
 
+from jaxnets.cli import commandline
+
 from experiments.benchmarks import records
 from jaxnets import data, machine
-from jaxnets.cli import commandline
 from jaxnets.data.device import read_all
 from jaxnets.errors import UserError
 

@@ -9,8 +9,9 @@ the images in an array. Rounds of all ways take turns, and the best round of eac
 machine hits all alike. Needs TensorFlow and PyTorch beside jaxnets.
 """
 
-from jaxnets import data
 from jaxnets.cli import commandline
+
+from jaxnets import data
 from jaxnets.data.augment import compose, parse
 from jaxnets.data.device import gather, on_device, read_all
 from jaxnets.data.formats.prepare import prepare

@@ -7,10 +7,11 @@ the step that lacks one formulation beside the step with all of them, "alone" th
 with nothing else: above 1, the formulation pays. Those that a network does not use are left out.
 """
 
+from jaxnets.cli import commandline
+
 from experiments.benchmarks.contest import examples, regression
 from experiments.benchmarks.suite import NETWORKS, Spec
 from jaxnets import cpu, losses, optim, train
-from jaxnets.cli import commandline
 from jaxnets.errors import lookup
 from jaxnets.models import MODELS
 

@@ -6,8 +6,9 @@ Prints first the share that saving every epoch (and, beside it, TensorBoard with
 median seconds of an epoch. The first epoch of every run, with its compilation, is left out.
 """
 
-from jaxnets import data, optim, train
 from jaxnets.cli import commandline
+
+from jaxnets import data, optim, train
 from jaxnets.models import MODELS
 from jaxnets.train.io import journal
 

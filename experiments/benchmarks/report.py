@@ -6,10 +6,11 @@ Of every comparison the newest record counts. Ratios are the other's time over j
 faster. What has not been measured has no section.
 """
 
+from jaxnets.cli import commandline
+
 from experiments.benchmarks import records
 from experiments.benchmarks.suite import NETWORKS, OTHERS
 from jaxnets import plots
-from jaxnets.cli import commandline
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping

@@ -17,11 +17,12 @@ Contestants that are not installed are left out. The kinds of comparison:
 - devices: jaxnets alone, one batch over 1, 2, 4 virtual CPU devices, or over as many GPUs as there are.
 """
 
+from jaxnets.cli import commandline
+
 from experiments.benchmarks import records
 from experiments.benchmarks.contest import Spec, installed
 from experiments.benchmarks.contestants import CONTESTANTS, MATRICES
 from jaxnets import machine
-from jaxnets.cli import commandline
 from jaxnets.errors import lookup
 
 import dataclasses

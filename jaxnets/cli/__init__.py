@@ -4,8 +4,8 @@ from jaxnets.cli import ctrl_c
 
 
 def main() -> None:
-    """Runs the command that the arguments name; see `jaxnets.cli.main`."""
+    """Runs the command that the arguments name; see `jaxnets.cli.commands`."""
     ctrl_c.end_at_once()
-    from jaxnets.cli.main import main
+    from jaxnets.cli.commands import main
 
     main()

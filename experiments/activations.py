@@ -31,8 +31,8 @@ def main(*, reach: float = 6.0, workdir: Path = Path("runs/activations")) -> dic
     """Evaluate, differentiate, compare with the formulas, draw.
 
     Args:
-        reach: the curves are drawn from -reach to reach.
-        workdir: where activations.png goes.
+        reach: The curves are drawn from -reach to reach.
+        workdir: Where activations.png goes.
     """
     x = jnp.linspace(-reach, reach, 1001)
     names = [name for name in ACTIVATIONS if name != "softmax"]

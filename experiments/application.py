@@ -53,12 +53,12 @@ def main(
     """Train the network unless it is trained already, photograph held-out digits, and read them.
 
     Args:
-        dataset: of handwritten digits; the embedded ones stand in for what cannot be had.
-        epochs: of the network's training.
-        count: photographs to take, the first twelve of which are drawn on the sheet.
-        seed: of the network, and of light and noise in the photographs.
-        workdir: where the network, the photographs and sheet.png go.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        dataset: Name of a data set of handwritten digits. Where it cannot be had, the embedded ones are used.
+        epochs: Epochs of the network's training.
+        count: Photographs to take, the first twelve of which are drawn on the sheet.
+        seed: Seed of the network, and of light and noise in the photographs.
+        workdir: Where the network, the photographs and sheet.png go.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     mnist.main(dataset=dataset, epochs=epochs, seed=seed, workdir=workdir / "network", data_dir=data_dir)
     examples, rng = data.at_hand(dataset, data_dir), np.random.default_rng(seed)

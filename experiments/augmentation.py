@@ -64,14 +64,14 @@ def main(
     """Train twice from one start, with and without augmentation; the same command again continues.
 
     Args:
-        dataset: of images; digits stand in for what cannot be had.
-        horizontal_flip: mirror half of the images as well.
-        epochs: passes over the training images in all.
-        batch_size: images in a step.
-        learning_rate: of Adam.
-        seed: of the first weights, the order of the images and their changes.
-        workdir: the run's folder; runs/augmentation-DATASET when left out.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        horizontal_flip: Mirror half of the images as well.
+        epochs: Passes over the training images in all.
+        batch_size: Images in a step.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the first weights, the order of the images and their changes.
+        workdir: The run's folder. By default runs/augmentation-DATASET.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
     examples = data.at_hand(dataset, data_dir)

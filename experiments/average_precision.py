@@ -24,7 +24,7 @@ def main(*, workdir: Path = Path("runs/average_precision")) -> dict[str, Any]:
     """Average the documented precisions by both rules and draw them.
 
     Args:
-        workdir: where precision_recall.png goes.
+        workdir: Where precision_recall.png goes.
     """
     precisions, recalls = jnp.array(PRECISIONS), jnp.linspace(0, 1, 11)
     best = metrics.maximum_precisions(precisions)

@@ -88,13 +88,13 @@ def main(
     Args:
         model: baseline, lenet5_sigmoid, alexnet8, vgg16_cifar, inception10, inception10_batch_norm or
             resnet18.
-        dataset: of images; digits stand in for what cannot be had.
-        epochs: passes over the training images in all.
-        batch_size: images in a step; as documented when left out.
-        learning_rate: of Adam.
-        seed: of the first weights and the order of the images.
-        workdir: the run's folder; runs/cifar10/MODEL-DATASET when left out.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        epochs: Passes over the training images in all.
+        batch_size: Images in a step. By default as documented.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the first weights and the order of the images.
+        workdir: The run's folder. By default runs/cifar10/MODEL-DATASET.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
     system = lookup(SYSTEMS, model, "model")

@@ -81,8 +81,8 @@ def epoch_images(key: jax.Array, epoch: jax.Array, images: jax.Array) -> tuple[j
     in a row show both sides of every image. Crops and the order are drawn anew.
 
     Args:
-        key: of the whole training.
-        epoch: its number, from 0.
+        key: Key of the whole training.
+        epoch: Number of the epoch, from 0.
         images: (n, h + 2 SHIFT, w + 2 SHIFT, c), padded.
 
     Returns:
@@ -115,9 +115,9 @@ def begin(plan: Plan, seed: jax.Array, images: jax.Array) -> train.TrainState:
     """The state before the first step: parameters from the seed, the whitening layer from the images.
 
     Args:
-        plan: the training.
-        seed: a number.
-        images: bytes (n, h, w, c).
+        plan: The training.
+        seed: Seed of the training.
+        images: uint8 (n, h, w, c).
     """
     init_key, key = jax.random.split(jax.random.PRNGKey(seed))
     some = centred(images[:WHITENED_FROM], jnp.float32)
@@ -230,15 +230,15 @@ def main(
     """Train with several seeds; print the mean accuracy and the seconds beside airbench's.
 
     Args:
-        seeds: how many trainings.
-        seed: the first one's.
-        epochs: of each.
-        batch_size: images in a step; at most a 25th of all.
-        width: of the blocks, as a part of 64, 256 and 256.
-        examples: of the training set, the first so many; all when left out.
-        dataset: of images; the embedded digits where it cannot be had.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
-        workdir: where curves.png goes: the last seed's smoothed loss.
+        seeds: Number of trainings.
+        seed: First seed.
+        epochs: Epochs of each.
+        batch_size: Images in a step; at most a 25th of all.
+        width: Width of the blocks, as a part of 64, 256 and 256.
+        examples: Examples of the training set, the first so many. By default all.
+        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
+        workdir: Where curves.png goes: the last seed's smoothed loss.
     """
     found = data.at_hand(dataset, data_dir=data_dir)
     sets = [read_all(part).arrays for part in (found.train, found.test)]

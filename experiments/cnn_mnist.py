@@ -67,12 +67,12 @@ def main(
 
     Args:
         variant: drawn, dropout or dropout_epochs.
-        dataset: of images; digits stand in for what cannot be had.
-        epochs: how often the test images are looked at in all: of 91 steps, 50 steps or a pass over the
-            training images each; 11, 40 or 10 when left out.
-        seed: of the first weights, the order of the images and what is dropped.
-        workdir: the run's folder; runs/cnn_mnist/VARIANT-DATASET when left out.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        epochs: How often the test images are looked at in all: of 91 steps, 50 steps or a pass over the
+            training images each. By default 11, 40 or 10.
+        seed: Seed of the first weights, the order of the images and what is dropped.
+        workdir: The run's folder. By default runs/cnn_mnist/VARIANT-DATASET.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
     chosen = lookup(VARIANTS, variant, "variant")

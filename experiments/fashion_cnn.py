@@ -44,13 +44,13 @@ def main(
     """Train, and judge by the test images at the end; the same command again continues it.
 
     Args:
-        dataset: of images; digits stand in for what cannot be had.
-        epochs: passes over the training images in all.
-        batch_size: images in a step.
-        learning_rate: of Nadam.
-        seed: of the first weights, the order of the images and dropout.
-        workdir: the run's folder; runs/fashion_cnn-DATASET when left out.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        epochs: Passes over the training images in all.
+        batch_size: Images in a step.
+        learning_rate: Learning rate of Nadam.
+        seed: Seed of the first weights, the order of the images and dropout.
+        workdir: The run's folder. By default runs/fashion_cnn-DATASET.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
     examples = data.at_hand(dataset, data_dir)

@@ -54,7 +54,7 @@ def main(*, workdir: Path = Path("runs/feature_maps")) -> dict[str, Any]:
     """Filter, pool, and draw both.
 
     Args:
-        workdir: where filters.png, maps.png, crops.png and pooling.png go.
+        workdir: Where filters.png, maps.png, crops.png and pooling.png go.
     """
     photos = data.photos()
     names = photos.features.classes

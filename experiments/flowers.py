@@ -59,15 +59,15 @@ def main(
     """Train the head, then everything; the same command again continues it.
 
     Args:
-        weights: a Keras file of Xception with 1,000 classes; the official one, downloaded once into
+        weights: A Keras file of Xception with 1,000 classes; the official one, downloaded once into
             ~/.cache/jaxnets (or JAXNETS_CACHE), when left out.
         dataset: tf_flowers, or such photos prepared under another name.
-        epochs: with the backbone frozen.
-        more_epochs: with everything.
-        batch_size: photos in a step.
-        seed: of the head, the order of the photos and their crops.
-        workdir: the run's folder.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        epochs: Epochs with the backbone frozen.
+        more_epochs: Epochs with everything.
+        batch_size: Photos in a step.
+        seed: Seed of the head, the order of the photos and their crops.
+        workdir: The run's folder.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
     shape, where = INPUT_SHAPES["xception_classifier"], str(data_dir) if data_dir else None

@@ -55,11 +55,11 @@ def main(
     """Descend twice and show both ways down.
 
     Args:
-        start: first w.
-        learning_rate: of the first step.
-        decay_rate: the second run multiplies the rate by this after every step.
-        steps: of each run.
-        workdir: where descent.png goes.
+        start: First w.
+        learning_rate: Learning rate of the first step.
+        decay_rate: The second run multiplies the rate by this after every step.
+        steps: Steps of each run.
+        workdir: Where descent.png goes.
     """
     rates = {"constant rate": 1.0, "decaying rate": decay_rate}
     runs = {

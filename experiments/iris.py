@@ -37,13 +37,13 @@ def main(
     """Train one layer on 120 irises and judge it by 30 others.
 
     Args:
-        epochs: passes over the training rows.
-        batch_size: rows in a step.
-        learning_rate: of SGD.
-        l2: times the sum of the squared kernel is added to the loss.
-        validate_every: so many epochs the held-out rows are looked at.
-        seed: of the first weights and the order of the rows.
-        workdir: where curves.png goes.
+        epochs: Passes over the training rows.
+        batch_size: Rows in a step.
+        learning_rate: Learning rate of SGD.
+        l2: Factor of the sum of the squared kernel, which is added to the loss.
+        validate_every: Epochs from one evaluation by the held-out rows to the next.
+        seed: Seed of the first weights and the order of the rows.
+        workdir: Where curves.png goes.
     """
     # 1. data
     iris = data.load("iris")

@@ -77,11 +77,11 @@ def main(
     """Train five times from one start and draw the race.
 
     Args:
-        epochs: passes over the 120 training rows.
-        batch_size: rows in a step.
-        learning_rate: of all five.
-        seed: of the first weights.
-        workdir: where sgd.png and optimizers.png go.
+        epochs: Passes over the 120 training rows.
+        batch_size: Rows in a step.
+        learning_rate: Learning rate of all five.
+        seed: Seed of the first weights.
+        workdir: Where sgd.png and optimizers.png go.
     """
     iris, params, runs = data.load("iris"), init(jax.random.key(seed)), {}
     for name in NAMES:

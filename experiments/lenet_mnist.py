@@ -44,14 +44,14 @@ def main(
     """Train LeNet-5 with early stopping; the same command again continues it.
 
     Args:
-        dataset: of images; digits stand in for what cannot be had.
-        epochs: passes over the training images at most.
-        patience: so many epochs without a smaller val_loss end the training.
-        batch_size: images in a step.
-        learning_rate: of SGD.
-        seed: of the first weights and the order of the images.
-        workdir: the run's folder; runs/lenet_mnist-DATASET when left out.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        epochs: Passes over the training images at most.
+        patience: Epochs without a smaller val_loss after which the training ends.
+        batch_size: Images in a step.
+        learning_rate: Learning rate of SGD.
+        seed: Seed of the first weights and the order of the images.
+        workdir: The run's folder. By default runs/lenet_mnist-DATASET.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
     examples = data.at_hand(dataset, data_dir)

@@ -70,13 +70,13 @@ def main(
 
     Args:
         model: letters_1to1, letters_4to1, letters_1to1_embedding or letters_4to1_embedding.
-        text: letters to continue, as many as the network takes.
-        ask: ask for such letters, as often as wanted.
-        epochs: passes over the runs of letters.
-        batch_size: runs in a step.
-        learning_rate: of Adam.
-        seed: of the first weights and the order of the runs.
-        workdir: where curves.png goes; runs/MODEL when left out.
+        text: Letters to continue, as many as the network takes.
+        ask: Ask for letters to continue, again and again.
+        epochs: Passes over the runs of letters.
+        batch_size: Runs in a step.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the first weights and the order of the runs.
+        workdir: Where curves.png goes. By default runs/MODEL.
     """
     # 1. data
     alphabet, cyclic, documented = lookup(TASKS, model, "model")

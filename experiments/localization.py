@@ -90,20 +90,20 @@ def main(
     """Train both heads, and draw predicted and true boxes of held-out images.
 
     Args:
-        dataset: of grey images to paste, or with boxes of its own.
-        boxes: the name of its bounding-box feature in TFDS; images are made here when left out.
-        size: height and width of images with boxes of their own.
-        model: the backbone.
-        weights: of the backbone, where it has official ones: imagenet, or the path of a Keras file.
-        class_weight: of the cross-entropy.
-        box_weight: of the squared error.
-        times: so often every training image is pasted.
-        epochs: passes over the training images.
-        batch_size: images in a step.
-        learning_rate: of Adam.
-        seed: of the first weights, the order of the images and where they are pasted.
-        workdir: where boxes.png and losses.png go.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        dataset: Name of a data set of grey images to paste, or with boxes of its own.
+        boxes: Name of its bounding-box feature in TFDS. By default images are made here.
+        size: Height and width of images with boxes of their own.
+        model: The backbone.
+        weights: Weights of the backbone, where it has official ones: imagenet, or the path of a Keras file.
+        class_weight: Weight of the cross-entropy.
+        box_weight: Weight of the squared error.
+        times: How often every training image is pasted.
+        epochs: Passes over the training images.
+        batch_size: Images in a step.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the first weights, the order of the images and where they are pasted.
+        workdir: Where boxes.png and losses.png go.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
     examples = load(dataset, boxes, size, times, seed, data_dir)

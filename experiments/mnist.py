@@ -46,16 +46,16 @@ def main(
     """Train two layers on handwritten digits; the same command again continues.
 
     Args:
-        dataset: of images; digits stand in for what cannot be had.
-        epochs: passes over the training images in all.
-        batch_size: images in a step.
-        hold_out: the fraction of the training images to validate by; the test images when 0.
-        validate_every: so many epochs the held-out images are looked at.
-        monitor: loss, accuracy, val_loss or val_accuracy; the epoch that is best by it is kept.
-        learning_rate: of Adam.
-        seed: of the first weights and the order of the images.
-        workdir: the run's folder; runs/mnist-DATASET when left out.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        epochs: Passes over the training images in all.
+        batch_size: Images in a step.
+        hold_out: Fraction of the training images to validate by; 0 for the test images.
+        validate_every: Epochs from one evaluation by the held-out images to the next.
+        monitor: Metric whose best epoch is kept: loss, accuracy, val_loss or val_accuracy.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the first weights and the order of the images.
+        workdir: The run's folder. By default runs/mnist-DATASET.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
     examples = data.at_hand(dataset, data_dir)

@@ -47,10 +47,10 @@ def main(
     """Pass test images through both and compare.
 
     Args:
-        dataset: digits, mnist, ... : grey 28x28 images in ten classes.
-        count: how many of the test images.
-        seed: of the weights.
-        data_dir: where prepared TFDS data sets lie.
+        dataset: Name of a data set of grey 28x28 images in ten classes: digits, mnist, ...
+        count: How many of the test images.
+        seed: Seed of the weights.
+        data_dir: Where prepared TFDS data sets lie.
     """
     test = data.load(dataset, data_dir=str(data_dir) if data_dir else None).test
     rows = [test[index] for index in range(min(count, len(test)))]

@@ -63,15 +63,15 @@ def main(
     """Read labelled images twice, from the files and from the cache, and learn from them.
 
     Args:
-        folder: holds train/, train.txt, test/ and test.txt; made from `dataset` when left out.
-        dataset: whose images are written as such a folder.
-        side: height and width that all images are scaled to.
-        epochs: passes over the training images in all.
-        batch_size: images in a step.
-        learning_rate: of Adam.
-        seed: of the first weights and the order of the images.
-        workdir: where the pictures go, images/ if they are written, and run/, the run's folder.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        folder: Folder with train/, train.txt, test/ and test.txt. By default made from `dataset`.
+        dataset: Name of the data set whose images are written as such a folder.
+        side: Height and width that all images are scaled to.
+        epochs: Passes over the training images in all.
+        batch_size: Images in a step.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the first weights and the order of the images.
+        workdir: Where the pictures go, images/ if they are written, and run/, the run's folder.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
     if folder is None:

@@ -79,10 +79,10 @@ def main(
     """Compare the layer with the library's, then let a network learn with it.
 
     Args:
-        epochs: passes over the digits.
-        learning_rate: of Adam.
-        seed: of the first weights and the order of the digits.
-        workdir: where curves.png goes.
+        epochs: Passes over the digits.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the first weights and the order of the digits.
+        workdir: Where curves.png goes.
     """
     # 1. data
     digits = data.load("digits")

@@ -41,10 +41,10 @@ def main(
     """Name what is on the photos.
 
     Args:
-        weights: a Keras file of ResNet-50 with 1,000 classes; the official one, downloaded once into
+        weights: A Keras file of ResNet-50 with 1,000 classes; the official one, downloaded once into
             ~/.cache/jaxnets (or JAXNETS_CACHE), when left out.
-        top: how many classes to name.
-        workdir: where predictions.png goes.
+        top: How many classes to name.
+        workdir: Where predictions.png goes.
     """
     # 1. data
     photos = data.photos()

@@ -74,13 +74,13 @@ def main(
     """Train twice from one start and draw where each network draws the line.
 
     Args:
-        data: a CSV file of points, x1,x2,y_c; drawn anew when left out.
-        l2: weight of sum(w^2) / 2.
-        learning_rate: of SGD.
-        epochs: passes over the points.
-        batch_size: points in a step.
-        seed: of the first weights.
-        workdir: where contours.png goes.
+        data: A CSV file of points, x1,x2,y_c. By default drawn anew.
+        l2: Weight of sum(w^2) / 2.
+        learning_rate: Learning rate of SGD.
+        epochs: Passes over the points.
+        batch_size: Points in a step.
+        seed: Seed of the first weights.
+        workdir: Where contours.png goes.
     """
     x, y = points(data)
     optimizer = optim.OPTIMIZERS["sgd"](learning_rate)

@@ -49,14 +49,14 @@ def main(
     """Run what is not done yet, and write the page.
 
     Args:
-        only: rows of the catalogue, such as A1 C2 D6; all when left out.
-        quick: a smoke run of everything: few epochs, embedded data; its page goes into the workdir.
-        epochs: of every training at most.
-        seeds: of every row at most.
+        only: Rows of the catalogue, such as A1 C2 D6. By default all.
+        quick: A smoke run of everything: few epochs, embedded data; its page goes into the workdir.
+        epochs: Epochs of every training at most.
+        seeds: Seeds of every row at most.
         rename: NAME=OTHER for data sets that are prepared under another name than TFDS's.
         files: NAME=PATH for files of the documents: stock and dots (CSV), resnet50 and xception (weights).
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
-        workdir: where the runs go.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
+        workdir: Where the runs go.
     """
     names, paths = pairs("--rename", rename), pairs("--files", files)
     wanted = [name for given in only for name in rows_of(given)]

@@ -67,14 +67,14 @@ def main(
     """Show what the network consists of, and that its loss falls.
 
     Args:
-        dataset: of images; digits stand in for what cannot be had.
-        epochs: records of the loss.
-        steps_per_epoch: steps from one to the next.
-        batch_size: images in a step.
-        learning_rate: of Adam.
-        seed: of the first weights and the order of the images.
-        workdir: where loss.png goes.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        epochs: Number of records of the loss.
+        steps_per_epoch: Steps from one record to the next.
+        batch_size: Images in a step.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the first weights and the order of the images.
+        workdir: Where loss.png goes.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
     examples = data.at_hand(dataset, data_dir)

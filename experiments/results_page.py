@@ -33,8 +33,8 @@ def render(results: Mapping[str, Any], folder: Path) -> str:
     """Returns the page.
 
     Args:
-        results: what results.json holds.
-        folder: of the page; pictures that are not there are left out.
+        results: What results.json holds.
+        folder: Folder of the page; pictures that are not there are left out.
     """
     parts, used = [HEAD], set()
     machines: dict[str, list[str]] = {}

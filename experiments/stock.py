@@ -77,12 +77,12 @@ def main(
 
     Args:
         model: stock_rnn, stock_lstm or stock_gru.
-        csv: a file whose first line names its columns, "open" among them; a random walk when left out.
-        epochs: passes over the training windows.
-        batch_size: windows in a step.
-        learning_rate: of Adam.
-        seed: of the first weights, the order of the windows and dropout.
-        workdir: where prices.png and loss.png go; runs/MODEL when left out.
+        csv: A file whose first line names its columns, "open" among them. By default a random walk.
+        epochs: Passes over the training windows.
+        batch_size: Windows in a step.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the first weights, the order of the windows and dropout.
+        workdir: Where prices.png and loss.png go. By default runs/MODEL.
     """
     documented = lookup(DOCUMENTED, model, "model")
     workdir = workdir or Path("runs") / model

@@ -45,26 +45,26 @@ def main(
     """Train a network on a data set; the same command again continues from its last checkpoint.
 
     Args:
-        recipe: plain (lenet5, 20 epochs, batches of 32, adam at 0.001) or fast (speednet, 8 epochs, Muon,
-            crops, mirroring of colour images, smoothed labels); the options below change parts of it.
-        model: one of `python -m jaxnets models`.
+        recipe: Defaults for the options below: plain (lenet5, 20 epochs, batches of 32, adam at 0.001) or
+            fast (speednet, 8 epochs, Muon, crops, mirroring of colour images, smoothed labels).
+        model: Name of a network, as `python -m jaxnets models` lists them.
         dataset: digits, iris, one made by `python -m jaxnets data prepare`, or any name that TFDS knows
             (mnist, fashion_mnist, cifar10, ...).
-        epochs: passes over the training examples in all, those of an interrupted run included.
-        batch_size: examples in a step.
-        learning_rate: of the optimizer.
+        epochs: Passes over the training examples in all, those of an interrupted run included.
+        batch_size: Examples in a step.
+        learning_rate: Learning rate of the optimizer.
         optimizer: sgd, sgdm, adagrad, rmsprop, adam, ...
-        seed: decides the first parameters, the order of the examples and all other draws.
-        augment: changes of the training images, as NAME or NAME=A:B: rotation=45 shift=0.15 zoom=0.5 ...
-        fill: what lies outside an image that is turned or shifted.
-        workdir: the run's folder; runs/MODEL-DATASET when left out.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
-        start: the parameters to start from: the folder of another run of this model, or a Keras file; drawn
-            from the seed when left out.
-        tensorboard: write what `tensorboard --logdir WORKDIR` shows: scalars, histograms, images, the graph.
-        profile: trace so many steps, for TensorBoard or Perfetto.
-        devices: how many devices share every batch; all when left out.
-        distributed: to train in several processes, "auto" on Slurm or a TPU pod, elsewhere
+        seed: Seed of the first parameters, the order of the examples and all other draws.
+        augment: Changes of the training images, each as NAME or NAME=A:B: rotation=45 shift=0.15 zoom=0.5 ...
+        fill: What fills the places outside an image that is turned or shifted.
+        workdir: The run's folder. By default runs/MODEL-DATASET.
+        data_dir: Folder of prepared TFDS data sets. By default that of TFDS.
+        start: Where the first parameters come from: the folder of another run of this model, or a Keras file.
+            By default they are drawn from the seed.
+        tensorboard: Write what `tensorboard --logdir WORKDIR` shows: scalars, histograms, images, the graph.
+        profile: Number of steps to trace, for TensorBoard or Perfetto.
+        devices: Number of devices that share every batch. By default all.
+        distributed: Join other processes that train with this one: "auto" on Slurm or a TPU pod, elsewhere
             HOST:PORT,COUNT,INDEX with the address of process 0.
     """
     if epochs is not None and epochs < 1:

@@ -105,19 +105,19 @@ def main(
     """Train each way and compare.
 
     Args:
-        dataset: of images; digits stand in for what cannot be had.
-        model: the backbone's network.
-        backbone: the folder of a run to take the backbone from, instead of training one; then all classes of
+        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        model: The backbone's network.
+        backbone: The folder of a run to take the backbone from, instead of training one; then all classes of
             the data set are new.
-        per_class: images of each new class.
-        epochs: of the backbone's training.
-        few_epochs: passes over the few images, half of them with the backbone frozen.
-        batch_size: images in a step of the backbone's training; the few are taken ten at a time.
-        learning_rate: of Adam.
-        seed: the first.
-        seeds: how many.
-        workdir: where accuracy.png goes.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
+        per_class: Images of each new class.
+        epochs: Epochs of the backbone's training.
+        few_epochs: Passes over the few images, half of them with the backbone frozen.
+        batch_size: Images in a step of the backbone's training; the few are taken ten at a time.
+        learning_rate: Learning rate of Adam.
+        seed: First seed.
+        seeds: Number of seeds.
+        workdir: Where accuracy.png goes.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
     examples = data.at_hand(dataset, data_dir)

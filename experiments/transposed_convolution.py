@@ -40,9 +40,9 @@ def main(
     """Enlarge both ways and compare.
 
     Args:
-        size: the photos' height and width.
-        seed: of the kernel.
-        workdir: where enlarged.png goes.
+        size: The photos' height and width.
+        seed: Seed of the kernel.
+        workdir: Where enlarged.png goes.
     """
     x = photos(size)
     kernel = nn.get_initializer("glorot_uniform")(jax.random.key(seed), (3, 3, 5, 3), jnp.float32)

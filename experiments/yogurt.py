@@ -75,11 +75,11 @@ def main(
     """Fit three times and show where the weights go.
 
     Args:
-        learning_rate: of all three.
-        steps: with the squared error.
-        asymmetric_steps: with either asymmetric cost.
-        start: first weights; the document's TensorFlow drew these.
-        workdir: where weights.png goes.
+        learning_rate: Learning rate of all three.
+        steps: Steps with the squared error.
+        asymmetric_steps: Steps with either asymmetric cost.
+        start: First weights; the document's TensorFlow drew these.
+        workdir: Where weights.png goes.
     """
     cost = losses.asymmetric_cost
     paths = {

@@ -38,11 +38,11 @@ def lookup(table: Mapping[str, T], name: str, what: str, elsewhere: Iterable[str
     """Returns `table[name]`.
 
     Args:
-        table: what is known, by name.
-        name: the name asked for.
-        what: what the table holds, in words ("model", "optimizer").
-        elsewhere: further names that would have been right, too many to list: only the closest is named.
-        where: what those further names are, in words.
+        table: What is known, by name.
+        name: The name asked for.
+        what: What the table holds, in words ("model", "optimizer").
+        elsewhere: Further names that would have been right, too many to list: only the closest is named.
+        where: What those further names are, in words.
 
     Raises:
         UserError: the name is unknown; the message lists the known ones and the closest.

@@ -116,7 +116,7 @@ def interpolated_average_precision(precisions: jax.Array, recalls: jax.Array, po
     Args:
         precisions: (N,).
         recalls: (N,), rising.
-        points: how many recall levels.
+        points: How many recall levels.
     """
     best = jnp.append(maximum_precisions(precisions), 0)
     # The level i / (points - 1) is met when recall * (points - 1) is i up to rounding.
@@ -138,8 +138,8 @@ def average_precision(
         scores: (N,), higher means surer; equal scores keep their order.
         positive: (N,), 1 where the example (or detection) is right.
         mask: (N,), 0 for padding.
-        points: recall levels, see `interpolated_average_precision`.
-        num_positives: how many there are to find, when some were not even proposed; default sum(positive).
+        points: Recall levels, see `interpolated_average_precision`.
+        num_positives: How many there are to find, when some were not even proposed; default sum(positive).
     """
     mask = _mask_of(scores, mask)
     order = jnp.argsort(jnp.where(mask > 0, -jnp.asarray(scores, jnp.float32), jnp.inf), stable=True)

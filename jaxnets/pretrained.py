@@ -75,7 +75,7 @@ def load_pretrained(name: str, source: str | Path = "imagenet") -> Variables:
     """The variables of `MODELS[name]()` with its 1,000 classes.
 
     Args:
-        name: one of `PRETRAINED`.
+        name: One of `PRETRAINED`.
         source: "imagenet" for the official file, downloaded once (`download`), or the path of a Keras file.
 
     Raises:
@@ -100,10 +100,10 @@ def transplant(
     """`variables` with the arrays of `pretrained` in place of those below `under`, for transfer learning.
 
     Args:
-        variables: of the new network, e.g. of `Classifier(backbone=Xception())`.
-        pretrained: of the backbone's own model, e.g. from `load_pretrained("xception")`.
-        under: where the backbone lies in `variables`; "" where the two have the same layers.
-        without: layers that are not taken over: the old head.
+        variables: Variables of the new network, e.g. of `Classifier(backbone=Xception())`.
+        pretrained: Variables of the backbone's own model, e.g. from `load_pretrained("xception")`.
+        under: Where the backbone lies in `variables`; "" where the two have the same layers.
+        without: Layers that are not taken over: the old head.
 
     Raises:
         UserError: `variables` has other layers or shapes there.
@@ -129,7 +129,7 @@ def preprocess(name: str, images: jax.Array) -> jax.Array:
     """Images as the pretrained network `name` was trained on them.
 
     Args:
-        name: one of `PRETRAINED`.
+        name: One of `PRETRAINED`.
         images: (..., 3) RGB, values 0 to 255 of any type.
 
     Returns:
@@ -150,7 +150,7 @@ def decode_predictions(probabilities: Any, top: int = 5) -> list[list[tuple[str,
 
     Args:
         probabilities: (batch, 1000), e.g. `jax.nn.softmax(logits)`.
-        top: how many classes, at most 1,000.
+        top: How many classes, at most 1,000.
     """
     probabilities = np.asarray(probabilities)
     classes = class_index()

@@ -33,11 +33,11 @@ def speed(
     Airbench's loss is the sum over the batch; here it is the mean, so that SGD's rates grow with the batch.
 
     Args:
-        learning_rate: of Muon, .24 in airbench; the others go with it.
-        batch_size: examples in a step.
-        whiten: the same for the whitening layer's bias; None leaves it as it is, and its gradient, which
+        learning_rate: Learning rate of Muon, .24 in airbench; the others go with it.
+        batch_size: Examples in a step.
+        whiten: The same for the whitening layer's bias; None leaves it as it is, and its gradient, which
             alone reaches back to the largest images, is not computed.
-        dtype: of Muon's products.
+        dtype: Dtype of Muon's products.
     """
 
     def sgd(rate: ScalarOrSchedule, ratio: float, decay: float) -> GradientTransformation:
@@ -84,14 +84,14 @@ class Recipe:
     """How to train; the fields are options of experiments/train.py.
 
     Attributes:
-        model: a registered network.
-        epochs: passes over the training examples.
-        batch_size: examples in a step; 0 makes it a 25th of the examples, between 16 and 2,000.
-        optimizer: a name of `optim.OPTIMIZERS`, or "speed".
-        learning_rate: of the optimizer; "speed" lets it fall to 0 in a straight line.
-        augment: changes of the training images; {steps} stands for the steps of an epoch.
-        fill: what lies outside an image that is shifted.
-        label_smoothing: share of a label that all classes get alike.
+        model: A registered network.
+        epochs: Passes over the training examples.
+        batch_size: Examples in a step; 0 makes it a 25th of the examples, between 16 and 2,000.
+        optimizer: A name of `optim.OPTIMIZERS`, or "speed".
+        learning_rate: Learning rate of the optimizer; "speed" lets it fall to 0 in a straight line.
+        augment: Changes of the training images; {steps} stands for the steps of an epoch.
+        fill: What lies outside an image that is shifted.
+        label_smoothing: Share of a label that all classes get alike.
     """
 
     model: str = "lenet5"
@@ -104,7 +104,7 @@ class Recipe:
     label_smoothing: float = 0.0
 
     def descent(self, steps: int) -> tuple[GradientTransformation, Callable[[int], Any] | float]:
-        """Returns the optimizer of a training of so many steps, and its learning rate."""
+        """Returns the optimizer of a training with this number of steps, and its learning rate."""
         if self.optimizer == "speed":
             falling = optax.linear_schedule(self.learning_rate, 0.0, steps)
             return speed(falling, self.batch_size, falling), falling

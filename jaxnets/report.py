@@ -10,9 +10,9 @@ def beside(documented: Mapping[str, Any], measured: Mapping[str, Any], on: str =
     """Prints a row for every documented figure, with the measured one of the same name.
 
     Args:
-        documented: figures by name.
-        measured: at least those, by the same names.
-        on: the data that was measured on, for the heading.
+        documented: Figures by name.
+        measured: At least those, by the same names.
+        on: The data that was measured on, for the heading.
 
     Examples:
         >>> beside({"w after step 0": 2.6}, {"w after step 0": np.float32(2.6), "loss": 36.0})

@@ -75,13 +75,13 @@ def main(
     """Run both in turns, print ratio first, and record.
 
     Args:
-        script: airbench94_muon.py.
-        seeds: runs of each in all.
-        rounds: over which they are spread.
+        script: Path of airbench94_muon.py.
+        seeds: Runs of each in all.
+        rounds: Rounds over which they are spread.
         dataset: CIFAR-10 by its name.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
-        ours: further settings of cifar10_speedrun.main, as JSON.
-        path: of the records.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
+        ours: Further settings of cifar10_speedrun.main, as JSON.
+        path: Path of the records.
     """
     found, each = data.load(dataset, data_dir=data_dir), -(-seeds // rounds)
     text = re.sub(r"range\(200\)", f"range({each})", script.read_text(encoding="utf-8"))

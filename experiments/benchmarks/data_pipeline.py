@@ -39,8 +39,8 @@ def main(*, rounds: int = 3, sizes: tuple[int, ...] = (28, 32, 224)) -> dict[str
     """Print a table of examples per second.
 
     Args:
-        rounds: timed epochs of every way; one more goes before them.
-        sizes: of the images: 28 (grey, 10,000 of them), 32 (colour, 10,000) and 224 (colour, 2,000).
+        rounds: Timed epochs of every way; one more goes before them.
+        sizes: Sizes of the images: 28 (grey, 10,000 of them), 32 (colour, 10,000) and 224 (colour, 2,000).
     """
     best: dict[str, float] = {}
     for size in sizes:

@@ -30,10 +30,10 @@ def main(
     """Time LeNet-5 on random images of 28x28.
 
     Args:
-        examples: in an epoch.
-        epochs: timed epochs in a run.
-        repeats: runs of each kind.
-        batch_size: examples in a step.
+        examples: Examples in an epoch.
+        epochs: Timed epochs in a run.
+        repeats: Runs of each kind.
+        batch_size: Examples in a step.
     """
     journal.SAVE_SECONDS = 0.0  # a checkpoint after every epoch, however short
     rng = np.random.default_rng(0)

@@ -227,8 +227,8 @@ def main(*, path: Path = records.RECORDS, into: Path = records.ROOT / "docs" / "
     """Write the tables and the chart.
 
     Args:
-        path: of the records.
-        into: the Markdown file; the chart gets the same name with .png.
+        path: Path of the records.
+        into: The Markdown file; the chart gets the same name with .png.
     """
     machines: dict[str, list[Record]] = defaultdict(list)
     for record in newest(records.read(path)):

@@ -119,9 +119,9 @@ def main(
     """Time all five optimizers everywhere.
 
     Args:
-        epochs: of each training.
-        repeats: of each measurement; the median counts.
-        others: what to compare with, where it is installed.
+        epochs: Epochs of each training.
+        repeats: Repeats of each measurement; the median counts.
+        others: What to compare with, where it is installed.
     """
     installed = [name for name in others if importlib.util.find_spec(name)]
     start = iris_optimizers.init(jax.random.key(0))

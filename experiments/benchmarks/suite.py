@@ -265,15 +265,15 @@ def main(
     """Compare, print and record.
 
     Args:
-        only: networks; all of the table when left out.
-        kinds: of comparison: matrix, step, inference, start, devices.
-        batches: examples in a batch; 32 and a large one when left out.
+        only: Networks. By default all of the table.
+        kinds: Kinds of comparison: matrix, step, inference, start, devices.
+        batches: Examples in a batch. By default 32 and a large one.
         dtypes: float32, bfloat16 (float32 parameters; autocast in PyTorch, mixed_bfloat16 in Keras).
-        others: competitors, as far as they are installed.
-        rounds: of which the median counts.
-        seconds: that a contestant's turn takes about, and at least one step.
-        again: measure what is recorded already, too.
-        path: of the records.
+        others: Competitors, as far as they are installed.
+        rounds: Rounds of which the median counts.
+        seconds: About how long a contestant's turn takes; at least one step.
+        again: Measure what is recorded already, too.
+        path: Path of the records.
     """
     for name in others:
         lookup(CONTESTANTS, name, "contestant")

@@ -56,7 +56,7 @@ class Page(ThreadingHTTPServer):
     """Serves the page of one run; see `serve_until`.
 
     Args:
-        run: see `load_image_run`.
+        run: See `load_image_run`.
         port: 0 for any that is free; `server_port` tells which.
 
     Raises:
@@ -238,9 +238,9 @@ def serve(run: Run, port: int, *, show: bool = False) -> None:
     """Serves the page until Ctrl-C.
 
     Args:
-        run: see `load_image_run`.
-        port: of 127.0.0.1; 0 for any that is free.
-        show: whether to open it in the browser.
+        run: See `load_image_run`.
+        port: Port of 127.0.0.1 to listen on; 0 for any free one.
+        show: Whether to open it in the browser.
 
     Raises:
         UserError: the port cannot be had.

@@ -29,9 +29,9 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
     """Calls `command`, or the one of several that the first argument names, with the rest of the line.
 
     Args:
-        command: a function whose parameters become the options, or such, or groups of them, by name.
-        prog: the program's name in the help; as it was called when left out.
-        arguments: of the command line; the process's own when left out.
+        command: A function whose parameters become the options, or such, or groups of them, by name.
+        prog: The program's name in the help. By default as it was called.
+        arguments: Arguments of the command line. By default the process's own.
     """
     prog = prog or hints.program()
     arguments = sys.argv[1:] if arguments is None else arguments

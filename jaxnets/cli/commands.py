@@ -50,9 +50,9 @@ def summary(name: Name, /, *, classes: int | None = None, json: bool = False) ->
     """Show the layers of a network: output shapes, parameters (trainable or not) and multiply-adds.
 
     Args:
-        name: of a network; the command `models` lists them.
-        classes: how many classes it tells apart; the documented number when left out.
-        json: print one JSON object instead of a table.
+        name: Name of a network, as the command `models` lists them.
+        classes: Number of classes. By default the documented one.
+        json: Print one JSON object instead of a table.
     """
     from jaxnets.models import INPUT_SHAPES, MODELS
     from jaxnets.summary import summarize
@@ -76,12 +76,12 @@ def predict(
     """Say what a trained network sees in image files: the label, its probability and the next two guesses.
 
     Args:
-        workdir: the run's folder.
-        files: images of any size and mode, PNG or JPEG.
-        ink: of the drawings: dark on light paper, light on dark, or judged by looking at each image.
-        threshold: dark ink is what is darker than this (0 to 255); by itself 200, or less on dim photographs.
-        sheet: a PNG to draw: every image, what the network saw of it, and its three best guesses.
-        json: print one JSON list instead of a line an image.
+        workdir: The run's folder.
+        files: Images of any size and mode, PNG or JPEG.
+        ink: Whether drawings are dark on light paper or light on dark. By default judged image by image.
+        threshold: Pixels darker than this (0 to 255) are dark ink. By default 200, or less on dim photos.
+        sheet: PNG file to draw: every image, what the network saw of it, and its three best guesses.
+        json: Print one JSON list instead of one line for each image.
     """
     from jaxnets.runs.predict import guesses, load_image_run, look
     from jaxnets.runs.sheet import check_sheet, contact_sheet
@@ -120,9 +120,9 @@ def app(workdir: Workdir, /, *, port: int = 8000, open: bool = False) -> None:
     """Serve a page on this machine alone: draw or drop a picture, and see what a network makes of it.
 
     Args:
-        workdir: the run's folder.
-        port: of 127.0.0.1; 0 for any that is free.
-        open: show the page in the browser.
+        workdir: The run's folder.
+        port: Port to listen on, on this machine alone (127.0.0.1); 0 for any free one.
+        open: Open the page in the browser.
     """
     from jaxnets.app import serve
     from jaxnets.runs.predict import load_image_run
@@ -134,9 +134,9 @@ def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) 
     """Measure loss and accuracy of a trained network on the held-out examples of its data set.
 
     Args:
-        workdir: the run's folder.
-        batch_size: examples at a time; it does not change the result.
-        json: print one JSON object instead of a line.
+        workdir: The run's folder.
+        batch_size: Examples in a batch. It does not change the result.
+        json: Print one JSON object instead of a line.
     """
     import jax
 
@@ -167,12 +167,12 @@ def export(
     """Write a trained network to a file that other programs read.
 
     Args:
-        workdir: the run's folder.
-        format: safetensors (arrays by name), stablehlo (the computation, for any process with jax), onnx
-            (needs two more packages), text (name, shape and all values), keras (.weights.h5).
-        out: the file to write; in the run's folder when left out.
-        like: for keras: a Keras file of the same architecture, whose layout (.keras, .weights.h5 or legacy
-            .h5) the new one gets. Networks with branches need it.
+        workdir: The run's folder.
+        format: safetensors (arrays by name), stablehlo (the computation, which any process with jax can run),
+            onnx (needs two more packages), text (name, shape and all values) or keras (.weights.h5).
+        out: File to write. By default one in the run's folder.
+        like: With keras, a Keras file of the same architecture (.keras, .weights.h5 or legacy .h5), whose
+            layout the new one gets. Networks with branches need it.
     """
     from jaxnets.export import FORMATS
     from jaxnets.keras_weights import save_keras_weights
@@ -203,13 +203,15 @@ def import_keras(
     """Make a run's folder of a Keras file, which predict, evaluate, export and --start accept.
 
     Args:
-        file: .keras, .weights.h5 or legacy .h5.
-        model: the network that has this architecture.
-        workdir: the folder to make.
-        dataset: what it was trained on: tells shape and classes, and what evaluate measures.
-        classes: how many classes, where no data set tells; the documented number when left out.
-        inputs: what the network takes: 0 to 1 (unit), as the official ResNet and VGG (caffe) or Xception
-            (tf), or 0 to 255 (bytes); by default as official files of that name, else unit.
+        file: Keras file: .keras, .weights.h5 or legacy .h5.
+        model: Name of the network that has this architecture.
+        workdir: Folder to make.
+        dataset: Name of the data set that the network was trained on: it gives the shape of the inputs and
+            the classes, and `evaluate` measures on it.
+        classes: Number of classes, where no data set is named. By default the documented one.
+        inputs: Inputs that the network takes: pixels scaled to 0 to 1 (unit), as the official ResNet and VGG
+            (caffe) or Xception (tf) take them, or 0 to 255 (bytes). By default those of the official file of
+            that name, or else unit.
     """
     from jaxnets.runs import start
 

@@ -35,17 +35,18 @@ def prepare(
     """Make a data set of what is on disk: train on it with --dataset NAME.
 
     Args:
-        source: a folder, or a tar (plain, gz, bz2, xz) that stays packed, of IDX files (MNIST), of CIFAR
-            batches, of images and a text file with a line `image label` each, or of images in folders named
-            by their class, with or without train and test folders above them.
-        name: what it will be called: small letters, digits and underscores.
-        data_dir: where prepared data sets lie; TFDS's own folder when left out.
-        classes: names of the labels, where the files have only numbers.
-        size: height and width to scale all images to; by default they must be of one size.
-        channels: 1 to make all images grey, 3 for colour; by default they must be alike.
-        keep_sizes: let images differ in size.
-        store: pixels, fastest to read; files, as PNG or JPEG, smaller on disk; auto: pixels up to 64 x 64.
-        on_error: stop at the first file or line that is wrong, or leave such out and list them.
+        source: Folder or tar file (plain, gz, bz2 or xz; it stays packed) with IDX files (MNIST), CIFAR
+            batches, images and a text file with a line `image label` for each, or images in folders named
+            after their class, with or without folders train and test above them.
+        name: Name of the new data set: small letters, digits and underscores.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
+        classes: Names of the labels, where the files have only numbers.
+        size: Height and width to scale all images to. By default all must have the same size.
+        channels: 1 to make all images grey, 3 to make them colour. By default all must be alike.
+        keep_sizes: Let images differ in size.
+        store: What is stored: pixels, fastest to read; or files (PNG or JPEG), which take less space
+            on the disk. By default pixels for images up to 64 x 64, and files for larger ones.
+        on_error: What to do at a file or line that is wrong: stop, or skip it and list it at the end.
     """
     from jaxnets.data.formats import prepare
 
@@ -73,8 +74,8 @@ def convert(name: Name, /, *, data_dir: Path | None = None) -> None:
     """Add array_record files to a data set that TFDS prepared as tfrecord; needs no TensorFlow.
 
     Args:
-        name: of the data set.
-        data_dir: where prepared data sets lie; TFDS's own folder when left out.
+        name: Name of the data set.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     from jaxnets.data.formats.prepared import convert, data_root
 
@@ -85,7 +86,7 @@ def list_(*, data_dir: Path | None = None) -> None:
     """List the data sets that are here.
 
     Args:
-        data_dir: where prepared data sets lie; TFDS's own folder when left out.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     from jaxnets.data.embedded import EMBEDDED
     from jaxnets.data.formats.prepared import data_root, list_prepared
@@ -114,14 +115,14 @@ def show(
     """Count the examples of every class, and draw some: with --augment, before and after it.
 
     Args:
-        name: of the data set.
-        data_dir: where prepared data sets lie; TFDS's own folder when left out.
-        picture: the PNG to draw; NAME.png when left out.
-        augment: what to do to the images, as NAME or NAME=A or NAME=A:B: rotation=45 shift=0.15 zoom=0.5 ...
-        fill: what lies outside an image that is turned or shifted.
-        count: images in a row.
-        seed: which images, and what is drawn for them.
-        size: height and width to scale images to that differ in size.
+        name: Name of the data set.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
+        picture: PNG file to draw. By default NAME.png.
+        augment: Changes of the images, each as NAME, NAME=A or NAME=A:B: rotation=45 shift=0.15 zoom=0.5 ...
+        fill: What fills the places outside an image that is turned or shifted.
+        count: Images in a row.
+        seed: Seed that decides which images are shown and how they are changed.
+        size: Height and width to scale images to, where they differ in size.
     """
     import jax
     import numpy as np

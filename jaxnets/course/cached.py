@@ -36,13 +36,13 @@ def labelled_images(
     The arrays have the order of the text file's lines.
 
     Args:
-        images: the folder.
-        labels: the text file.
+        images: The folder.
+        labels: The text file.
         channels: 1 makes them grey, as the document does; 3 colour.
         size: (height, width) to scale all to; by default they must be of one size.
-        classes: for held-out images, those of the training images, so that the labels get the same numbers;
+        classes: For held-out images, those of the training images, so that the labels get the same numbers;
             not all of them need be there.
-        problems: what to do about lines and images that are wrong.
+        problems: What to do about lines and images that are wrong.
 
     Raises:
         UserError: a file is missing or wrong; the message says which line.

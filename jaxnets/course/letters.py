@@ -18,10 +18,10 @@ def letters(
 
     Args:
         text: "abcde" in the documents, and the 26 letters.
-        window: letters to predict from.
-        alphabet: the classes in their order; the text's letters, sorted, when left out.
+        window: Letters to predict from.
+        alphabet: The classes in their order. By default the text's letters, sorted.
         one_hot: float32 (window, letters) an example; otherwise int32 (window,), for an embedding.
-        cyclic: whether the first letter follows the last.
+        cyclic: Whether the first letter follows the last.
 
     Raises:
         UserError: a letter is not in the alphabet, the alphabet has one twice, or the text is too short.

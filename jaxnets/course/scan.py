@@ -21,10 +21,10 @@ def make_training(
 
     Args:
         loss: (params, batch) to the number to minimize.
-        optimizer: an Optax transformation.
-        batches: of one epoch, all of one shape (`jaxnets.data.Batches(...).epoch()`).
-        epochs: passes over the batches.
-        watch: what to note of the parameters after each epoch.
+        optimizer: An Optax transformation.
+        batches: Batches of one epoch, all of one shape (`jaxnets.data.Batches(...).epoch()`).
+        epochs: Passes over the batches.
+        watch: What to note of the parameters after each epoch.
 
     Returns:
         params -> (params, losses, notes): losses (epochs, batches) before each step, notes with a leading

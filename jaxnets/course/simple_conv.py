@@ -14,10 +14,10 @@ class SimpleConv(linen.Module):
     Its configuration is its fields, so ``dataclasses.asdict(layer)`` or ``layer.num_kernels`` reads it.
 
     Attributes:
-      num_kernels: channels of the output.
+      num_kernels: Channels of the output.
       kernel_size: (height, width).
       strides: (vertical, horizontal).
-      use_bias: whether a bias is added before the ReLU.
+      use_bias: Whether a bias is added before the ReLU.
     """
 
     num_kernels: int = 32

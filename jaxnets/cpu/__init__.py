@@ -101,7 +101,7 @@ def on_cpu(function: Callable[..., Any]) -> Callable[..., Any]:
     neither, it is the plain program that runs there.
 
     Args:
-        function: a pure function of pytrees of arrays.
+        function: A pure function of pytrees of arrays.
     """
 
     @functools.wraps(function)

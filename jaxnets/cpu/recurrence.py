@@ -26,13 +26,13 @@ class Cell(NamedTuple):
     """One step of time, elementwise: all but the product ``h @ recurrent_kernel``.
 
     Attributes:
-      states: how many arrays (batch, units) a state has.
+      states: How many arrays (batch, units) a state has.
       forward: (once, state, projected, product) to the new state and what the gradient needs; ``once`` is
         `stored`.
       backward: (once, state before, what forward kept, gradient of the new state) to the gradients of
         everything before the activations (batch, wide), and that of the state but for the product's part.
-      of_projected: picks that of ``projected`` from (..., wide).
-      of_product: picks that of the product.
+      of_projected: Picks that of ``projected`` from (..., wide).
+      of_product: Picks that of the product.
     """
 
     states: int

@@ -31,9 +31,9 @@ def load(name: str, *, data_dir: str | PathLike | None = None, **options: Any) -
     """Returns a data set by name: an embedded one (digits, iris), one prepared here, or any that TFDS knows.
 
     Args:
-        name: of the data set.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
-        options: of TFDS data sets: splits, version, image size, boxes; see `load_tfds`.
+        name: Name of the data set.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
+        options: Options of TFDS data sets: splits, version, image size, boxes; see `load_tfds`.
 
     Raises:
         UserError: the name is unknown, or the data set cannot be prepared here.
@@ -55,9 +55,9 @@ def at_hand(name: str, data_dir: str | PathLike | None = None, otherwise: str = 
     what was asked for; `Dataset.name` tells which it is.
 
     Args:
-        name: of the data set.
-        data_dir: where prepared TFDS data sets lie; TFDS's own folder when left out.
-        otherwise: the embedded data set to take instead.
+        name: Name of the data set.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
+        otherwise: The embedded data set to take instead.
 
     Raises:
         UserError: the name is unknown, or the data set is here but wrong.

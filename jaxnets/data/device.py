@@ -33,11 +33,11 @@ class OnDevice:
     After `gather` both are the same, bit for bit.
 
     Args:
-        batches: what to bring there; its shards, order and masks stay as they are. Those of an iterable are
+        batches: What to bring there; its shards, order and masks stay as they are. Those of an iterable are
             always streamed.
-        resident: whether the whole source shall lie on the device; by default, if it takes less than a
+        resident: Whether the whole source shall lie on the device; by default, if it takes less than a
             quarter of its memory, in every process.
-        mesh: devices to spread every batch over, by the mesh's first axis; where they do not divide it,
+        mesh: Devices to spread every batch over, by the mesh's first axis; where they do not divide it,
             rows of mask 0 fill it up. Of several processes, each reads its own shard.
 
     Raises:
@@ -117,8 +117,8 @@ def on_device(
 
     Args:
         batches: `Batches`, or what `IterableBatches` takes.
-        resident: see `OnDevice`.
-        mesh: see `OnDevice`.
+        resident: See `OnDevice`.
+        mesh: See `OnDevice`.
 
     Raises:
         UserError: the batches are there already, but are not spread over this mesh; or see `IterableBatches`.

@@ -39,13 +39,13 @@ class Batches:
     """Cuts a source into batches of one fixed size; the last one is filled up and masked, never dropped.
 
     Args:
-        source: the examples.
-        batch_size: examples in a batch, over all shards.
-        seed: of the shuffle; None keeps the source's own order (for evaluation).
-        replacement: whether every example is drawn anew from all; an epoch has the same number of steps.
+        source: The examples.
+        batch_size: Examples in a batch, over all shards.
+        seed: Seed of the shuffle; None keeps the source's own order (for evaluation).
+        replacement: Whether every example is drawn anew from all; an epoch has the same number of steps.
         shard: (which, of how many): the rows of every batch that this process feeds. Shards are disjoint,
             cover the batch, and are of one size: where the batch size does not divide, rows are masked.
-        workers: processes that read ahead, for sources whose decoding holds the interpreter lock; with 0,
+        workers: Processes that read ahead, for sources whose decoding holds the interpreter lock; with 0,
             threads do. A script that uses processes needs the `if __name__ == "__main__"` guard.
 
     Raises:
@@ -87,7 +87,7 @@ class Batches:
         return min(self.batch_size, len(self.source) - position * self.batch_size)
 
     def sharded(self, which: int, of: int) -> "Batches":
-        """Returns the part of the same batches that process `which` of so many feeds."""
+        """Returns the part of the same batches that process `which` of `of` feeds."""
         part = copy.copy(self)
         part.shard = (which, of)
         return part

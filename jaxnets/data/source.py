@@ -14,9 +14,9 @@ class Features:
     """What one example holds.
 
     Attributes:
-        shape: of the input, without the batch: (28, 28, 1) for grey images, (4,) for iris.
-        dtype: of the input as stored: "uint8" for images, "float32" for numbers, "int32" for tokens.
-        classes: the names of the labels, in the order of their numbers; none where the target is numbers.
+        shape: Shape of the input, without the batch: (28, 28, 1) for grey images, (4,) for iris.
+        dtype: Dtype of the input as stored: "uint8" for images, "float32" for numbers, "int32" for tokens.
+        classes: The names of the labels, in the order of their numbers; none where the target is numbers.
     """
 
     shape: tuple[int, ...]
@@ -45,8 +45,8 @@ class ArraySource:
     Args:
         x: (N, ...) inputs: uint8 images (N, H, W, C), float32 numbers, or int32 tokens.
         y: (N,) integer labels, or (N,) or (N, K) float32 targets of a regression.
-        classes: names of the labels; the numbers themselves when left out.
-        more: what else an example carries, (N, ...) each: boxes=(N, K, 4).
+        classes: Names of the labels. By default the numbers themselves.
+        more: What else an example carries, (N, ...) each: boxes=(N, K, 4).
 
     Raises:
         UserError: the lengths differ, there is nothing in it, a number is not finite, or a label is outside

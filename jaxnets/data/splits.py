@@ -20,11 +20,11 @@ def split(
     """Cuts a source into what is trained on and what is held out.
 
     Args:
-        source: the examples.
-        held_out: how many to hold out: a count, or a fraction between 0 and 1 (rounded as Keras's
+        source: The examples.
+        held_out: How many to hold out: a count, or a fraction between 0 and 1 (rounded as Keras's
             `validation_split` does: the training part is floor(N (1 - fraction))).
-        seed: shuffles before cutting; with None the last rows are held out, as Keras does.
-        stratify: hold out the same fraction of every class, so that small classes are in both parts.
+        seed: Shuffles before cutting; with None the last rows are held out, as Keras does.
+        stratify: Hold out the same fraction of every class, so that small classes are in both parts.
 
     Returns:
         (to train on, held out); each keeps the order of the rows it holds.

@@ -16,7 +16,7 @@ class Moments(NamedTuple):
 
     Attributes:
         mean: float32 (C,), or (H, W, C) a pixel.
-        std: as the mean.
+        std: Standard deviations, of the same shape as the mean.
     """
 
     mean: np.ndarray

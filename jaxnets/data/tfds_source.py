@@ -19,9 +19,9 @@ class TFDSSource:
     """One split of a prepared TFDS data set.
 
     Args:
-        records: what `builder.as_data_source` returns.
+        records: What `builder.as_data_source` returns.
         parts: "x", "y" and "boxes" to the names of TFDS's features.
-        features: what an example holds here; images of another size are scaled to its shape.
+        features: What an example holds here; images of another size are scaled to its shape.
     """
 
     def __init__(self, records: Any, parts: Mapping[str, str], features: Features):
@@ -126,14 +126,14 @@ def load_tfds(
     """Opens a TFDS data set, preparing it first where it is missing and TensorFlow and a network are there.
 
     Args:
-        name: what TFDS calls it, or what it was prepared as here ("mnist", "cifar10:3.0.2", "name/config").
-        known: the data sets that need no TFDS, for the error message.
-        data_dir: where prepared data sets lie; TFDS's own default when left out.
-        train: a split expression of TFDS ("train[10%:25%]") for what is learned from.
-        test: one for what is held out; by default the test split, else the validation split, and where there
+        name: What TFDS calls it, or what it was prepared as here ("mnist", "cifar10:3.0.2", "name/config").
+        known: The data sets that need no TFDS, for the error message.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
+        train: A split expression of TFDS ("train[10%:25%]") for what is learned from.
+        test: One for what is held out; by default the test split, else the validation split, and where there
             is neither, the last fifth of `train`.
         size: (height, width) to scale all images to; needed where they differ in size.
-        boxes: the name of a bounding-box feature to add to the examples, (4,) as TFDS has it: the edges
+        boxes: The name of a bounding-box feature to add to the examples, (4,) as TFDS has it: the edges
             ymin, xmin, ymax, xmax as fractions of the image.
 
     Raises:

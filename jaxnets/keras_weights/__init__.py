@@ -62,10 +62,10 @@ def from_keras(
     """The weights of a Keras model as variables for `module`.
 
     Args:
-        model_or_path: a built Keras model, or the path of a ``.keras``, ``.weights.h5`` or legacy ``.h5``.
-        module: a Linen module of the same architecture.
-        input_shape: of one example, without the batch; needed where the source does not know it.
-        dtype: of the inputs.
+        model_or_path: A built Keras model, or the path of a ``.keras``, ``.weights.h5`` or legacy ``.h5``.
+        module: A Linen module of the same architecture.
+        input_shape: Shape of one example, without the batch; needed where the source does not know it.
+        dtype: Dtype of the inputs.
 
     Returns:
         The collections of `module` ("params", and "batch_stats" if it has any), in the module's own types.
@@ -108,13 +108,13 @@ def save_keras_weights(
     """Writes a file that Keras loads (`model.load_weights`), without Keras.
 
     Args:
-        path: to write; ``.weights.h5``, or with `like` the format of that file, or of the weights in a
+        path: File to write; ``.weights.h5``, or with `like` the format of that file, or of the weights in a
             ``.keras`` one.
-        variables: of `module`.
-        module: the network.
-        input_shape: of one example; may be left out where `like` knows it.
-        dtype: of the inputs.
-        like: any Keras file of the same architecture, whose layout is kept and whose weights are replaced.
+        variables: Variables of `module`.
+        module: The network.
+        input_shape: Shape of one example; may be left out where `like` knows it.
+        dtype: Dtype of the inputs.
+        like: Any Keras file of the same architecture, whose layout is kept and whose weights are replaced.
             Without it the layers of each class are numbered in call order, which is Keras's for a chain.
 
     Raises:

@@ -105,10 +105,10 @@ def _without_graph(
     depth, as functional models are.
 
     Args:
-        leaves: the layers without a partner.
-        targets: the same of the module.
-        feeders: of every layer of the module, the names of all that feed it, directly or through others.
-        source: for the message.
+        leaves: The layers without a partner.
+        targets: The same of the module.
+        feeders: For every layer of the module, the names of all that feed it, directly or through others.
+        source: Name of the source, for the message.
     """
     place = {id(leaf): i for i, leaf in enumerate(leaves)}
     ordered = not any(leaf.alphabetical for leaf in leaves)

@@ -22,7 +22,7 @@ PATIENCE = 300  # seconds to wait for process 0, as long as it waits for the oth
 
 
 def make_mesh(devices: int | None = None) -> Mesh | None:
-    """Returns a mesh over the first so many devices of all processes, all when left out; None for just one.
+    """Returns a mesh over the first `devices` devices of all processes, by default all; None for just one.
 
     Raises:
         UserError: there are fewer devices, or several processes would not use as many each.

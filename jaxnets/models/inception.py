@@ -16,13 +16,13 @@ class Inception10(linen.Module):
     1x1 one carries the stride. 121,418 parameters at 32x32x3, 1,184 of them not trainable.
 
     Attributes:
-      num_classes: width of the head.
-      width: channels of the first convolution and of a branch in the first block; doubles per block.
-      num_blocks: each has two units.
-      fixed_affine: the document calls BN with ``training=False`` even while it trains, so that the running
+      num_classes: Width of the head.
+      width: Channels of the first convolution and of a branch in the first block; doubles per block.
+      num_blocks: Each has two units.
+      fixed_affine: The document calls BN with ``training=False`` even while it trains, so that the running
         statistics stay (0, 1) and BN is a trained scale and shift; False is live batch normalization.
-      axis_name: for BN, see `nn.BatchNorm`.
-      dtype: type of the arithmetic.
+      axis_name: Axis name for BatchNorm; see `nn.BatchNorm`.
+      dtype: Type of the arithmetic.
     """
 
     num_classes: int = 10

@@ -16,13 +16,13 @@ class RecurrentNet(linen.Module):
     Input (batch, time, channels), or ids (batch, time) where ``vocabulary`` is given.
 
     Attributes:
-      units: width of each recurrent layer; all but the last hand on their whole sequence.
+      units: Width of each recurrent layer; all but the last hand on their whole sequence.
       layer: `nn.SimpleRNN`, `nn.LSTM` or `nn.GRU`, or one of these with options set by ``partial``.
-      num_classes: width of the head; 1 for a regressor.
-      vocabulary: number of ids of the Embedding; None: the input is one-hot or real-valued already.
-      embedding: width of the Embedding.
-      dropout: after every recurrent layer.
-      dtype: type of the arithmetic.
+      num_classes: Width of the head; 1 for a regressor.
+      vocabulary: Number of ids of the Embedding; None: the input is one-hot or real-valued already.
+      embedding: Width of the Embedding.
+      dropout: Dropout rate after every recurrent layer.
+      dtype: Type of the arithmetic.
     """
 
     units: tuple[int, ...] = (3,)

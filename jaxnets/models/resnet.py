@@ -69,14 +69,14 @@ class ResNet(linen.Module):
     The defaults are ResNet-18 for CIFAR-10: 11,183,562 parameters, 9,600 of them not trainable.
 
     Attributes:
-      stage_sizes: residual blocks per stage; every stage but the first starts at stride 2.
-      stem: the layers before the first stage, e.g. `cifar_stem`.
+      stage_sizes: Residual blocks per stage; every stage but the first starts at stride 2.
+      stem: The layers before the first stage, e.g. `cifar_stem`.
       block: `basic_block` or `bottleneck_block`.
-      conv_bias: whether convolutions have biases (BN makes them idle; Keras's ResNet-50 has them).
-      epsilon: of BN.
-      num_classes: width of the head.
-      axis_name: for BN, see `nn.BatchNorm`.
-      dtype: type of the arithmetic.
+      conv_bias: Whether convolutions have biases (BN makes them idle; Keras's ResNet-50 has them).
+      epsilon: Epsilon of BatchNorm.
+      num_classes: Width of the head.
+      axis_name: Axis name for BatchNorm; see `nn.BatchNorm`.
+      dtype: Type of the arithmetic.
     """
 
     stage_sizes: tuple[int, ...] = (2, 2, 2, 2)

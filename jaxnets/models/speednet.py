@@ -80,7 +80,7 @@ def whitening(images: jax.Array, epsilon: float = 5e-4) -> tuple[jax.Array, jax.
 
     Args:
         images: (batch, height, width, c), as the network gets them.
-        epsilon: added to the eigenvalues, so that what hardly varies is not blown up.
+        epsilon: Added to the eigenvalues, so that what hardly varies is not blown up.
 
     Returns:
         The kernel (2, 2, c, 8 c) and the bias (8 c,), which only takes the mean off, float32.

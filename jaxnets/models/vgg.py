@@ -16,14 +16,14 @@ class VGG(linen.Module):
     batch normalizations of C4 ``block1_bn1`` ....
 
     Attributes:
-      convs: how many convolutions each of the five groups (64, 128, 256, 512, 512 channels) has.
-      width: units of each of the two hidden layers.
-      batch_norm: whether BN stands between a convolution and its ReLU.
-      dropout: after every group and every hidden layer.
+      convs: How many convolutions each of the five groups (64, 128, 256, 512, 512 channels) has.
+      width: Units of each of the two hidden layers.
+      batch_norm: Whether BN stands between a convolution and its ReLU.
+      dropout: Dropout rate after every group and every hidden layer.
       pool_padding: "same", or "valid" as keras.applications has it (they differ at odd sizes).
-      num_classes: width of the head.
-      axis_name: for BN, see `nn.BatchNorm`.
-      dtype: type of the arithmetic.
+      num_classes: Width of the head.
+      axis_name: Axis name for BatchNorm; see `nn.BatchNorm`.
+      dtype: Type of the arithmetic.
     """
 
     convs: tuple[int, ...] = (2, 2, 3, 3, 3)

@@ -38,12 +38,12 @@ def correlate(
     """Two-dimensional cross-correlation of images with given kernels; what deep learning calls convolution.
 
     Args:
-      x: images, (batch, height, width, in).
+      x: Images, (batch, height, width, in).
       kernel: (kernel height, kernel width, in/groups, out).
-      strides: one number, or (vertical, horizontal).
+      strides: One number, or (vertical, horizontal).
       padding: "valid" (none, output ceil((n-k+1)/s)), "same" (zeros, output ceil(n/s)) or explicit
         ((top, bottom), (left, right)).
-      groups: the channels are split into this many groups that do not see each other.
+      groups: The channels are split into this many groups that do not see each other.
 
     Returns:
       (batch, new height, new width, out).
@@ -88,10 +88,10 @@ def depthwise_correlate(
     """Correlate every channel on its own, with M kernels each.
 
     Args:
-      x: images, (batch, height, width, C).
+      x: Images, (batch, height, width, C).
       kernel: (kernel height, kernel width, C, M), Keras's layout.
-      strides: one number, or (vertical, horizontal); unlike TensorFlow's they may differ.
-      padding: as in `correlate`.
+      strides: One number, or (vertical, horizontal); unlike TensorFlow's they may differ.
+      padding: Padding, as in `correlate`.
 
     Returns:
       (batch, new height, new width, C*M); channel ``c*M + m`` is channel c under its kernel m.

@@ -27,7 +27,7 @@ def batch_statistics(
     Args:
       x: (batch, ..., channels), float32 or wider.
       mask: (batch,) of 0/1; examples with 0 do not count.
-      axis_name: a mapped axis (pmap, shard_map); with it the statistics are those of all its devices.
+      axis_name: A mapped axis (pmap, shard_map); with it the statistics are those of all its devices.
 
     Returns:
       mean (channels,) and variance (channels,).
@@ -93,10 +93,10 @@ class BatchNorm(linen.Module):
     The arithmetic is in float32 even where x is bfloat16; the output is in ``dtype`` (None: that of x).
 
     Attributes:
-      momentum: share of the old running statistics that stays; Keras's .99.
-      epsilon: added to the variance; Keras's 1e-3.
-      axis_name: mapped axis over whose devices the batch statistics are averaged.
-      dtype: type of the output.
+      momentum: Share of the old running statistics that stays; Keras's .99.
+      epsilon: Added to the variance; Keras's 1e-3.
+      axis_name: Mapped axis over whose devices the batch statistics are averaged.
+      dtype: Type of the output.
     """
 
     momentum: float = 0.99
@@ -166,7 +166,7 @@ def frozen_batch_norm(is_frozen: Callable[[tuple[str, ...]], bool]) -> Iterator[
     """Inside this context the chosen BatchNorms use and keep their running statistics, even while training.
 
     Args:
-      is_frozen: says for a layer's path, e.g. ``("backbone", "bn1")``, whether that layer is frozen.
+      is_frozen: Says for a layer's path, e.g. ``("backbone", "bn1")``, whether that layer is frozen.
     """
 
     def stop_training(call, args, kwargs, context):

@@ -18,10 +18,10 @@ class Formulation(NamedTuple):
     """Another way to compute an operation.
 
     Attributes:
-        operation: its name.
-        applies: of the operation's arguments, whether this way suits them.
-        function: of the same arguments, returns the same up to rounding.
-        gain: what it buys, in words and numbers.
+        operation: Name of the operation.
+        applies: Takes the operation's arguments and returns whether this way suits them.
+        function: Takes the same arguments and returns the same up to rounding.
+        gain: What it buys, in words and numbers.
     """
 
     operation: str

@@ -111,10 +111,10 @@ class Recurrent(linen.Module):
     whole fused matrix, and ``bias``. States start at zero.
 
     Attributes:
-      units: width of the output.
-      return_sequences: give the output of every time step, not of the last one alone.
-      activation: of the candidate (and of the LSTM's output); the gates are sigmoids.
-      dtype: type of the arithmetic and the output; None: what inputs and parameters promote to.
+      units: Width of the output.
+      return_sequences: Give the output of every time step, not of the last one alone.
+      activation: Activation of the candidate (and of the LSTM's output); the gates are sigmoids.
+      dtype: Type of the arithmetic and the output; None: what inputs and parameters promote to.
     """
 
     units: int

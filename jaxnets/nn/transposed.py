@@ -21,9 +21,9 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Size = 1, padding: 
     """Transposed convolution as the library does it.
 
     Args:
-      x: images, (batch, height, width, in).
+      x: Images, (batch, height, width, in).
       kernel: (kernel height, kernel width, out, in), Keras's layout.
-      strides: how far neighbouring pixels of x lie apart in the output.
+      strides: How far neighbouring pixels of x lie apart in the output.
       padding: "valid" for height' = height*stride + max(kernel - stride, 0), "same" for height*stride.
 
     Returns:
@@ -44,8 +44,8 @@ def upsample_with_zeros(x: jax.Array, strides: Size, kernel_size: Size) -> jax.A
 
     Args:
       x: (batch, height, width, c).
-      strides: distance of two neighbouring pixels afterwards.
-      kernel_size: the border is one less than the kernel on each side, so that it touches every pixel with
+      strides: Distance of two neighbouring pixels afterwards.
+      kernel_size: The border is one less than the kernel on each side, so that it touches every pixel with
         each of its weights.
 
     Returns:

@@ -21,8 +21,8 @@ def orthogonalize(matrices: jax.Array, steps: int = 3, dtype: Any = None) -> jax
 
     Args:
         matrices: (..., m, n).
-        steps: of the iteration.
-        dtype: of the products; that of the matrices when left out.
+        steps: Steps of the iteration.
+        dtype: Dtype of the products. By default that of the matrices.
 
     Returns:
         The same shape and type.
@@ -49,10 +49,10 @@ def spherical_muon(
     step, and the learning rate alone decides how far they turn. (`muon` leaves lengths alone and scales.)
 
     Args:
-        learning_rate: a number or a schedule.
-        momentum: share of the velocity that stays; the step looks ahead by it (Nesterov).
-        steps: of the Newton-Schulz iteration.
-        dtype: of its products; bfloat16 is enough.
+        learning_rate: A number or a schedule.
+        momentum: Share of the velocity that stays; the step looks ahead by it (Nesterov).
+        steps: Steps of the Newton-Schulz iteration.
+        dtype: Dtype of its products; bfloat16 is enough.
 
     Examples:
         >>> import jax.numpy as jnp, optax

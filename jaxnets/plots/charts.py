@@ -13,9 +13,9 @@ def curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draws accuracy and loss over the epochs, training and held out, side by side.
 
     Args:
-        history: the records of `fit` or `fit_compiled`, or the lines of metrics.jsonl; epochs that were not
+        history: The records of `fit` or `fit_compiled`, or the lines of metrics.jsonl; epochs that were not
             judged are passed over.
-        path: of the PNG.
+        path: Path of the PNG.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -42,9 +42,9 @@ def lines(
 
     Args:
         panels: {name of the y axis: {label of the line: (x, y)}}.
-        path: of the PNG.
-        xlabel: name of the x axis.
-        logarithmic: names of the panels whose y axis is.
+        path: Path of the PNG.
+        xlabel: Name of the x axis.
+        logarithmic: Names of the panels whose y axis is.
     """
     with figure(path, 1, len(panels)) as axes:
         for axis, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
@@ -64,7 +64,7 @@ def race(histories: Mapping[str, Mapping[str, Any]], path: Path) -> None:
 
     Args:
         histories: {name: {"loss": (epochs,), "accuracy": (epochs,), "seconds": number}}, at most 8.
-        path: of the PNG.
+        path: Path of the PNG.
     """
     with figure(path, 1, 3, size=(4.0, 3.2)) as axes:
         for axis, quantity in zip(axes[0], ("loss", "accuracy"), strict=False):
@@ -98,9 +98,9 @@ def decision(
     Args:
         surfaces: {title: the network's output (n, n)} over the square grid x grid.
         grid: (n,).
-        x: points (N, 2).
+        x: Points (N, 2).
         labels: 0 or 1 (N,).
-        path: of the PNG.
+        path: Path of the PNG.
     """
     with figure(path, 1, len(surfaces), size=(4.0, 4.4)) as axes:
         for axis, (title, surface) in zip(axes[0], surfaces.items(), strict=True):
@@ -124,8 +124,8 @@ def precision_recall(recalls: Any, precisions: Any, best: Any, mean: float, path
         recalls: (N,).
         precisions: (N,).
         best: (N,), the best precision at that recall or a higher one.
-        mean: average precision.
-        path: of the PNG.
+        mean: Average precision.
+        path: Path of the PNG.
     """
     with figure(path, size=(5.0, 3.6)) as axes:
         axis = axes[0, 0]

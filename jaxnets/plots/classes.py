@@ -17,8 +17,8 @@ def confusion(matrix: Any, classes: Sequence[str], path: Path) -> None:
     Args:
         matrix: (N, N) how often examples of a class (row) were taken for a class (column), as
             `metrics.confusion_matrix` gives it.
-        classes: their names.
-        path: of the PNG.
+        classes: Names of the classes.
+        path: Path of the PNG.
     """
     matrix = np.asarray(matrix, np.float64)
     number, totals = len(classes), matrix.sum(-1, keepdims=True)

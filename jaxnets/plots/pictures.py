@@ -25,10 +25,10 @@ def images(
 
     Args:
         pictures: uint8 (H, W, 1 or 3) each.
-        titles: one each, of one line or more.
-        path: of the PNG.
-        columns: images in a row.
-        size: of one of them with its title, in inches.
+        titles: One each, of one line or more.
+        path: Path of the PNG.
+        columns: Images in a row.
+        size: Size of one of them with its title, in inches.
         boxes: {name in the legend: for every image (4,) or (K, 4)}, such as {"true": ..., "predicted": ...}:
             the edges ymin, xmin, ymax, xmax as fractions of the image, as TFDS has them.
     """
@@ -77,8 +77,8 @@ def kernels(kernel: Any, path: Path, *, columns: int = 8) -> None:
 
     Args:
         kernel: (H, W, C, N), C 1 or 3: kernels of three channels are shown as colours.
-        path: of the PNG.
-        columns: kernels in a row.
+        path: Path of the PNG.
+        columns: Kernels in a row.
 
     Raises:
         UserError: it has another number of axes or channels.
@@ -103,11 +103,11 @@ def feature_maps(
     """Draws what the channels of a layer answer to one image, all on one scale.
 
     Args:
-        maps: numbers (H, W, N).
-        path: of the PNG.
-        titles: one each, or none.
-        columns: maps in a row.
-        size: of one of them, in inches.
+        maps: Numbers (H, W, N).
+        path: Path of the PNG.
+        titles: One each, or none.
+        columns: Maps in a row.
+        size: Size of one of them, in inches.
     """
     each = np.moveaxis(np.asarray(maps, np.float32), -1, 0)
     low, high = float(each.min()), float(each.max())

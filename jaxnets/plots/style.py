@@ -34,10 +34,10 @@ def figure(
     """Yields the axes (rows, columns) of a new picture and saves it at the end.
 
     Args:
-        path: of the PNG.
-        rows: of axes.
-        columns: of axes.
-        size: of one of the axes, in inches.
+        path: Path of the PNG.
+        rows: Rows of axes.
+        columns: Columns of axes.
+        size: Size of one of the axes, in inches.
     """
     from cycler import cycler
     from matplotlib import rc_context

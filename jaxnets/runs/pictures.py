@@ -32,13 +32,13 @@ def print_summary(
     """Prints the layers of a trained network, and its documented figures beside the measured ones.
 
     Args:
-        name: of the registered model.
-        model: the network as it was trained.
-        dataset: what it was trained on.
-        history: the records of `fit`.
-        documented: figures by name: parameters, accuracy, val_accuracy, ...; those that a short run has not
+        name: Name of the registered model.
+        model: The network as it was trained.
+        dataset: What it was trained on.
+        history: The records of `fit`.
+        documented: Figures by name: parameters, accuracy, val_accuracy, ...; those that a short run has not
             reached are not printed.
-        more: further measured figures.
+        more: Further measured figures.
 
     Returns:
         The last record and `more`; "parameters" of the network with the input and the classes that the

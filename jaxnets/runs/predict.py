@@ -20,7 +20,7 @@ class Look:
     """An image, and what a network sees of it.
 
     Attributes:
-        where: its name.
+        where: Name of the image.
         thumbnail: uint8 (h, w, 3), of the image as it came.
         seen: uint8 (H, W, C), what goes into the network.
     """
@@ -65,12 +65,12 @@ def look(
     """Opens an image as `read_image` does for this run.
 
     Args:
-        run: of a network that takes images.
-        file: its path, or a binary file.
-        where: its name, for messages.
-        ink: of the drawing, judged by its border when left out.
-        threshold: what is darker than this is dark ink; see `white_ink`.
-        largest: how many pixels it may have.
+        run: Run of a network that takes images.
+        file: Path of the file, or a binary file.
+        where: Name of the image, for messages.
+        ink: Ink of the drawing. By default judged by its border.
+        threshold: What is darker than this is dark ink; see `white_ink`.
+        largest: How many pixels it may have.
 
     Raises:
         UserError: see `open_image`.

@@ -37,10 +37,10 @@ class Run:
     """A trained network and what it was trained on.
 
     Attributes:
-        config: what config.json of the workdir holds.
-        features: what an example holds.
-        model: the network.
-        variables: its parameters and statistics.
+        config: What config.json of the workdir holds.
+        features: What an example holds.
+        model: The network.
+        variables: Its parameters and statistics.
     """
 
     config: dict[str, Any]

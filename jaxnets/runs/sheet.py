@@ -35,8 +35,8 @@ def contact_sheet(answers: Sequence[tuple[Look, Sequence[Guess]]], path: Path) -
     """Draws images, what was seen of them, and the best guesses.
 
     Args:
-        answers: what was seen, and up to three guesses.
-        path: of the PNG.
+        answers: What was seen, and up to three guesses.
+        path: Path of the PNG.
 
     Raises:
         UserError: it cannot be written there.

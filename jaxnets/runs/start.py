@@ -33,11 +33,11 @@ def import_keras(
 
     Args:
         file: `.keras`, `.weights.h5` or legacy `.h5`.
-        model: the registered network that has this architecture.
-        workdir: the folder to make.
-        dataset: what it was trained on: tells shape, classes, and what evaluate measures.
-        classes: how many classes, where no data set tells; the documented number when left out.
-        inputs: how images became numbers, a key of `runs.INPUTS`; by default as the official ImageNet file
+        model: The registered network that has this architecture.
+        workdir: The folder to make.
+        dataset: What it was trained on: tells shape, classes, and what evaluate measures.
+        classes: How many classes, where no data set tells. By default the documented number.
+        inputs: How images became numbers, a key of `runs.INPUTS`; by default as the official ImageNet file
             of that name has it, else 0 to 1.
 
     Raises:
@@ -80,11 +80,11 @@ def start_from(source: Path, name: str, model: linen.Module, features: Features,
     A head for another number of classes stays as it is in `fresh`.
 
     Args:
-        source: the folder or the file.
-        name: of the model.
-        model: the network to start.
-        features: of the examples it will see.
-        fresh: its variables as `init` draws them.
+        source: The folder or the file.
+        name: Name of the model.
+        model: The network to start.
+        features: Features of the examples it will see.
+        fresh: Its variables as `init` draws them.
 
     Raises:
         UserError: `source` holds another network.

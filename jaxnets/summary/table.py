@@ -138,9 +138,9 @@ def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.
     others are not. `params` count as trainable, every other collection (BatchNorm's statistics) as not.
 
     Args:
-        module: any Linen module that `module.init(key, x)` and `module.apply(variables, x)` accept.
-        input_shape: shape of one example, e.g. (32, 32, 3).
-        dtype: of the input; networks that begin with an embedding of indices want an integer one.
+        module: Any Linen module that `module.init(key, x)` and `module.apply(variables, x)` accept.
+        input_shape: Shape of one example, e.g. (32, 32, 3).
+        dtype: Dtype of the input; networks that begin with an embedding of indices want an integer one.
 
     Examples:
         >>> from flax import linen as nn

@@ -64,10 +64,10 @@ def freeze(
     are, while training too; dropout goes on.
 
     Args:
-        model: the network.
-        optimizer: for what still learns; decay and clipping inside of it see nothing else.
-        params: the model's parameters, or their shapes.
-        patterns: what to freeze (see `select`); [] freezes nothing, with a state that fits `carry_over`.
+        model: The network.
+        optimizer: Optimizer for what still learns; decay and clipping inside of it see nothing else.
+        params: The model's parameters, or their shapes.
+        patterns: What to freeze (see `select`); [] freezes nothing, with a state that fits `carry_over`.
 
     Raises:
         UserError: a pattern chooses nothing.
@@ -97,8 +97,8 @@ def carry_over(old: optax.OptState, new: optax.OptState) -> optax.OptState:
     times the rate: warm up, or take a smaller one, as is usual anyway.)
 
     Args:
-        old: the state of an optimizer made by `freeze`.
-        new: the first state (`init`) of the same optimizer with other parameters frozen.
+        old: The state of an optimizer made by `freeze`.
+        new: The first state (`init`) of the same optimizer with other parameters frozen.
     """
     remembered = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(old)}
     return jax.tree.map_with_path(lambda path, leaf: remembered.get(jax.tree_util.keystr(path), leaf), new)

@@ -56,10 +56,10 @@ def improvements(history: History, monitor: str, mode: Mode = "auto", min_delta:
     """Returns the numbers of the records that were the best so far, the last one being the best of all.
 
     Args:
-        history: a record an epoch; records without `monitor` (epochs without validation) are passed over.
-        monitor: what to judge by: "val_loss", "loss", "val_accuracy", ...
-        mode: whether less ("min") or more ("max") is better; "auto": by the name, where that tells.
-        min_delta: what counts as better must be better by more than this.
+        history: A record an epoch; records without `monitor` (epochs without validation) are passed over.
+        monitor: What to judge by: "val_loss", "loss", "val_accuracy", ...
+        mode: Whether less ("min") or more ("max") is better; "auto": by the name, where that tells.
+        min_delta: What counts as better must be better by more than this.
 
     Raises:
         UserError: no record has it, or its name does not tell the mode.

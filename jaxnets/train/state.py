@@ -16,9 +16,9 @@ class TrainState:
 
     Attributes:
         step: int32 (), steps taken so far.
-        params: the model's trainable arrays, float32.
-        model_state: its other collections ({"batch_stats": ...}); {} when it has none.
-        opt_state: the optimizer's memory.
+        params: The model's trainable arrays, float32.
+        model_state: Its other collections ({"batch_stats": ...}); {} when it has none.
+        opt_state: The optimizer's memory.
         key: uint32 (2,), the run's random key; step n draws from `fold_in(key, n)`.
     """
 
@@ -44,11 +44,11 @@ def make_state(
     """Returns the state before the first step.
 
     Args:
-        model: the network.
-        optimizer: an Optax transformation.
-        input_shape: of one example, without the batch.
-        seed: decides the first parameters and all later draws.
-        variables: parameters and statistics to start from; drawn from the seed when left out. They are
+        model: The network.
+        optimizer: An Optax transformation.
+        input_shape: Shape of one example, without the batch.
+        seed: Seed of the first parameters and all later draws.
+        variables: Parameters and statistics to start from. By default drawn from the seed. They are
             copied, so that they stay valid when a step takes the state's buffers over.
 
     Raises:

@@ -95,16 +95,16 @@ def make_train_step(
     """Returns one step of gradient descent as a pure function.
 
     Args:
-        model: the network; `model.apply(variables, x, train=True)` gives logits.
-        optimizer: an Optax transformation, the one that made `state.opt_state`.
+        model: The network; `model.apply(variables, x, train=True)` gives logits.
+        optimizer: An Optax transformation, the one that made `state.opt_state`.
         loss: (logits, y) to one value an example; `losses.heads` for several outputs.
         metrics: Further values an example, by name.
-        penalty: of the parameters, added to the mean loss (Keras's kernel_regularizer); of a frozen model's,
-            those that learn, as in Keras.
+        penalty: Takes the parameters (of a frozen model, as in Keras, those that learn) and returns what is
+            added to the mean loss: Keras's kernel_regularizer.
         augment: (key, step, batch) -> batch, before `preprocess`; see `jaxnets.data.augment`.
-        preprocess: what happens to x on the device first.
-        targets: of the batch, what loss and metrics compare the output with, in place of y.
-        axis_name: the mapped axis under pmap or shard_map; gradients, statistics and sums are added over it.
+        preprocess: What happens to x on the device first.
+        targets: Takes the batch and returns what loss and metrics compare the output with, in place of y.
+        axis_name: The mapped axis under pmap or shard_map; gradients, statistics and sums are added over it.
 
     Returns:
         (state, batch) -> (state, sums), a `TrainStep`. A batch is {"x": (B, ...), "y": (B, ...), "mask":

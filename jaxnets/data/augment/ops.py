@@ -14,8 +14,8 @@ class Draw(NamedTuple):
     """What the random numbers of one example may depend on.
 
     Attributes:
-        key: of (seed, step, example).
-        fixed: of (seed, example).
+        key: Key of (seed, step, example).
+        fixed: Key of (seed, example).
         step: int32 ().
     """
 
@@ -32,7 +32,7 @@ class Op(NamedTuple):
         pixels: (draw, float32 (H, W, C) from 0 to 255) -> the same, after all geometry.
         mix: (keys (B,), images (B, H, W, C), y (B, classes)) -> images and y, after all pixels.
         shape: (height, width) that every image has from here on.
-        aligned: whether the geometry only scales, mirrors and shifts, as antialiasing needs it.
+        aligned: Whether the geometry only scales, mirrors and shifts, as antialiasing needs it.
     """
 
     geometry: Callable[[Draw, Size], tuple[jax.Array, Size]] | None = None
@@ -174,7 +174,7 @@ def random_resized_crop(height: float, width: float | None = None, least: float 
 
 
 def pad_and_crop(pixels: float = 4) -> Op:
-    """Shifts by whole pixels, up to so many: pads and cuts out the old size (arXiv 1512.03385, CIFAR)."""
+    """Shifts by up to `pixels` whole pixels: pads and cuts out the old size (arXiv 1512.03385, CIFAR)."""
 
     def geometry(draw: Draw, size: Size) -> tuple[jax.Array, Size]:
         rows, columns = jax.random.randint(draw.key, (2,), -int(pixels), int(pixels) + 1)

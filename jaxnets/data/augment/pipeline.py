@@ -29,11 +29,11 @@ def compose(
     All geometry, in the order given, becomes one matrix and one warp; then colours, then mixing.
 
     Args:
-        steps: what to do (`OPS` lists all).
-        classes: how many there are, for mixing: it makes labels (B,) into proportions (B, classes).
-        fill: what lies outside an image: "nearest", "constant", "reflect" or "wrap"; see `warp`.
-        value: of the constant fill, 0 to 255.
-        antialias: averages over pixels where an image shrinks; with crops, flips, shifts and resizing only.
+        steps: What to do (`OPS` lists all).
+        classes: How many there are, for mixing: it makes labels (B,) into proportions (B, classes).
+        fill: What lies outside an image: "nearest", "constant", "reflect" or "wrap"; see `warp`.
+        value: Value of the constant fill, 0 to 255.
+        antialias: Averages over pixels where an image shrinks; with crops, flips, shifts and resizing only.
 
     Returns:
         (key, step, batch) -> batch. The key is of the seed alone. A batch has "x" uint8 (B, H, W, C) and

@@ -36,7 +36,7 @@ def adjust_saturation(image: jax.Array, amount: jax.Array) -> jax.Array:
 
 
 def adjust_hue(image: jax.Array, turns: jax.Array) -> jax.Array:
-    """Returns the image with its hue moved by so many turns of the colour circle (HSV); grey stays grey.
+    """Returns the image with its hue moved by a part of the colour circle's full turn (HSV); grey stays grey.
 
     An image's channel n in 5, 3, 1 is V - V S max(0, min(k, 4 - k, 1)) with k = (n + 6 hue) mod 6.
     """

@@ -57,7 +57,7 @@ def sharpen(image: jax.Array, amount: jax.Array) -> jax.Array:
 
 
 def rand_augment(operations: float = 2, magnitude: float = 9) -> Op:
-    """Applies so many operations, each drawn from fourteen, at one magnitude (0 to 30).
+    """Applies `operations` changes, each drawn from fourteen, at one magnitude (0 to 30).
 
     The geometric ones become one warp before the others. Whether a magnitude counts up or down is drawn.
     """

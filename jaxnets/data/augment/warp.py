@@ -31,7 +31,7 @@ def rotate(degrees: jax.Array) -> jax.Array:
 
 
 def translate(rows: float | jax.Array, columns: float | jax.Array) -> jax.Array:
-    """Returns the translation: the output shows what lies so many rows and columns further on."""
+    """Returns the translation: the output shows what lies the given rows and columns further on."""
     return matrix((1.0, 0.0, rows), (0.0, 1.0, columns))
 
 
@@ -42,7 +42,7 @@ def shear(degrees: jax.Array) -> jax.Array:
 
 
 def stretch(rows: float | jax.Array, columns: float | jax.Array) -> jax.Array:
-    """Returns the scaling: the output spans so many times its own size of the input; -1 mirrors."""
+    """Returns the scaling: the output spans this multiple of its own size in the input; -1 mirrors."""
     return matrix((rows, 0.0, 0.0), (0.0, columns, 0.0))
 
 
@@ -55,9 +55,9 @@ def warp(
         image: float32 (H, W, C).
         transform: (3, 3), from the output to the input.
         shape: (height, width) of the output.
-        fill: what lies outside, in Keras's words: nearest aaaa|abcd|dddd, constant vvvv|abcd|vvvv, reflect
+        fill: What lies outside, in Keras's words: nearest aaaa|abcd|dddd, constant vvvv|abcd|vvvv, reflect
             dcba|abcd|dcba, wrap abcd|abcd|abcd (SciPy's nearest, grid-constant, grid-mirror, grid-wrap).
-        value: of the constant fill.
+        value: Value of the constant fill.
 
     Returns:
         float32 (*shape, C).
@@ -128,8 +128,8 @@ def move_boxes(boxes: jax.Array, transform: jax.Array, size: Size, shape: Size) 
     Args:
         boxes: (..., 4), the edges ymin, xmin, ymax, xmax as fractions of the image.
         transform: (3, 3), from the output to the input.
-        size: of the input.
-        shape: of the output.
+        size: Size of the input.
+        shape: Shape of the output.
 
     Returns:
         (..., 4); zeros where nothing of a box is left.

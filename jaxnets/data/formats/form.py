@@ -26,8 +26,8 @@ class Form:
     Attributes:
         channels: 1 or 3.
         size: (height, width); None where every image keeps its own.
-        convert: whether images of another number of channels are converted, or refused.
-        resize: whether images of another size are scaled, or refused.
+        convert: Whether images of another number of channels are converted, or refused.
+        resize: Whether images of another size are scaled, or refused.
         store: "pixels", "files" (PNG or JPEG), or "auto": pixels where they are few.
     """
 
@@ -92,12 +92,12 @@ def find_form(
     """Returns the form asked for, or else that of the first training image that can be read.
 
     Args:
-        contents: what a reader found.
-        problems: whether to go on past an image that cannot be read.
+        contents: What a reader found.
+        problems: Whether to go on past an image that cannot be read.
         size: (height, width) to scale all images to.
-        channels: to convert all images to.
-        keep_sizes: lets the images differ in size.
-        store: see `Form`.
+        channels: Number of channels to convert all images to.
+        keep_sizes: Lets the images differ in size.
+        store: See `Form`.
 
     Raises:
         UserError: what is asked for makes no sense, or there is no image that can be read.

@@ -46,7 +46,7 @@ def ink_span(images: np.ndarray, ink: Ink) -> float:
 
     Args:
         images: uint8 (N, H, W, 1); the median over them counts.
-        ink: of the drawings; what is nearer to it than to the other end of an image's range.
+        ink: Ink of the drawings; what is nearer to it than to the other end of an image's range.
 
     Examples:
         >>> paper = np.full((1, 28, 28, 1), 230, np.uint8)
@@ -68,7 +68,7 @@ def white_ink(image: np.ndarray, threshold: int | None = None) -> np.ndarray:
 
     Args:
         image: uint8 (H, W, 1).
-        threshold: darker than this is ink. Left out, it is the document's 200 where the paper is brighter
+        threshold: Darker than this is ink. Left out, it is the document's 200 where the paper is brighter
             than that, and else, as photographs are, halfway between the paper and the darkest ink.
     """
     if threshold is None:
@@ -88,11 +88,11 @@ def read_image(
     """Reads an image file of any size and mode for a network.
 
     Args:
-        path: a file that Pillow can read (PNG, JPEG, ...); see `open_image`.
+        path: A file that Pillow can read (PNG, JPEG, ...); see `open_image`.
         shape: (H, W, C) that the network takes, C 1 or 3; scaled with Lanczos's filter as in the document.
-        wanted: the ink of the network's training images, None where ink means nothing.
-        ink: of this image; judged by its border when left out.
-        threshold: see `white_ink`.
+        wanted: The ink of the network's training images, None where ink means nothing.
+        ink: Ink of this image. By default judged by its border.
+        threshold: See `white_ink`.
 
     Returns:
         uint8 (H, W, C).
@@ -123,10 +123,10 @@ def open_image(file: Any, where: str, *, check: bool = False, largest: int | Non
     """Opens an image file and decodes it whole.
 
     Args:
-        file: its path, or a binary file.
-        where: its name, for messages.
-        check: whether to compare the checksums of a PNG first, which decoding alone does not.
-        largest: how many pixels it may have, checked before any is decoded; by itself Pillow's own limit.
+        file: Path of the file, or a binary file.
+        where: Name of the image, for messages.
+        check: Whether to compare the checksums of a PNG first, which decoding alone does not.
+        largest: How many pixels it may have, checked before any is decoded. By default Pillow's own limit.
 
     Returns:
         A Pillow image, mode L (of grey files, whatever their depth) or RGB. The EXIF rotation is applied,

@@ -39,16 +39,16 @@ def prepare(
     It appears under its name only when it is whole: an interrupted run leaves nothing that looks finished.
 
     Args:
-        source: a folder or tar of IDX files, CIFAR batches, images with a label file, or class folders.
-        name: for `load` and TFDS, in small letters, digits and underscores.
-        data_dir: where prepared data sets lie; TFDS's own default when left out.
-        classes: the names of the labels where the files have only numbers, or another order of the folders.
+        source: A folder or tar of IDX files, CIFAR batches, images with a label file, or class folders.
+        name: Name for `load` and TFDS, in small letters, digits and underscores.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
+        classes: The names of the labels where the files have only numbers, or another order of the folders.
         size: (height, width) to scale all images to; by default all must be as large as the first.
         channels: 1 or 3 to convert all images to; by default all must be as the first.
-        keep_sizes: lets the images differ in size.
+        keep_sizes: Lets the images differ in size.
         store: "pixels" makes reading fastest, "files" keeps PNG and JPEG as they are, smaller on disk;
             "auto" is pixels up to 64 x 64 in colour.
-        skip_errors: leaves out what is wrong with a note, instead of stopping.
+        skip_errors: Leaves out what is wrong with a note, instead of stopping.
 
     Returns:
         The TFDS builder, and what was left out.

@@ -36,11 +36,11 @@ class Prepared:
     """A prepared data set.
 
     Attributes:
-        name: with its configuration if it has one ("mnist", "horses/large").
+        name: Name with its configuration if it has one ("mnist", "horses/large").
         version: "3.0.1".
-        folder: where its files lie.
-        formats: of the files.
-        splits: the number of examples of each.
+        folder: Where its files lie.
+        formats: Formats of the files.
+        splits: The number of examples of each.
     """
 
     name: str
@@ -78,7 +78,7 @@ def find_prepared(root: Path, name: str) -> Path | None:
     """Returns the folder of a prepared data set, of its highest version unless the name says which.
 
     Args:
-        root: where prepared data sets lie.
+        root: Where prepared data sets lie.
         name: "mnist", "mnist:3.0.1", "horses/large".
 
     Raises:

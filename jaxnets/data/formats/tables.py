@@ -22,9 +22,9 @@ def read_csv(
     The standard library reads it, not pandas: it knows the line that a number stands in.
 
     Args:
-        path: of the file, UTF-8.
-        columns: which, by name.
-        problems: what to do about a line that is wrong: `Problems(skip=True)` leaves it out with a note.
+        path: Path of the file, UTF-8.
+        columns: Names of the columns.
+        problems: What to do about a line that is wrong: `Problems(skip=True)` leaves it out with a note.
 
     Returns:
         For every column float64 (rows,).
@@ -86,8 +86,8 @@ class Scaler:
     """A linear map of values, fitted on training rows only and inverted for plots.
 
     Attributes:
-        offset: taken off first, () or (columns,).
-        span: divided by then.
+        offset: What is subtracted first, () or (columns,).
+        span: What the rest is divided by, () or (columns,).
     """
 
     offset: np.ndarray
@@ -122,7 +122,7 @@ def windows(series: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         series: (N,) or (N, columns); of several columns the first is predicted.
-        length: of a window.
+        length: Length of a window.
 
     Returns:
         (N - length, length, columns) and (N - length,).
@@ -158,12 +158,12 @@ def load_series(
     The last rows are held out, with windows of their own; the scaler is fitted on the others.
 
     Args:
-        path: of the CSV file.
-        columns: what every step of a window holds; the first one is predicted.
-        window: steps in a window.
-        held_out: rows at the end to judge by.
+        path: Path of the CSV file.
+        columns: What every step of a window holds; the first one is predicted.
+        window: Steps in a window.
+        held_out: Rows at the end to judge by.
         scaler: "minmax" or "standard".
-        problems: see `read_csv`.
+        problems: See `read_csv`.
 
     Raises:
         UserError: the file is wrong, or has too few rows.

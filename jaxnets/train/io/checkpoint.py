@@ -35,8 +35,8 @@ class Checkpoints:
     before it is used.
 
     Args:
-        directory: where they lie; made when missing.
-        keep: how many of the newest stay.
+        directory: Where they lie; made when missing.
+        keep: How many of the newest stay.
     """
 
     def __init__(self, directory: Path, keep: int = 2):

@@ -17,7 +17,7 @@ REFRESH = 0.2  # seconds between two looks at the running sums: each look waits 
 
 
 class Every:
-    """Whether so many seconds have passed since it last said so."""
+    """Says whether a number of seconds has passed since it last said so."""
 
     def __init__(self, seconds: float):
         self._seconds, self._last = seconds, time.monotonic()
@@ -33,7 +33,7 @@ class Progress(AbstractContextManager):
     """What fit tells while it runs: a line an epoch, for pipes and logs.
 
     Args:
-        epochs: of the whole run.
+        epochs: Epochs of the whole run.
     """
 
     def __init__(self, epochs: int):
@@ -99,9 +99,9 @@ def say_finished(workdir: Path, done: int, epochs: int) -> None:
     """Says of a run that is given again why there is nothing to do, and how to go on.
 
     Args:
-        workdir: the run's folder.
-        done: epochs that it has done.
-        epochs: those asked for; where they are more, the run ended by its own rule.
+        workdir: The run's folder.
+        done: Epochs that it has done.
+        epochs: Those asked for; where they are more, the run ended by its own rule.
     """
     if done >= epochs:
         how = f"all its {done} epochs are done. To go on ask for more of them (--epochs); to start anew,"
@@ -115,9 +115,9 @@ def make_progress(epochs: int, done: int, size: int) -> Progress:
     """Returns a bar on a terminal where tqdm is installed, else lines.
 
     Args:
-        epochs: of the whole run.
-        done: epochs done already.
-        size: examples in an epoch.
+        epochs: Epochs of the whole run.
+        done: Epochs done already.
+        size: Examples in an epoch.
     """
     if not is_writer():
         return Silent(epochs)

@@ -25,8 +25,8 @@ def write_config(workdir: Path, config: Mapping[str, Any]) -> None:
     Of several processes one does it, and all must have been asked for the same.
 
     Args:
-        workdir: the run's folder.
-        config: what decides the run, JSON-able; only what `MAY_CHANGE` names may differ from what the folder
+        workdir: The run's folder.
+        config: What decides the run, JSON-able; only what `MAY_CHANGE` names may differ from what the folder
             holds.
 
     Raises:
@@ -115,8 +115,8 @@ class MetricsLog:
     """metrics.jsonl, a line an epoch.
 
     Args:
-        path: the file; its lines of epochs after `epoch` are dropped, since they will be run again.
-        epoch: how many epochs the state that training goes on from has done.
+        path: The file; its lines of epochs after `epoch` are dropped, since they will be run again.
+        epoch: How many epochs the state that training goes on from has done.
         write: False in all processes of a run but one.
     """
 

@@ -21,9 +21,9 @@ def read_contents(path: Path, problems: Problems, classes: Sequence[str] | None 
     """Finds out what a folder or tar holds.
 
     Args:
-        path: of the folder or tar (plain, gz, bz2, xz).
-        problems: what to do about single examples that are wrong.
-        classes: the names of the labels where the files have only numbers, or another order of the folders.
+        path: Path of the folder or tar (plain, gz, bz2, xz).
+        problems: What to do about single examples that are wrong.
+        classes: The names of the labels where the files have only numbers, or another order of the folders.
 
     Raises:
         UserError: it is laid out in no way known here, there is nothing to train on, or something is damaged.

@@ -15,10 +15,10 @@ class Archive:
     """What lies under a folder or in a tar, by name.
 
     Attributes:
-        path: of the folder or the tar.
-        names: of all regular files, relative, with "/"; a folder's sorted, a tar's in its own order. Hidden
-            ones (".DS_Store") are left out.
-        folders: the names of all folders.
+        path: Path of the folder or the tar.
+        names: Names of all regular files, relative, with "/"; a folder's sorted, a tar's in its own order.
+            Hidden ones (".DS_Store") are left out.
+        folders: The names of all folders.
 
     Raises:
         UserError: there is nothing at `path`, it is neither of both, or it is cut off or damaged.

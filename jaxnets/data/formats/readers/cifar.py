@@ -29,8 +29,8 @@ def parse_binary(content: bytes, where: str, label_bytes: int) -> tuple[np.ndarr
     """Returns (images, labels) of a binary batch: records of labels and 3,072 pixels, the planes R, G, B.
 
     Args:
-        content: of the file.
-        where: its name, for messages.
+        content: Content of the file.
+        where: Name of the image, for messages.
         label_bytes: 1 in CIFAR-10; 2 in CIFAR-100, coarse and fine, of which the last is taken.
 
     Returns:

@@ -24,8 +24,8 @@ class Problems:
     """What to do about an example that is wrong: stop with the message, or note it and leave it out.
 
     Attributes:
-        skip: whether to go on.
-        found: the messages so far.
+        skip: Whether to go on.
+        found: The messages so far.
     """
 
     skip: bool = False
@@ -43,8 +43,8 @@ class Contents:
     """What a reader found.
 
     Attributes:
-        classes: the names of the labels.
-        splits: by name ("train", "test", "validation"), a function that reads its examples in one pass.
+        classes: The names of the labels.
+        splits: By name ("train", "test", "validation"), a function that reads its examples in one pass.
     """
 
     classes: tuple[str, ...]

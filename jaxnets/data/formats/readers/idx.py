@@ -25,8 +25,8 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
     """Returns the array in an IDX file: uint8, of the shape that its header says.
 
     Args:
-        content: of the file, gzip or not.
-        where: the file's name, for messages.
+        content: Content of the file, gzip or not.
+        where: The file's name, for messages.
 
     Raises:
         UserError: it is not IDX of bytes, or it does not hold exactly what its header says.

@@ -73,11 +73,11 @@ def parse_labels(
     """Returns the lines of a label file whose images are there; empty lines count for nothing.
 
     Args:
-        text: of the file.
-        where: its name, for messages.
-        archive: in which the images are.
-        folders: of the archive, in which they can lie.
-        problems: what to do about a line that is not `image label`, or names an image that is not there, or
+        text: Text of the file.
+        where: Name of the image, for messages.
+        archive: Archive that holds the images.
+        folders: Folders of the archive in which they can lie.
+        problems: What to do about a line that is not `image label`, or names an image that is not there, or
             one that an earlier line has named.
     """
     there = set(archive.names)

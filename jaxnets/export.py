@@ -76,7 +76,7 @@ def export_stablehlo(
         In any process, which needs nothing but jax:
 
         >>> from jax import export
-        >>> run = export.deserialize(bytearray(open("iris.stablehlo", "rb").read())).call
+        >>> run = export.deserialize(bytearray(Path("iris.stablehlo").read_bytes())).call
         >>> run(jnp.ones((7, 4))).shape  # any batch
         (7, 3)
     """

@@ -1,7 +1,10 @@
 """Augmentation on the device: pure, keyed by (seed, step, example), one affine warp an image.
 
-    augment = compose(rotation(45), shift(0.15, 0.15), zoom(0.5))
-    step = make_train_step(model, optimizer, augment=augment)
+Examples:
+    >>> from jaxnets import models, optim, train
+    >>> augment = compose(rotation(45), shift(0.15, 0.15), zoom(0.5))
+    >>> model, optimizer = models.MODELS["lenet5"](), optim.OPTIMIZERS["adam"](1e-3)
+    >>> step = train.make_train_step(model, optimizer, augment=augment)
 
 Images stay what they were, bytes from 0 to 255, so that whatever prepares them for the network does so in
 training and at test alike.
@@ -11,36 +14,79 @@ from collections.abc import Callable, Iterable, Sequence
 
 import jax
 
-from jaxnets.data.augment import mixing, ops, pixels, randaugment
-from jaxnets.data.augment.ops import Op
+from jaxnets.data.augment.mixing import cutmix, mixup
+from jaxnets.data.augment.ops import (
+    Op,
+    alternating_flip,
+    horizontal_flip,
+    off_centre_crop,
+    pad_and_crop,
+    random_crop,
+    random_resized_crop,
+    resize,
+    rotation,
+    shearing,
+    shift,
+    vertical_flip,
+    zoom,
+)
 from jaxnets.data.augment.pipeline import Augment, compose
+from jaxnets.data.augment.pixels import brightness, channel_shift, colour_jitter, cutout
+from jaxnets.data.augment.randaugment import rand_augment
 from jaxnets.data.augment.warp import Fill
 from jaxnets.data.source import Features
 from jaxnets.errors import UserError, lookup, reason
 
-__all__ = ["OPS", "Augment", "Fill", "Op", "compose", "compose_for", "parse"]
+__all__ = [
+    "OPS",
+    "Augment",
+    "Fill",
+    "Op",
+    "alternating_flip",
+    "brightness",
+    "channel_shift",
+    "colour_jitter",
+    "compose",
+    "compose_for",
+    "cutmix",
+    "cutout",
+    "horizontal_flip",
+    "mixup",
+    "off_centre_crop",
+    "pad_and_crop",
+    "parse",
+    "rand_augment",
+    "random_crop",
+    "random_resized_crop",
+    "resize",
+    "rotation",
+    "shearing",
+    "shift",
+    "vertical_flip",
+    "zoom",
+]
 
 # By the names under which the command line knows them.
 OPS: dict[str, Callable[..., Op]] = {
-    "rotation": ops.rotation,
-    "shift": ops.shift,
-    "shear": ops.shearing,
-    "zoom": ops.zoom,
-    "horizontal_flip": ops.horizontal_flip,
-    "vertical_flip": ops.vertical_flip,
-    "alternating_flip": ops.alternating_flip,
-    "resize": ops.resize,
-    "random_crop": ops.random_crop,
-    "off_centre_crop": ops.off_centre_crop,
-    "random_resized_crop": ops.random_resized_crop,
-    "pad_and_crop": ops.pad_and_crop,
-    "brightness": pixels.brightness,
-    "channel_shift": pixels.channel_shift,
-    "colour_jitter": pixels.colour_jitter,
-    "cutout": pixels.cutout,
-    "rand_augment": randaugment.rand_augment,
-    "mixup": mixing.mixup,
-    "cutmix": mixing.cutmix,
+    "rotation": rotation,
+    "shift": shift,
+    "shear": shearing,
+    "zoom": zoom,
+    "horizontal_flip": horizontal_flip,
+    "vertical_flip": vertical_flip,
+    "alternating_flip": alternating_flip,
+    "resize": resize,
+    "random_crop": random_crop,
+    "off_centre_crop": off_centre_crop,
+    "random_resized_crop": random_resized_crop,
+    "pad_and_crop": pad_and_crop,
+    "brightness": brightness,
+    "channel_shift": channel_shift,
+    "colour_jitter": colour_jitter,
+    "cutout": cutout,
+    "rand_augment": rand_augment,
+    "mixup": mixup,
+    "cutmix": cutmix,
 }
 
 

@@ -1,9 +1,13 @@
 """Settings of every test: strict shapes, several virtual CPU devices, Keras (the oracle) on JAX."""
 
 import os
+import signal
 import sys
 import tempfile
 
+# Shells start what runs in the background with Ctrl-C ignored, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["KERAS_BACKEND"] = "jax"  # before anything imports keras
 os.environ.setdefault("MPLBACKEND", "agg")
 if "PYTEST_XDIST_WORKER" not in os.environ:  # what is compiled once need not be again, by whichever process

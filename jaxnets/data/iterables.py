@@ -36,13 +36,13 @@ class IterableBatches:
         kind = type(batches).__name__
         if isinstance(batches, Iterator):
             raise UserError(
-                f"a {kind} can be read only once, and every epoch reads the batches anew: give what can be "
-                "iterated again (a list, a loader), or a function of the epoch that returns an iterator"
+                f"batches of type {kind} can be read only once, and every epoch reads them anew: give "
+                "what can be iterated again (a list, a loader), or a function of the epoch that returns it"
             )
         if not callable(batches) and not isinstance(batches, Iterable):
             raise UserError(
-                f"a {kind} holds no batches: give jaxnets.data.Batches, any iterable of batches, or a "
-                "function of the epoch that returns one"
+                f"an object of type {kind} holds no batches: give jaxnets.data.Batches, any iterable of "
+                "batches, or a function of the epoch that returns one"
             )
         self._batches, self._length, self._size = batches, _length_of(batches), 0
         self.steps_per_epoch = steps_per_epoch or self._length
@@ -113,7 +113,7 @@ class IterableBatches:
 
 def _length_of(batches: Any) -> int | None:
     try:
-        return len(batches) or None
+        return len(batches)
     except TypeError:  # a function, or an iterable that cannot tell
         return None
 
@@ -144,4 +144,10 @@ def _as_numbers(key: str, value: Any) -> np.ndarray:
         return array.astype(np.float32)
     if array.dtype == np.uint8 and key == "x":
         return array
-    return array.astype(np.float32 if array.dtype.kind == "f" else np.int32)
+    if array.dtype.kind == "f":
+        return array.astype(np.float32)
+    if array.size and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
+        raise UserError(
+            f"{key} of a batch has numbers that do not fit into int32: give smaller ones, or floats"
+        )
+    return array.astype(np.int32)

@@ -97,6 +97,9 @@ def fit(
     """
     if epochs < 1:
         raise UserError(f"{epochs} epochs: it must be at least 1")
+    for name, count in (("steps_per_epoch", steps_per_epoch), ("steps_per_call", steps_per_call)):
+        if count is not None and count < 1:
+            raise UserError(f"{name} {count}: it must be at least 1")
     if keep.folder is not None and mesh is None and jax.process_count() > 1:
         raise UserError(f"several processes share {keep.folder}: give fit the mesh that make_mesh() returns")
     if not isinstance(train, (Batches, IterableBatches, OnDevice)):

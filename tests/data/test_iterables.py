@@ -104,15 +104,19 @@ def test_bytes_masks_and_more_are_kept():
     [
         (
             iter(pairs()),
-            "a list_iterator can be read only once, and every epoch reads the batches anew: give",
+            "batches of type list_iterator can be read only once, and every epoch reads them anew: give",
         ),
-        (7, "a int holds no batches: give jaxnets.data.Batches, any iterable of batches, or a function"),
+        (
+            7,
+            "an object of type int holds no batches: give jaxnets.data.Batches, any iterable",
+        ),
         ([(1, 2, 3)], r"a batch is a tuple: it must be a mapping with x and y, or a pair \(x, y\)"),
         ([{"pixels": [1], "y": [1]}], r"a batch is a dict with \['pixels', 'y'\]: it must be a mapping"),
         ([(np.ones((3, 1)), [1, 2])], "a batch holds 3 x, 2 y"),
         ([(np.ones((0, 1)), [])], "a batch holds 0 x, 0 y"),
         ([(np.ones((2, 1)), 1)], r"y of a batch has shape \(\) and dtype int64: it must hold a number"),
         ([(["a"], [1])], "x of a batch has shape .* and dtype <U1: it must hold"),
+        ([(np.ones((1, 1)), [2**31])], "y of a batch has numbers that do not fit into int32: give smaller"),
         (pairs()[::-1], "a batch holds 4 examples and the first one 3: the first must be of the largest"),
         (lambda epoch: pairs()[:2], "epoch 1 has 2 batches: there must be 3"),
         (Loader([]), "epoch 1 has 0 batches: there must be at least one"),

@@ -175,10 +175,18 @@ def test_batches_that_lie_elsewhere_than_the_training_runs_are_refused(source):
     [
         (
             lambda source: {"batches": []},
-            "epoch 1 has 0 batches|there is nothing to learn from|tell: give steps",
+            "there is nothing to learn from: the batches are empty",
         ),
         (lambda source: {"batches": partial(without_masks, source)}, "do not tell: give steps_per_epoch"),
         (lambda source: {"batches": iter([])}, "can be read only once"),
+        (
+            lambda source: {"batches": Batches(source, 8), "steps_per_epoch": 0},
+            "steps_per_epoch 0: it must be",
+        ),
+        (
+            lambda source: {"batches": Batches(source, 8), "steps_per_call": -1},
+            "steps_per_call -1: it must be",
+        ),
         (
             lambda source: {
                 "batches": Batches(source, BATCH),

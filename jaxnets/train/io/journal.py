@@ -45,8 +45,6 @@ class Keep:
     restore_best: bool = False
 
     def __post_init__(self) -> None:
-        if self.workdir is not None:
-            object.__setattr__(self, "workdir", Path(self.workdir))
         if self.checkpoints < 1:
             raise UserError(f"{self.checkpoints} checkpoints to keep: it must be at least 1")
         if self.restore_best and self.best is None:

@@ -1,7 +1,7 @@
-"""What `fit` calls while it trains: the base class, and the callbacks that need nothing but the records.
+"""Callbacks of `fit`: the base class, and those that need nothing but the records.
 
-Their decisions are pure functions of the records so far, so that a resumed run takes the same ones: there is
-nothing to save or to lose.
+Their decisions are pure functions of the records so far, so a resumed run makes the same ones: there is
+nothing to save or lose.
 """
 
 import dataclasses
@@ -18,11 +18,11 @@ from jaxnets.train.state import TrainState
 
 
 class Callback:
-    """What `fit` calls at certain moments; override the methods that you need.
+    """Base class of what `fit` calls at certain moments; override the methods that you need.
 
     Attributes:
-        monitor: A metric that must be in the records ("val_loss"); `fit` refuses to start where none will be.
-            None by default: none is needed.
+        monitor: A metric that the records must hold, such as "val_loss"; `fit` refuses to start if they will
+            not. Default: None, no metric is needed.
     """
 
     monitor: str | None = None
@@ -31,20 +31,20 @@ class Callback:
         """Called once, before the first step of this call of `fit`."""
 
     def on_epoch_begin(self, state: TrainState, history: History) -> None:
-        """Called before the first step of an epoch, and where a run is resumed in the midst of one."""
+        """Called before the first step of an epoch, and when a run resumes in the middle of one."""
 
     def on_step_end(self, state: TrainState, sums: Mapping[str, jax.Array]) -> None:
         """Called after every call of the compiled step, with the sums of the epoch so far, on the device."""
 
     def record(self, state: TrainState) -> Mapping[str, float]:
-        """Returns further entries for the record of the epoch that has ended."""
+        """Returns additional entries for the record of the epoch that has just ended."""
         return {}
 
     def on_epoch_end(self, state: TrainState, history: History) -> TrainState | None:
         """Called after an epoch is recorded; may return another state, of the same shapes, to go on with."""
 
     def should_stop(self, history: History) -> bool:
-        """Returns whether to stop before the next epoch; asked after each, and where a run is resumed."""
+        """Returns whether to stop before the next epoch; called after every epoch and when a run resumes."""
         return False
 
     def on_train_end(self, state: TrainState, history: History) -> None:
@@ -55,17 +55,17 @@ class Callback:
 class EarlyStopping(Callback):
     """Stops when a metric has not improved for a number of epochs, as in Keras.
 
-    To go on with the best state and not the last one, give `fit` ``keep=Keep(best=..., restore_best=True)``.
+    To continue with the best state rather than the last, pass ``keep=Keep(best=..., restore_best=True)``.
 
     Attributes:
         monitor: The metric to watch. Default: "val_loss".
         patience: Epochs without improvement after which to stop; 0 and 1 both stop at the first epoch that is
-            not better, as Keras counts. Default: 0.
-        mode: Whether less ("min") or more ("max") is better; "auto", the default, goes by the metric's name.
-        min_delta: An improvement is a change of more than this. Default: 0.
+            not better, as in Keras. Default: 0.
+        mode: Whether lower ("min") or higher ("max") is better; "auto", the default, goes by its name.
+        min_delta: Only a change greater than this counts as an improvement. Default: 0.
 
     Raises:
-        UserError: "auto" cannot tell the mode.
+        UserError: If the mode is "auto" and the metric's name does not imply one.
 
     Examples:
         >>> records = [{"epoch": 1, "val_loss": 0.5}, {"epoch": 2, "val_loss": 0.6}]
@@ -92,20 +92,21 @@ class EarlyStopping(Callback):
 
 @dataclasses.dataclass(frozen=True)
 class ReduceOnPlateau(Callback):
-    """Multiplies the learning rate by a factor when a metric has not improved for a number of epochs (Keras).
+    """Multiplies the learning rate by a factor when a metric stops improving, as in Keras.
 
-    The optimizer must carry its rate: ``optax.inject_hyperparams(optim.adam)(learning_rate=1e-3)``.
+    The optimizer's state must hold the rate: ``optax.inject_hyperparams(optim.adam)(learning_rate=1e-3)``.
 
     Attributes:
         monitor: The metric to watch. Default: "val_loss".
         factor: What the rate is multiplied by. Default: 0.1.
         patience: Epochs without improvement after which to reduce the rate. Default: 10.
-        mode: Whether less ("min") or more ("max") is better; "auto", the default, goes by the metric's name.
-        min_delta: An improvement is a change of more than this. Default: 1e-4.
-        minimum: The rate is never reduced below this. Default: 0.
+        mode: Whether lower ("min") or higher ("max") is better; "auto", the default, goes by its name.
+        min_delta: Only a change greater than this counts as an improvement. Default: 1e-4.
+        minimum: The lowest learning rate. Default: 0.
 
     Raises:
-        UserError: "auto" cannot tell the mode; while training, the optimizer does not carry its rate.
+        UserError: If the mode is "auto" and the metric's name does not imply one; during training, if the
+            optimizer's state does not hold the learning rate.
     """
 
     monitor: str = "val_loss"
@@ -152,7 +153,7 @@ class RecordLearningRate(Callback):
     """Adds "learning_rate" to every record.
 
     Attributes:
-        learning_rate: A number, or a schedule: a function of the number of steps taken, as Optax has them.
+        learning_rate: A number, or an Optax schedule: a function of the number of steps taken.
     """
 
     learning_rate: float | Callable[[int], Any]
@@ -164,11 +165,11 @@ class RecordLearningRate(Callback):
 
 
 def call(callbacks: Sequence[Callback], moment: str, state: TrainState, seen: Any) -> TrainState:
-    """Calls one method of all callbacks in turn; returns the state to go on with.
+    """Calls one method of every callback in turn and returns the state to continue with.
 
     Raises:
-        UserError: a method returned what it cannot mean: anything, but for the state that "on_epoch_end" may
-            return, of the same shapes and dtypes.
+        UserError: If a method returned anything but None; "on_epoch_end" may return a state, of the same
+            shapes and dtypes.
     """
     for callback in callbacks:
         returned = getattr(callback, moment)(state, seen)
@@ -177,12 +178,12 @@ def call(callbacks: Sequence[Callback], moment: str, state: TrainState, seen: An
         if moment != "on_epoch_end" or not isinstance(returned, TrainState):
             raise UserError(
                 f"{type(callback).__name__}.{moment} returned {type(returned).__name__}: only on_epoch_end "
-                "may return something, a TrainState to go on with"
+                "may return something, a TrainState to continue with"
             )
         if _layout(returned) != _layout(state):
             raise UserError(
                 f"{type(callback).__name__}.on_epoch_end returned a state of other shapes or dtypes than the "
-                "one it was given: the compiled step cannot go on with it"
+                "one it was given: the compiled step cannot continue with it"
             )
         state = returned
     return state

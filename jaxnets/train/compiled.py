@@ -1,4 +1,4 @@
-"""`fit` as one compiled program, for what is so small that the host would take longer than the training.
+"""`fit` as one compiled program, for networks so small that the host would take longer than the training.
 
 `jaxnets.course.scan` does the same for bare functions of parameters, with neither a state nor a shuffle.
 """
@@ -30,30 +30,31 @@ def fit_compiled(
     best: str | None = None,
     best_mode: Mode = "auto",
 ) -> tuple[TrainState, list[dict[str, Any]]]:
-    """Trains as `fit` does, the same batches in the same order, all epochs in one scan.
+    """Trains as `fit` does, with the same batches in the same order, but all epochs in one scan.
 
-    The data lies on the device whole, and there is nothing to see before the end: no progress, no
-    checkpoint, no seconds. (On CPUs XLA runs convolutions inside a scan slowly: leave those to `fit`.)
+    The whole data set stays on the device, and nothing is reported before the end: no progress, checkpoints
+    or times. (On CPUs, XLA runs convolutions inside a scan slowly: train those networks with `fit`.)
 
     Args:
-        state: Where to start. It stays as it is.
-        train_step: A pure step, as `make_train_step` returns it; a second call with the same one does not
-            compile again.
+        state: The state to start from; it is left unchanged.
+        train_step: A pure step, as `make_train_step` returns it; a second call with the same step does
+            not compile again.
         train: The batches to learn from.
-        epochs: How many epochs the run has in all, those that `state` has done included.
-        validation: What to evaluate by; its batches are `Batches`. By default nothing is evaluated.
-        best: A metric ("loss", "val_loss"): return the state that was best by it, as Keras's
-            `ModelCheckpoint(save_best_only=True)` keeps it, not the last one. Its `step` tells which it is.
-        best_mode: Whether less ("min") or more ("max") of it is better; "auto", the default, goes by the
+        epochs: Total number of epochs of the run, including those that `state` has done.
+        validation: How to evaluate; its batches must be `Batches`. By default nothing is evaluated.
+        best: A metric, such as "val_loss": return the state with the best value of it, as Keras's
+            `ModelCheckpoint(save_best_only=True)` keeps it, rather than the last one. Its `step` tells when
+            that was.
+        best_mode: Whether lower ("min") or higher ("max") is better; "auto", the default, goes by the
             metric's name.
 
     Returns:
-        The state, and a record an epoch: epoch (from 1), step, loss, accuracy, and where the epoch was
-        validated val_loss, val_accuracy.
+        The state, and one record per epoch: epoch (from 1), step, loss, accuracy and, if the epoch was
+        validated, val_loss and val_accuracy.
 
     Raises:
-        UserError: There is no epoch left to do, `best` is not measured, the batches are not `Batches`, or a
-            loss is not finite.
+        UserError: If no epoch is left to do, `best` is not measured, the batches are not `Batches`, or a loss
+            is not finite.
 
     Examples:
         >>> import optax
@@ -67,7 +68,7 @@ def fit_compiled(
     """
     judged = validation.batches if validation is not None else train
     if not isinstance(train, Batches) or not isinstance(judged, Batches):
-        raise UserError("fit_compiled takes jaxnets.data.Batches alone: give other batches to fit")
+        raise UserError("fit_compiled takes only jaxnets.data.Batches: give other batches to fit")
     steps = train.steps_per_epoch
     done = int(state.step) // steps
     if epochs <= done:
@@ -106,7 +107,7 @@ def fit_compiled(
 
 @partial(jax.jit, static_argnames=("train_step", "eval_step", "variables", "best", "mode"))
 def _run(state, resident, epochs, judge, *, train_step, eval_step, variables, best, mode):
-    """Returns the last or the best state, and the sums of every epoch, nan where none were due."""
+    """Returns the last or the best state, and the sums of every epoch, nan where it was not evaluated."""
 
     def evaluate(judged):
         def step(_, rows):

@@ -1,4 +1,4 @@
-"""Measuring a network by examples that it does not learn from."""
+"""Evaluating a network on examples that it does not learn from."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -17,18 +17,18 @@ from jaxnets.train.step import EvalStep, means, metric_names
 
 @dataclasses.dataclass(frozen=True)
 class Validation:
-    """What `fit` evaluates the network by.
+    """How `fit` evaluates the network: a step, batches and how often.
 
     Attributes:
         step: A pure step, as `make_eval_step` returns it.
         batches: The examples: `Batches`, or any iterable of batches (`jaxnets.data.iterables`).
-        every: Epochs from one evaluation to the next; the last epoch is always evaluated. Default: 1.
-        variables: Of a state, the variables to evaluate: an average of the weights, for instance. They are
-            saved beside the state, and `load_run` (predict, evaluate, export) takes them. By default those
-            of the state.
+        every: Number of epochs between evaluations; the last epoch is always evaluated. Default: 1.
+        variables: Function from a state to the variables to evaluate, an average of the weights for instance.
+            They are saved beside the state, and `load_run` (predict, evaluate, export) uses them. By default
+            the state's own.
 
     Raises:
-        UserError: `every` is not positive.
+        UserError: If `every` is not positive.
     """
 
     step: EvalStep
@@ -41,7 +41,7 @@ class Validation:
             raise UserError(f"validation every {self.every} epochs: it must be at least 1")
 
     def variables_of(self, state: TrainState) -> Mapping[str, Any]:
-        """Returns the variables to evaluate."""
+        """Returns the variables of a state that are evaluated."""
         return state.variables if self.variables is None else self.variables(state)
 
 
@@ -55,12 +55,12 @@ def evaluate(
 
     Args:
         eval_step: A pure step, as `make_eval_step` returns it, compiled by `jax.jit`.
-        variables: What to evaluate, as `model.apply` takes it.
+        variables: The variables to evaluate, as `model.apply` takes them.
         batches: The examples: `Batches`, or any iterable of batches (`jaxnets.data.iterables`).
         check: Called after every batch; it may raise to stop.
 
     Raises:
-        UserError: There are no batches.
+        UserError: If there are no batches.
     """
     sums: Any = None
     placed = batches if isinstance(batches, OnDevice) else on_device(batches)
@@ -70,13 +70,13 @@ def evaluate(
         wait_on_cpus(sums, placed.mesh)
         check()
     if sums is None:
-        raise UserError("there is nothing to evaluate by: the batches are empty")
+        raise UserError("there is nothing to evaluate on: the batches are empty")
     return means(sums)
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
-    """A `Validation` with its batches on the device and its step compiled; of none, nothing is evaluated."""
+    """A `Validation` with its batches on the device and its step compiled; does nothing without one."""
 
     validation: Validation | None
     batches: OnDevice | None = None
@@ -89,19 +89,19 @@ class Evaluator:
         return cls(validation, on_device(validation.batches, mesh=mesh), jax.jit(validation.step))
 
     def names(self, state: TrainState) -> list[str]:
-        """The metrics that will be in the records; nothing is computed."""
+        """Returns the names of the metrics that the records will hold, without computing any."""
         if self.validation is None or self.batches is None:
             return []
-        batch = first_of(self.batches, "evaluate by")
+        batch = first_of(self.batches, "evaluate on")
         sums = jax.eval_shape(self.step, self.validation.variables_of(state), batch)
         return [f"val_{name}" for name in metric_names(sums)]
 
     def is_due(self, epoch: int, epochs: int) -> bool:
-        """Whether to evaluate after an epoch, from 1."""
+        """Returns whether to evaluate after an epoch, counted from 1."""
         return self.validation is not None and (epoch % self.validation.every == 0 or epoch == epochs)
 
     def __call__(self, state: TrainState, check: Callable[[], None]) -> dict[str, float]:
-        """Returns the metrics, "val_loss" and so on."""
+        """Returns the metrics by name ("val_loss", ...)."""
         assert self.validation is not None
         assert self.batches is not None
         found = evaluate(self.step, self.validation.variables_of(state), self.batches, check)
@@ -109,7 +109,7 @@ class Evaluator:
 
 
 def first_of(batches: OnDevice, purpose: str) -> Any:
-    """Returns the first batch, to see its shapes; raises UserError where there is none."""
+    """Returns the first batch, for its shapes; raises UserError if there is none."""
     for batch in batches.epoch():
         return batch
     raise UserError(f"there is nothing to {purpose}: the batches are empty")

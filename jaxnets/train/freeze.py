@@ -1,4 +1,4 @@
-"""Freezing: parameters chosen by path stay as they are, and cost nothing.
+"""Freezing: parameters chosen by path do not change, and cost no gradient and no optimizer memory.
 
 Examples:
     >>> import jax.numpy as jnp
@@ -32,14 +32,14 @@ Path = tuple[str, ...]
 
 
 def select(params: Any, patterns: Sequence[str]) -> frozenset[Path]:
-    """The parameters that any of the patterns chooses.
+    """Returns the paths of the parameters that match any of the patterns.
 
-    A pattern is the path of a layer or a parameter ("backbone/block1_conv1", "head/kernel"), and stands for
-    all that lies below it; *, ? and [] match as in file names ("backbone/block[12]_*", "*/bias"), but * and ?
+    A pattern is the path of a layer or a parameter ("backbone/block1_conv1", "head/kernel") and includes
+    everything below it; *, ? and [] match as in file names ("backbone/block[12]_*", "*/bias"), but * and ?
     match a / as well: "*/bias" is every bias at any depth.
 
     Raises:
-        UserError: a pattern chooses nothing.
+        UserError: If a pattern matches no parameter.
     """
     paths = list(flatten_dict(params))
     starts = {path[:n] for path in paths for n in range(1, len(path) + 1)}
@@ -57,20 +57,21 @@ def select(params: Any, patterns: Sequence[str]) -> frozenset[Path]:
 def freeze(
     model: linen.Module, optimizer: optax.GradientTransformation, params: Any, patterns: Sequence[str]
 ) -> tuple["FrozenModel", optax.GradientTransformationExtraArgs]:
-    """The same model and optimizer with some parameters held still; use both where the originals stood.
+    """Returns the model and the optimizer with some parameters frozen; use both in place of the originals.
 
     The frozen parameters get no gradient (none is computed), no update, and no memory in the optimizer.
-    A BatchNorm all of whose parameters are frozen works with its running statistics and leaves them as they
-    are, while training too; dropout goes on.
+    A BatchNorm all of whose parameters are frozen uses its running statistics, even in training, and does not
+    update them; dropout stays active.
 
     Args:
         model: The network.
-        optimizer: Optimizer for what still learns; decay and clipping inside of it see nothing else.
+        optimizer: Optimizer of the trainable parameters; its weight decay and clipping see no others.
         params: The model's parameters, or their shapes.
-        patterns: What to freeze (see `select`); [] freezes nothing, with a state that fits `carry_over`.
+        patterns: What to freeze (see `select`); [] freezes nothing, and the optimizer's state still suits
+            `carry_over`.
 
     Raises:
-        UserError: a pattern chooses nothing.
+        UserError: If a pattern matches no parameter.
     """
     frozen = select(params, patterns)
 
@@ -82,7 +83,7 @@ def freeze(
 
 
 def trainable(model: Any, params: Any) -> Any:
-    """The parameters of a model that learn: all, or what `freeze` has left; a penalty is of these (Keras)."""
+    """Returns the trainable parameters of a model, all but the frozen ones: a penalty is taken over these."""
     if not isinstance(model, FrozenModel):
         return params
     learning = {path: leaf for path, leaf in flatten_dict(params).items() if path not in model.frozen}
@@ -90,11 +91,11 @@ def trainable(model: Any, params: Any) -> Any:
 
 
 def carry_over(old: optax.OptState, new: optax.OptState) -> optax.OptState:
-    """`new` with all that `old` remembers too: the state for another choice of frozen parameters.
+    """Returns `new` filled from `old`, for training on with another choice of frozen parameters.
 
-    What has been frozen starts with the optimizer's fresh memory; step counts go on. (Adam's correction of
-    its early steps counts from the run's start, so that the first steps of a thawed parameter are up to three
-    times the rate: warm up, or take a smaller one, as is usual anyway.)
+    Parameters that were frozen start with fresh optimizer memory; step counts continue. (Adam's bias
+    correction counts from the start of the run, so the first steps of an unfrozen parameter are up to three
+    times the learning rate: warm up or use a smaller rate, as is usual anyway.)
 
     Args:
         old: The state of an optimizer made by `freeze`.
@@ -106,7 +107,7 @@ def carry_over(old: optax.OptState, new: optax.OptState) -> optax.OptState:
 
 @dataclasses.dataclass(frozen=True)
 class FrozenModel:
-    """A model whose `apply` takes no gradient of the frozen parameters and leaves frozen statistics alone."""
+    """A model whose `apply` takes no gradients of frozen parameters and does not update frozen statistics."""
 
     model: linen.Module
     frozen: frozenset[Path]
@@ -116,7 +117,7 @@ class FrozenModel:
         return self.model.init
 
     def apply(self, variables: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """As the model's own."""
+        """Applies the model, as its own `apply` does."""
         params = flatten_dict(variables["params"])
         for path in self.frozen:
             params[path] = jax.lax.stop_gradient(params[path])

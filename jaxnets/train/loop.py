@@ -48,41 +48,41 @@ def fit(
     mesh: Mesh | None = None,
     steps_per_call: int | None = None,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
-    """Trains up to `epochs` epochs in all, from the last checkpoint of the run's folder when there is one.
+    """Trains up to `epochs` epochs in all, resuming from the last checkpoint in the run's folder if any.
 
     Args:
-        state: Where to start. It is copied, and stays as it is.
+        state: The state to start from; it is copied and left unchanged.
         train_step: A pure step, as `make_train_step` returns it.
         train: The batches to learn from: `Batches`, or any iterable of batches (`jaxnets.data.iterables`); a
-            run with an iterable that was interrupted within an epoch goes on at the start of that epoch. They
-            go to the device as `on_device` brings them there, unless they are there already.
-        epochs: How many epochs the run has in all, those that the state or the folder has done included.
-        steps_per_epoch: Steps between two records. By default a whole pass over the data; an iterable without
-            a length needs it.
-        validation: What to evaluate by. By default nothing is evaluated.
+            run on an iterable that was interrupted within an epoch resumes at the start of that epoch. They
+            are moved to the device as by `on_device`, unless they are there already.
+        epochs: Total number of epochs of the run, including those already done by the state or the folder.
+        steps_per_epoch: Number of steps between two records. By default a whole pass over the data; required
+            for an iterable without a length.
+        validation: How to evaluate. By default nothing is evaluated.
         keep: What to keep of the run, and where: `Keep("runs/mine", best="val_loss")`. By default nothing is
             written.
         callbacks: Called at certain moments (`Callback`): `EarlyStopping`, `ReduceOnPlateau`,
             `RecordLearningRate`, `TensorBoard`, `Profile`, or your own.
-        on_nonfinite: A loss or gradient that is nan or infinite stops the run within a second (with several
-            processes, at the epoch's end), with the state before it and the batch's indices saved ("stop",
-            the default); or only that step is skipped: nothing changes but the step number ("skip").
-        mesh: Devices to spread every batch over, by the mesh's first axis, those of other processes
-            included; the state lies whole on each of them, and the results are those of one device. By
-            default a single device.
-        steps_per_call: Steps compiled into one program, between which the host does nothing
-            (`Callback.on_step_end` comes after all of them). By default chosen by device and network.
+        on_nonfinite: What to do when a loss or gradient is nan or infinite: "stop", the default, stops the
+            run within a second (with several processes, at the epoch's end) and saves the state before it
+            and the batch's indices; "skip" skips that step, which changes nothing but the step number.
+        mesh: Devices, including those of other processes, to split every batch over along the mesh's first
+            axis; each holds the whole state, and the results are those of one device. By default a single
+            device.
+        steps_per_call: Number of steps compiled into one program, which runs without the host
+            (`Callback.on_step_end` is called after all of them). By default chosen by device and network.
 
     Returns:
-        The state after the last epoch, and a record an epoch: epoch (from 1), step, loss, accuracy,
+        The state after the last epoch, and one record per epoch: epoch (from 1), step, loss, accuracy,
         val_loss, val_accuracy, seconds, examples_per_second (of the training part).
 
     Raises:
-        UserError: `epochs` is not positive, or no more than the given state has done; the loss or gradient is
-            not finite; what is to be watched is not measured; a callback returns what it cannot mean; a
-            checkpoint does not fit or cannot be written; another process trains in the folder.
-        Interrupted: Ctrl-C came, or, where there is a folder, SIGTERM. The run is saved there; the exception
-            holds the state and the records reached.
+        UserError: If `epochs` is not positive or not more than the given state has done, the loss or a
+            gradient is not finite, a metric to monitor is not measured, a callback returns something it must
+            not, a checkpoint does not fit or cannot be written, or another process trains in the folder.
+        Interrupted: If Ctrl-C or, with a folder, SIGTERM is received. The run is saved in the folder, if
+            any; the exception holds the state and the records reached.
 
     Examples:
         >>> import optax
@@ -107,8 +107,8 @@ def fit(
     train = on_device(train, mesh=mesh)
     steps = steps_per_epoch or train.steps_per_epoch
     if steps is None:
-        raise UserError("how many batches an epoch has, these do not tell: give steps_per_epoch")
-    # Committed, as a restored state is: what is fresh and what is restored are one program, compiled once.
+        raise UserError("the number of batches in an epoch is unknown: give steps_per_epoch")
+    # Committed, as a restored state is: fresh and restored states then share one compiled program.
     state = jax.tree.map(lambda leaf: jax.device_put(leaf.copy(), leaf.sharding), replicate(state, mesh))
     step, sums = _compile(train_step, state, train, skip=on_nonfinite == "skip")
     judge = Evaluator.make(validation, mesh)
@@ -155,11 +155,11 @@ class _Plan:
         step: Compiled: (state, sums, batches) -> (state, sums).
         sums: The shapes of an epoch's sums.
         train: The batches to learn from.
-        judge: What evaluates.
+        judge: The evaluator.
         callbacks: In the order in which they are called.
-        epochs: Epochs in all.
-        steps: Steps in an epoch.
-        steps_per_call: How many of them are one call of `step`.
+        epochs: Total number of epochs.
+        steps: Number of steps in an epoch.
+        steps_per_call: Number of steps in one call of `step`.
     """
 
     step: Any
@@ -173,17 +173,17 @@ class _Plan:
 
     @property
     def examples(self) -> int:
-        """Examples in an epoch."""
+        """The number of examples in an epoch."""
         batches = self.train.batches
         return batches.examples_per_epoch * self.steps // (batches.steps_per_epoch or self.steps)
 
     def is_done(self, at: Position, history: History) -> bool:
-        """Whether all epochs are done, or a callback stops."""
+        """Returns whether all epochs are done or a callback stops the run."""
         stops = (callback.should_stop(history) for callback in self.callbacks)
         return at.epoch >= self.epochs or (bool(history) and any(stops))
 
     def zeros(self, state: TrainState) -> Any:
-        """Sums to start an epoch with, where the state is, so that all steps are one program."""
+        """Returns an epoch's initial sums, on the state's devices, so that all steps are one program."""
         sharding: Sharding = state.step.sharding
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=sharding), self.sums)
 
@@ -201,7 +201,7 @@ def _platform(state: TrainState) -> str:
 
 
 def _check_position(plan: _Plan, at: Position, journal: Journal) -> None:
-    """Raises UserError where a run cannot go on as asked; says so where it is finished."""
+    """Raises UserError if a run cannot continue as asked, and says so if it is finished."""
     if not journal.history and plan.epochs <= at.epoch:
         raise UserError(f"{plan.epochs} epochs: it must be more than the {at.epoch} that the state has done")
     if not 0 <= at.step - at.epoch * plan.steps <= plan.steps:
@@ -214,14 +214,14 @@ def _check_position(plan: _Plan, at: Position, journal: Journal) -> None:
 
 
 class _Watch:
-    """Looks up between two steps: whether the run was told to stop, and whether its numbers are finite."""
+    """Checks between steps whether the run was told to stop, and whether its numbers are finite."""
 
     def __init__(self, train: OnDevice, journal: Journal, interrupts: Interrupts):
         self._batches, self._journal, self._interrupts = train.batches, journal, interrupts
         self._look = Every(REFRESH)
 
     def check(self, at: Position) -> None:
-        """Raises what ends the run here, with everything saved."""
+        """Raises the exception that ends the run here, if any, with everything saved."""
         if self._interrupts.due():
             self.check_finite(at)
             raise self._stopped(at)
@@ -229,7 +229,7 @@ class _Watch:
             self.check_finite(at)
 
     def check_finite(self, at: Position) -> None:
-        """Raises UserError where the sums are not finite; waits for the device."""
+        """Raises UserError if the sums are not finite; waits for the device."""
         check_finite(at.sums, at.state, self._batches, self._journal.workdir)
 
     def _stopped(self, at: Position) -> Interrupted:
@@ -249,7 +249,7 @@ class _Watch:
 def _train_epoch(
     plan: _Plan, stream: Iterator[Any], at: Position, watch: _Watch, progress: Progress
 ) -> Position:
-    """Takes the steps that are left of the running epoch."""
+    """Takes the remaining steps of the running epoch."""
     end, count = (at.epoch + 1) * plan.steps, plan.train.batches.count
     while at.step < end:
         batches = list(islice(stream, min(plan.steps_per_call, end - at.step)))
@@ -264,7 +264,7 @@ def _train_epoch(
 
 
 def _record(plan: _Plan, at: Position, watch: _Watch) -> dict[str, Any]:
-    """What is written down of the epoch that has just been trained; evaluates where that is due."""
+    """Returns the record of the epoch that has just been trained, with an evaluation if one is due."""
     watch.check_finite(at)  # waits for the device
     epoch, seconds = at.epoch + 1, at.seconds
     check_some_kept(at.sums, epoch)

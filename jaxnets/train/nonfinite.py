@@ -1,4 +1,4 @@
-"""A loss or a gradient that is nan or infinite: nothing it touched is kept, and what led to it is saved."""
+"""Handling a nan or infinite loss or gradient: it changes no state, and what led to it is saved."""
 
 import dataclasses
 import json
@@ -19,10 +19,10 @@ from jaxnets.train.step import ConditionalStep
 
 
 def guarded(train_step: Any, skip: bool, state: TrainState, sums: Any, batch: Any) -> tuple[TrainState, Any]:
-    """One step, its sums added to those of the epoch so far ({}: the first batch's own). Pure.
+    """Takes one step and adds its sums to those of the epoch so far ({} before the first batch); pure.
 
-    A step whose loss or gradient is not finite leaves the state as it was. Unless such steps are skipped, so
-    do all after it: the state stays the one before the first of them until the host looks (`check_finite`).
+    A step whose loss or gradient is not finite leaves the state unchanged. Unless such steps are skipped, so
+    do all later ones: the state stays the one before the first of them until `check_finite` is called.
     """
 
     def is_finite(sums: Any) -> jax.Array:
@@ -48,7 +48,7 @@ def guarded(train_step: Any, skip: bool, state: TrainState, sums: Any, batch: An
 def check_finite(
     sums: Any, state: TrainState, batches: Batches | IterableBatches, workdir: Path | None
 ) -> None:
-    """Raises UserError where the running sums are not finite; saves what led there in the workdir."""
+    """Raises UserError if the running sums are not finite, and saves what led to it in the workdir."""
     loss, count = float(sums["loss"]), float(sums["count"])
     if np.isfinite(loss) and np.isfinite(count):
         return
@@ -72,9 +72,9 @@ def check_finite(
 
 
 def check_some_kept(sums: Any, epoch: int) -> None:
-    """Raises UserError where every step of an epoch was skipped: there is nothing to tell of it."""
+    """Raises UserError if every step of an epoch was skipped: there is nothing to record."""
     if "skipped" in sums and not float(sums["count"]):
         raise UserError(
-            f"every step of epoch {epoch} was skipped, since no loss and gradient was finite: try a smaller "
-            "learning rate, or look at the examples"
+            f"every step of epoch {epoch} was skipped, since none had a finite loss and gradient: try a "
+            "smaller learning rate, or look at the examples"
         )

@@ -15,7 +15,7 @@ class TrainState:
     """The state of a run; a train step maps one to the next.
 
     Attributes:
-        step: int32 (), steps taken so far.
+        step: int32 (), the number of steps taken so far.
         params: The model's trainable arrays, float32.
         model_state: Its other collections ({"batch_stats": ...}); {} when it has none.
         opt_state: The optimizer's memory.
@@ -30,7 +30,7 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What `model.apply` takes."""
+        """The variables, as `model.apply` takes them."""
         return {"params": self.params, **self.model_state}
 
 
@@ -46,13 +46,13 @@ def make_state(
     Args:
         model: The network.
         optimizer: An Optax transformation.
-        input_shape: Shape of one example, without the batch.
-        seed: Seed of the first parameters and all later draws.
+        input_shape: Shape of one example, without the batch axis.
+        seed: Seed of the initial parameters and of all later random draws.
         variables: Parameters and statistics to start from. By default drawn from the seed. They are
-            copied, so that they stay valid when a step takes the state's buffers over.
+            copied, so that they stay valid when the state's buffers are donated to a step.
 
     Raises:
-        UserError: the model cannot take inputs of this shape.
+        UserError: If the model cannot take inputs of this shape.
     """
     init_key, key = jax.random.split(jax.random.PRNGKey(seed))
     if variables is None:
@@ -68,7 +68,7 @@ def make_state(
 
 
 def check_input(model: linen.Module, input_shape: tuple[int, ...]) -> None:
-    """Raises UserError when the model cannot take one example of this shape; nothing is computed."""
+    """Raises UserError if the model cannot take examples of this shape; nothing is computed."""
     try:
         jax.eval_shape(
             model.init, jax.random.PRNGKey(0), jax.ShapeDtypeStruct((1, *input_shape), jnp.float32)

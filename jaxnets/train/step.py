@@ -28,36 +28,36 @@ Targets = Callable[[Batch], Any]
 
 
 class PerExample(Protocol):
-    """A loss or a metric: one value an example, float32 (B,), of the network's outputs and the targets.
+    """A loss or a metric: maps the network's outputs and the targets to one value per example, float32 (B,).
 
-    Outputs and targets are arrays (B, ...), or dicts of them where a network has several heads.
+    Outputs and targets are arrays (B, ...), or dicts of them if the network has several heads.
     """
 
     def __call__(self, outputs: Any, targets: Any, /) -> jax.Array: ...
 
 
 class TrainStep(Protocol):
-    """What `fit` trains by; pure, so that it can be compiled.
+    """The step that `fit` trains with: (state, batch) -> (state, sums); pure, so that it can be compiled.
 
     A batch is {"x": (B, ...), "y": (B, ...), "mask": (B,)} or refers to a resident data set. The sums hold
-    "loss" and every metric added up over the examples, float32 (), and "count", the number of examples.
+    "loss" and every metric summed over the examples, float32 (), and "count", the number of examples.
     """
 
     def __call__(self, state: TrainState, batch: Batch, /) -> tuple[TrainState, Sums]: ...
 
 
 class EvalStep(Protocol):
-    """What `evaluate` measures by; pure. The sums are those of `TrainStep`."""
+    """The step that `evaluate` measures with: (variables, batch) -> sums, as in `TrainStep`; pure."""
 
     def __call__(self, variables: Mapping[str, Any], batch: Batch, /) -> Sums: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class ConditionalStep:
-    """A `TrainStep` that can be told to learn nothing, at no cost beside its own check of the loss.
+    """A `TrainStep` that can be told not to learn, at no cost beyond its own check of the loss.
 
     Attributes:
-        conditional: (state, batch, should_learn) -> (state, sums); where ``should_learn``, bool (), is false,
+        conditional: (state, batch, should_learn) -> (state, sums); if ``should_learn``, bool (), is false,
             nothing in the state changes but the step number.
     """
 
@@ -71,12 +71,12 @@ ACCURACY: Mapping[str, PerExample] = {"accuracy": accuracy}
 
 
 def labels_of(batch: Batch) -> jax.Array:
-    """The targets of a network with one output."""
+    """Returns the targets of a network with one output, the batch's "y"."""
     return batch["y"]
 
 
 def normalize(x: jax.Array) -> jax.Array:
-    """uint8 images become float32 in 0 ... 1; other numbers stay as they are."""
+    """Returns uint8 images as float32 in 0 ... 1, and anything else unchanged."""
     return x.astype(jnp.float32) / 255 if x.dtype == jnp.uint8 else x
 
 
@@ -97,20 +97,20 @@ def make_train_step(
     Args:
         model: The network; `model.apply(variables, x, train=True)` gives logits.
         optimizer: An Optax transformation, the one that made `state.opt_state`.
-        loss: (logits, y) to one value an example; `losses.heads` for several outputs.
-        metrics: Further values an example, by name.
-        penalty: Takes the parameters (of a frozen model, as in Keras, those that learn) and returns what is
-            added to the mean loss: Keras's kernel_regularizer.
+        loss: Function of (logits, y) with one value per example; `losses.heads` for several outputs.
+        metrics: Functions like the loss, by name, that are only measured.
+        penalty: Function of the parameters (of a frozen model, as in Keras, the trainable ones) whose value
+            is added to the mean loss: Keras's kernel_regularizer.
         augment: (key, step, batch) -> batch, before `preprocess`; see `jaxnets.data.augment`.
-        preprocess: What happens to x on the device first.
-        targets: Takes the batch and returns what loss and metrics compare the output with, in place of y.
+        preprocess: Function applied to x on the device first.
+        targets: Function from the batch to what the loss and metrics compare the output with. By default y.
         axis_name: The mapped axis under pmap or shard_map; gradients, statistics and sums are added over it.
 
     Returns:
-        (state, batch) -> (state, sums), a `TrainStep`. A batch is {"x": (B, ...), "y": (B, ...), "mask":
-        (B,)}, mask 0 on rows that only fill up and 1 where there is no mask, or refers to a resident data set
-        (`jaxnets.data.device`). `sums` holds, over the masked examples, the sum of the loss and of every
-        metric, and "count"; divide once (`means`), after adding up as many batches as wanted. Where the loss
+        A `TrainStep`, (state, batch) -> (state, sums). A batch is {"x": (B, ...), "y": (B, ...), "mask":
+        (B,)}, with mask 0 on padding rows (without a mask all rows count), or refers to a resident data set
+        (`jaxnets.data.device`). `sums` holds the sums of the loss and of every metric over the examples of
+        mask 1, and their "count"; add up as many batches as wanted, then divide once (`means`). If the loss
         or a gradient is not finite, the count is nan and nothing but the step number changes in the state.
 
     Examples:
@@ -134,7 +134,7 @@ def make_train_step(
     ) -> tuple[TrainState, Sums]:
         key = jax.random.fold_in(state.key, state.step)
         batch = gather(batch)
-        if augment is not None:  # with the same key on every device: examples are told apart by their index
+        if augment is not None:  # the same key on every device: examples differ by their index
             batch = augment(state.key, state.step, batch)
         if axis_name is not None:
             key = jax.random.fold_in(key, lax.axis_index(axis_name))
@@ -185,7 +185,7 @@ def make_eval_step(
     targets: Targets = labels_of,
     axis_name: str | None = None,
 ) -> EvalStep:
-    """Returns (variables, batch) -> sums, as `make_train_step` measures, with `train=False`."""
+    """Returns (variables, batch) -> sums, measured as in `make_train_step` but with `train=False`."""
 
     @on_cpu
     def eval_step(variables: Mapping[str, Any], batch: Batch) -> Sums:
@@ -200,13 +200,13 @@ def make_eval_step(
 
 
 def means(sums: Mapping[str, Any]) -> dict[str, float]:
-    """Divides every sum by the count, once: {"loss": ..., "accuracy": ...} as floats; nan where that is 0."""
+    """Returns the sums divided by their count, {"loss": ..., "accuracy": ...}, floats; nan for a count of 0."""
     count = float(sums["count"]) or float("nan")
     return {name: float(sums[name]) / count for name in metric_names(sums)}
 
 
 def metric_names(sums: Mapping[str, Any]) -> list[str]:
-    """The names of what is summed: "loss", and the others by the alphabet."""
+    """Returns the names of the metrics: "loss", then the others in alphabetical order."""
     return ["loss", *sorted(sums.keys() - {"loss", "count"})]
 
 
@@ -215,21 +215,21 @@ def _sums(
 ) -> Sums:
     values = {"loss": loss(logits, targets)}
     values |= {name: metric(logits, targets) for name, metric in metrics.items()}
-    # where, not times: a row that only fills up may hold anything, nan included
+    # `where`, not a product: a padding row may hold anything, nan included
     sums = {name: jnp.sum(jnp.where(mask > 0, value, 0) * mask) for name, value in values.items()}
     return {**sums, "count": jnp.sum(mask)}
 
 
 @operation("only_if")
 def only_if(condition: jax.Array, change: Callable[..., Any], *old: Any) -> Any:
-    """Returns change(*old) where the condition, a scalar, holds, else old; a tuple of trees.
+    """Returns change(*old) if the scalar condition holds, else old; a tuple of trees.
 
-    By choosing number by number: a GPU's host would have to wait for a condition.
+    It selects elementwise: with a branch, a GPU's host would have to wait for the condition.
     """
     return jax.tree.map(lambda new, before: jnp.where(condition, new, before), change(*old), old)
 
 
 @operation("total")
 def total(tree: Any) -> jax.Array:
-    """The sum of all numbers in a tree, ()."""
+    """Returns the sum of all numbers in a tree, ()."""
     return sum((jnp.sum(leaf) for leaf in jax.tree.leaves(tree)), jnp.zeros(()))

@@ -1,4 +1,4 @@
-"""Several steps as one compiled program: the host is asked once instead of once a step."""
+"""Several steps as one compiled program: the host dispatches once instead of once per step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,19 +12,20 @@ from jaxnets.machine.process import memory_options, xla_accepts
 MOST = 16  # steps in one program: a signal to stop waits for all of them
 MOST_COPIES = 5  # where each step is compiled
 LONG_EPOCH = 500  # steps that make up for compiling copies, a second or two
-SMALL = 2**20  # parameters; with more, what starting a program takes is nothing beside a step on a CPU
+SMALL = 2**20  # parameters; with more, starting a program takes no time compared with a step on a CPU
 SHALLOW = 16  # arrays of parameters; with more, copies take long to compile
 
 
 def steps_per_call(steps: int, params: Any, platform: str) -> int:
-    """Returns how many steps pay to be one program, a divisor of an epoch's number of steps.
+    """Returns how many steps are worth compiling into one program, a divisor of the epoch's steps.
 
-    On CPUs 1, unless the network is small; what cannot be scanned must be shallow and the epoch long as well.
+    On CPUs it is 1 unless the network is small; if the steps cannot be scanned, the network must also be
+    shallow and the epoch long.
 
     Args:
-        steps: Steps in an epoch.
+        steps: Number of steps in an epoch.
         params: The network's parameters.
-        platform: Of the device that runs them: "cpu", "gpu", "tpu".
+        platform: Platform of the device: "cpu", "gpu", "tpu".
     """
     most = MOST
     if platform == "cpu" and not _is_small(params):
@@ -36,15 +37,15 @@ def steps_per_call(steps: int, params: Any, platform: str) -> int:
 
 
 def can_scan(params: Any, platform: str) -> bool:
-    """Returns whether steps may be a loop; on CPUs it is slow for convolutions, kernels of over two axes."""
+    """Returns whether steps may run in a scan, which CPUs run slowly for convolutions (kernels of > 2 axes)."""
     return platform != "cpu" or all(leaf.ndim <= 2 for leaf in jax.tree.leaves(params))
 
 
 def compiler_options(params: Any, platform: str) -> dict[str, Any]:
     """Returns ``compiler_options`` for the `jax.jit` of training steps.
 
-    On CPUs: what `memory_options` says; and small networks without convolutions have their matrix products
-    from Eigen, not from YNNPACK, which takes longer where few rows meet a matrix.
+    On CPUs these are the `memory_options`; in addition, small networks without convolutions get their matrix
+    products from Eigen instead of YNNPACK, which is slower for few rows.
     """
     if platform != "cpu":
         return {}
@@ -61,14 +62,14 @@ def _is_small(params: Any) -> bool:
 def run_steps(
     step: Callable[..., Any], state: Any, sums: Any, batches: Sequence[Any], *, unrolled: bool
 ) -> tuple[Any, Any]:
-    """Applies `step` to the batches one after the other; pure.
+    """Returns the state and the sums after `step` is applied to one batch after another; pure.
 
     Args:
         step: (state, sums, batch) -> (state, sums).
-        state: Before the first.
-        sums: Before the first.
-        batches: Of the same shapes; a resident data set in them is one and the same.
-        unrolled: One copy of the step for each batch; otherwise a scan (see `can_scan`).
+        state: The state before the first step.
+        sums: The sums before the first step.
+        batches: Batches of equal shapes; if they refer to a resident data set, all to the same one.
+        unrolled: Whether to compile a copy of the step per batch instead of a scan (see `can_scan`).
     """
     if unrolled or len(batches) == 1:
         for batch in batches:

@@ -140,7 +140,7 @@ def test_epochs_of_another_length_are_refused(source, tmp_path):
 
 
 def test_a_measure_that_is_not_there_cannot_be_the_best(source):
-    with pytest.raises(UserError, match="'val_lose' is not measured; what is: loss, accuracy, val_loss"):
+    with pytest.raises(UserError, match="'val_lose' is not measured; these are: loss, accuracy, val_loss"):
         run(source, 2, best="val_lose")
 
 

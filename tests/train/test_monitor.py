@@ -33,7 +33,7 @@ def test_the_name_tells_which_way_is_better(name, sign):
 
 @pytest.mark.parametrize("name", ["val_wobble", "seconds", "accuracy_loss"])
 def test_a_name_that_does_not_tell_needs_a_mode(name):
-    with pytest.raises(UserError, match=f"whether less or more {name!r} is better, its name does not tell"):
+    with pytest.raises(UserError, match=f"{name!r} does not tell by its name whether less or more is better"):
         train.EarlyStopping(name)
     train.EarlyStopping(name, mode="max")
 
@@ -50,9 +50,9 @@ VALIDATED = [{"epoch": 1, "loss": 1.0}, {"epoch": 2, "loss": 1.0, "val_loss": 2.
 def test_a_misspelt_measure_is_told_as_soon_as_it_can_be():
     stop, reduce = train.EarlyStopping("val_lose", mode="min"), train.ReduceOnPlateau("lose", mode="min")
     assert not stop.should_stop(VALIDATED[:1])  # the first validation is still to come
-    with pytest.raises(UserError, match="'val_lose' is not measured; what is: epoch, loss, val_loss"):
+    with pytest.raises(UserError, match="'val_lose' is not measured; these are: epoch, loss, val_loss"):
         stop.should_stop(VALIDATED)
-    with pytest.raises(UserError, match=r"'lose' is not measured; what is: epoch, loss$"):
+    with pytest.raises(UserError, match=r"'lose' is not measured; these are: epoch, loss$"):
         reduce.on_epoch_end(None, VALIDATED[:1])
 
 
@@ -73,12 +73,15 @@ def test_a_misspelt_measure_is_told_as_soon_as_it_can_be():
         ),
         (
             lambda: {"keep": train.Keep(best="wobble")},
-            "'wobble' is not measured; what is: loss, accuracy, wibb",
+            "'wobble' is not measured; these are: loss, accuracy, wibb",
         ),
-        (lambda: {"keep": train.Keep(best="wibble")}, "whether less or more 'wibble' is better"),
+        (
+            lambda: {"keep": train.Keep(best="wibble")},
+            "'wibble' does not tell by its name whether less or more is better",
+        ),
         (
             lambda: {"keep": train.Keep(restore_best=True)},
-            "restore_best needs to know by what: give best='val_loss'",
+            "restore_best needs a metric: give best='val_loss'",
         ),
     ],
 )

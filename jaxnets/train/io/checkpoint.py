@@ -19,24 +19,24 @@ from jaxnets.errors import UserError
 from jaxnets.files import writing
 from jaxnets.machine.distributed import any_process, run_on_writer
 
-# Of what is saved: {"state": TrainState, "sums": of the running epoch} and what `meta` says. Format 2 was the
-# same, but that of averaged weights `meta` told where in the state they lay.
+# A checkpoint is {"state": TrainState, "sums": of the running epoch} and `meta`. Format 2 was the same, but its
+# `meta` told where in the state averaged weights lay.
 FORMAT = 3
 EVALUATED = "evaluated"  # saved as well: the variables that were evaluated, unless they are the state's own
 Meta = Mapping[str, Any]
 
 
 class Checkpoints:
-    """The checkpoints of one run, one folder a step.
+    """The checkpoints of one run, one folder per saved step.
 
     A save returns as soon as the arrays are copied off the device and writes in the background; a folder
-    gets its name only when it is complete, so a killed run leaves none that looks finished and is not. The
-    checksum of every array lies beside it: a checkpoint that changed on the disk is set aside, and the one
-    before it is used.
+    gets its name only when it is complete, so a killed run never leaves one that only looks finished. The
+    checksum of every array is stored beside it: a checkpoint that has changed on disk is set aside, and the
+    previous one is used.
 
     Args:
-        directory: Where they lie; made when missing.
-        keep: How many of the newest stay.
+        directory: Their folder, created if missing.
+        keep: Number of newest checkpoints to keep.
     """
 
     def __init__(self, directory: Path, keep: int = 2):
@@ -61,20 +61,20 @@ class Checkpoints:
             self._manager.close()
 
     def wait(self) -> None:
-        """Returns when the last save is on the disk."""
+        """Waits until the last save is on disk."""
         with self._writing():
             self._manager.wait_until_finished()
 
     @property
     def latest(self) -> int | None:
-        """The newest step saved, None when there is none."""
+        """Returns the newest step saved; None if there is none."""
         return self._manager.latest_step()
 
     def save(self, step: int, tree: Any, meta: Meta | None = None) -> None:
-        """Saves a pytree of arrays and what `meta` says, JSON-able, unless both are there already.
+        """Saves a pytree of arrays and the JSON-serializable `meta`, unless both are there already.
 
         Raises:
-            UserError: the folder cannot be written (full or read-only); the checkpoints before stay.
+            UserError: If the folder cannot be written (full or read-only); earlier checkpoints are kept.
         """
         if step == self.latest:
             if self._said.get(step) == meta:
@@ -92,20 +92,20 @@ class Checkpoints:
             )
 
     def restore(self, like: Any) -> tuple[Any, Meta] | None:
-        """Returns the newest sound tree, laid out on the devices as `like` is, and its meta; None if none.
+        """Returns the newest intact tree, placed on the devices as `like` is, and its meta; None if none.
 
         Raises:
-            UserError: what is saved is of another network, optimizer or format; or all are damaged.
+            UserError: If the checkpoint is of another network, optimizer or format, or all are damaged.
         """
         tree = serialization.to_state_dict(like)
         found = self._newest(lambda step: self._read(step, tree))
         return None if found is None else (serialization.from_state_dict(like, found[0]), found[1])
 
     def restore_variables(self) -> dict[str, Any] | None:
-        """Returns what `model.apply` takes, {"params": ..., "batch_stats": ...}, of the newest sound one.
+        """Returns the variables {"params": ..., "batch_stats": ...} of the newest intact checkpoint.
 
-        These are the variables that the training evaluated: the average, where it evaluated an average.
-        Damaged ones stay where they are: a training may be at work in the folder, or it may be read-only.
+        These are the variables that the training evaluated: the averaged weights, if it evaluated those.
+        Damaged checkpoints stay where they are: a training may be using the folder, or it may be read-only.
         """
         found = self._newest(lambda step: self._read(step, None), move=False)
         if found is None:
@@ -167,7 +167,7 @@ class Checkpoints:
         return self.directory.with_name(f"{self.directory.name}-damaged")
 
     def _set_aside(self, step: int, reason: str) -> None:
-        """Moves a checkpoint out of the way: one process does, and the others wait for it."""
+        """Moves a checkpoint out of the way: one process does it, and the others wait."""
 
         def move() -> None:
             aside = self._aside / str(step)
@@ -185,11 +185,11 @@ class Checkpoints:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Orbax reports a failed background write at its next call; what is no fault of a disk passes."""
+        """Turns a failed write, which Orbax reports at its next call, into a UserError if the disk failed."""
         try:
             yield
         except (OSError, ValueError) as error:
-            found = re.search(r"os_error_code='(\d+)'", str(error))  # as TensorStore tells it, a ValueError
+            found = re.search(r"os_error_code='(\d+)'", str(error))  # TensorStore reports it as a ValueError
             if not isinstance(error, OSError) and not found:
                 raise
             reason = os.strerror(int(found[1])) if found else str(error).splitlines()[0][:200]
@@ -200,12 +200,12 @@ class Checkpoints:
 
 
 class _Damaged(Exception):
-    """A checkpoint that cannot be read, or not as it was written."""
+    """A checkpoint that cannot be read, or differs from what was written."""
 
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Orbax raises whatever the broken file made it stumble over; too little memory is no damage."""
+    """Turns whatever Orbax raises on a broken file into `_Damaged`; running out of memory is not damage."""
     try:
         yield
     except (MemoryError, jax.errors.JaxRuntimeError):
@@ -237,7 +237,7 @@ def _shapes(tree: Any) -> dict[str, str]:
 
 
 def _checksums(tree: Any) -> dict[str, int]:
-    """CRC-32 of every array, {} where this process does not hold them whole."""
+    """Returns the CRC-32 of every array; {} if this process does not hold the whole arrays."""
     leaves = _leaves(tree)
     if not all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in leaves.values()):
         return {}

@@ -1,4 +1,4 @@
-"""Stopping a run from outside: finish the step, save, say how to continue."""
+"""Stopping a run from outside: it finishes the step, saves, and says how to continue."""
 
 import itertools
 import os
@@ -16,18 +16,18 @@ _CALLS = itertools.count(1)  # of `due` in this process, the same in all of a ru
 
 
 class Interrupts(AbstractContextManager):
-    """Inside the block Ctrl-C and SIGTERM only ask to stop; a second one stops at once.
+    """Context manager within which Ctrl-C and SIGTERM only request a stop; a second one stops at once.
 
-    `asked` is the first signal, None until it comes. Does nothing outside the main thread, where Python
+    `asked` is the first signal, None until it comes. It does nothing outside the main thread, where Python
     allows no signal handlers.
 
     Args:
-        sigterm: Whether to take SIGTERM as well as Ctrl-C.
+        sigterm: Whether to handle SIGTERM as well as Ctrl-C.
     """
 
     def __init__(self, sigterm: bool = True) -> None:
         self._alone = jax.process_count() == 1
-        # Of several processes JAX itself catches SIGTERM, tells the others and agrees with them on a step.
+        # With several processes, JAX itself catches SIGTERM, tells the others and agrees with them on a step.
         self._signals = [signal.SIGINT, *([signal.SIGTERM] if sigterm and self._alone else [])]
         if threading.current_thread() is not threading.main_thread():
             self._signals = []
@@ -36,12 +36,12 @@ class Interrupts(AbstractContextManager):
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interrupts":
-        """Takes over the handlers."""
+        """Installs its signal handlers."""
         self._before = {number: signal.signal(number, self._ask) for number in self._signals}
         return self
 
     def __exit__(self, *_: Any) -> None:
-        """Gives the handlers back."""
+        """Restores the previous signal handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -53,7 +53,7 @@ class Interrupts(AbstractContextManager):
             os.kill(os.getpid(), signal.SIGTERM)  # what JAX listens to
 
     def due(self) -> bool:
-        """Whether to stop now: at the same call in all processes, whichever of them got the signal."""
+        """Returns whether to stop now: at the same call in all processes, whichever got the signal."""
         if self._alone:
             return self.asked is not None
         # JAX has all stop at the number after the greatest that one of them has reached. Calls are counted,
@@ -65,5 +65,5 @@ class Interrupts(AbstractContextManager):
 
     @property
     def exit_code(self) -> int:
-        """Of the process: 0 when it was told to end (SIGTERM), 130 after Ctrl-C."""
+        """Returns the exit code of the process: 0 after SIGTERM, 130 after Ctrl-C."""
         return 0 if self.asked == signal.SIGTERM else 130

@@ -1,4 +1,4 @@
-"""What a run leaves on the disk so that it can go on: a lock, metrics.jsonl and checkpoints."""
+"""What a run writes to disk so that it can be resumed: a lock, metrics.jsonl and checkpoints."""
 
 import dataclasses
 import time
@@ -25,17 +25,17 @@ class Keep:
     """What `fit` keeps of a run, and where.
 
     Attributes:
-        workdir: The run's folder, for metrics.jsonl and checkpoints, from which the same call goes on. None,
-            the default, leaves nothing on the disk.
-        checkpoints: How many of the newest checkpoints stay. Default: 2.
-        best: A metric ("val_loss"): the state that was best by it is kept as well, in ``workdir/best``. None
-            by default.
-        best_mode: Whether less ("min") or more ("max") of it is better; "auto", the default, goes by the
+        workdir: The run's folder, for metrics.jsonl and checkpoints, from which the same call resumes. None,
+            the default, writes nothing to disk.
+        checkpoints: Number of newest checkpoints to keep. Default: 2.
+        best: A metric, such as "val_loss": the state with its best value is kept as well, in
+            ``workdir/best``. Default: None.
+        best_mode: Whether lower ("min") or higher ("max") is better; "auto", the default, goes by the
             metric's name.
-        restore_best: Whether `fit` returns that state, but for its step, in place of the last one.
+        restore_best: Whether `fit` returns that state, except for its step, instead of the last one.
 
     Raises:
-        UserError: `checkpoints` is not positive, or `restore_best` lacks the metric.
+        UserError: If `checkpoints` is not positive, or `restore_best` is given without `best`.
     """
 
     workdir: Path | str | None = None
@@ -48,11 +48,11 @@ class Keep:
         if self.checkpoints < 1:
             raise UserError(f"{self.checkpoints} checkpoints to keep: it must be at least 1")
         if self.restore_best and self.best is None:
-            raise UserError("restore_best needs to know by what: give best='val_loss', or another metric")
+            raise UserError("restore_best needs a metric: give best='val_loss', or another one")
 
     @property
     def folder(self) -> Path | None:
-        """The run's folder."""
+        """The run's folder; None if nothing is kept."""
         return None if self.workdir is None else Path(self.workdir)
 
 
@@ -63,9 +63,9 @@ class Position:
     Attributes:
         state: After the last step.
         sums: Of the running epoch, on the device.
-        step: Steps taken; as ``state.step``, but known to the host without waiting for the device.
+        step: Steps taken: ``state.step``, but known to the host without waiting for the device.
         epoch: Epochs done.
-        began: When the running epoch began, by `time.perf_counter`, as if it had not been interrupted; None
+        began: Start of the running epoch by `time.perf_counter`, as if it had never been interrupted; None
             between two epochs.
     """
 
@@ -76,12 +76,12 @@ class Position:
     began: float | None = None
 
     def begin(self) -> "Position":
-        """Returns the position within an epoch that begins now, unless it has begun already."""
+        """Returns the position with an epoch begun now, unless one has begun already."""
         return self if self.began is not None else dataclasses.replace(self, began=time.perf_counter())
 
     @property
     def seconds(self) -> float:
-        """What the running epoch has taken so far; 0 between two epochs."""
+        """Returns the seconds that the running epoch has taken so far; 0 between two epochs."""
         return 0.0 if self.began is None else time.perf_counter() - self.began
 
 
@@ -90,8 +90,8 @@ class Journal(AbstractContextManager):
 
     Args:
         keep: What to keep, and where.
-        variables: Of a state, the variables that the training evaluates, where these are not the state's own:
-            saved beside every state, so that whoever uses the run uses what was evaluated.
+        variables: Function from a state to the variables that the training evaluates, if not the state's own;
+            saved beside every state, so that whoever uses the run gets what was evaluated.
     """
 
     def __init__(self, keep: Keep, variables: Callable[[TrainState], Any] | None = None):
@@ -106,13 +106,13 @@ class Journal(AbstractContextManager):
         self._bests: Checkpoints | None = None
 
     def __enter__(self) -> "Journal":
-        """Locks the folder, against a second run in it."""
+        """Locks the folder against a second run."""
         if self.workdir is not None:
             with ExitStack() as stack:
                 lock = locked(self.workdir)
                 run_on_writer(lambda: stack.enter_context(lock))
                 if any_process(not self.workdir.is_dir()):
-                    raise UserError(f"{self.workdir} is not on all hosts: give a folder that they share")
+                    raise UserError(f"{self.workdir} is not seen by all hosts: give a folder that they share")
                 newest = Checkpoints(self.workdir / CHECKPOINTS, self.keep.checkpoints)
                 self._checkpoints = stack.enter_context(newest)
                 if self.keep.best is not None:
@@ -125,7 +125,7 @@ class Journal(AbstractContextManager):
         self._stack.__exit__(*error)
 
     def restore(self, at: Position) -> Position:
-        """Returns where the newest checkpoint stands, or the position given where there is none."""
+        """Returns the position of the newest checkpoint, or the one given if there is no checkpoint."""
         if self._checkpoints is None or self.workdir is None:
             return at
         found = self._checkpoints.restore(self._tree(at))
@@ -139,13 +139,13 @@ class Journal(AbstractContextManager):
         return Position(tree["state"], tree["sums"], int(tree["state"].step), epoch, began)
 
     def append(self, record: dict[str, Any]) -> None:
-        """Adds an epoch's record, on the disk before any checkpoint that counts it."""
+        """Appends an epoch's record, which reaches the disk before any checkpoint after that epoch."""
         self.history.append(record)
         if self._log is not None and is_writer():
             self._log.append(record)
 
     def save(self, at: Position, *, now: bool = False) -> None:
-        """Saves, unless the last save is younger than `SAVE_SECONDS`; `now`: in any case."""
+        """Saves, unless the last save is younger than `SAVE_SECONDS`; with `now`, always."""
         if self._checkpoints is not None and (now or self._due()):
             if self._bests is not None:
                 self._bests.wait()  # what counts an epoch must not be on the disk before that epoch's best
@@ -159,7 +159,7 @@ class Journal(AbstractContextManager):
         return due
 
     def save_if_best(self, at: Position) -> None:
-        """Keeps the state when the last record is the best so far."""
+        """Keeps the state if the last record is the best so far."""
         best = self.keep.best
         if best is None or not is_measured(best, self.history):
             return
@@ -170,14 +170,14 @@ class Journal(AbstractContextManager):
                 self._best = jax.tree.map(jax.numpy.copy, at.state)  # the next step takes the buffers over
 
     def restore_best(self, at: Position) -> TrainState:
-        """Returns the best state seen, averages included, but with the step of the last one."""
+        """Returns the best state seen, averages included, but with the last state's step."""
         best = self._best
         if self._bests is not None and (found := self._bests.restore(self._tree(at))):
             best = found[0]["state"]
         return at.state if best is None else dataclasses.replace(best, step=at.state.step)
 
     def _tree(self, at: Position) -> dict[str, Any]:
-        """What a checkpoint holds."""
+        """Returns what a checkpoint holds."""
         tree = {"state": at.state, "sums": at.sums}
         return tree if self._variables is None else tree | {EVALUATED: self._variables(at.state)}
 

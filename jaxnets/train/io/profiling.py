@@ -12,18 +12,18 @@ WARM_UP = 2  # steps before the trace: the first compiles
 
 
 class Profile(Callback):
-    """Traces some steps, after the first two of this process.
+    """Traces a few steps, after the first two of this process.
 
     Args:
-        folder: Where the trace goes.
-        steps: Calls of the compiled step to trace.
+        folder: Folder for the trace.
+        steps: Number of calls of the compiled step to trace.
     """
 
     def __init__(self, folder: Path | str, steps: int):
         self.folder, self.steps, self._seen = Path(folder), steps, 0
 
     def on_step_end(self, state: TrainState, sums: Any) -> None:
-        """Starts the trace after the second step, and ends it."""
+        """Starts the trace after the second step, and ends it after `steps` more."""
         self._seen += 1
         if self._seen == WARM_UP:
             jax.block_until_ready(sums)
@@ -33,6 +33,6 @@ class Profile(Callback):
             jax.profiler.stop_trace()
 
     def on_train_end(self, state: TrainState, history: Any) -> None:
-        """Ends the trace of a run that is shorter than asked for."""
+        """Ends the trace of a run that is shorter than the trace."""
         if WARM_UP <= self._seen < WARM_UP + self.steps:
             jax.profiler.stop_trace()

@@ -1,4 +1,4 @@
-"""One progress bar for a run; where there is no terminal, a line an epoch."""
+"""One progress bar per run; without a terminal, one line per epoch."""
 
 import importlib.util
 import shutil
@@ -17,7 +17,7 @@ REFRESH = 0.2  # seconds between two looks at the running sums: each look waits 
 
 
 class Every:
-    """Says whether a number of seconds has passed since it last said so."""
+    """A timer that is due whenever a number of seconds has passed since it last was."""
 
     def __init__(self, seconds: float):
         self._seconds, self._last = seconds, time.monotonic()
@@ -30,23 +30,23 @@ class Every:
 
 
 class Progress(AbstractContextManager):
-    """What fit tells while it runs: a line an epoch, for pipes and logs.
+    """What `fit` prints while it runs: one line per epoch, for pipes and logs.
 
     Args:
-        epochs: Epochs of the whole run.
+        epochs: Number of epochs of the whole run.
     """
 
     def __init__(self, epochs: int):
         self.epochs = epochs
 
     def __exit__(self, *_: Any) -> None:
-        """The run is over."""
+        """Called when the run is over."""
 
     def update(self, epoch: int, examples: int, sums: Mapping[str, Any]) -> None:
-        """A batch is done: `sums` are those of the epoch so far, still on the device."""
+        """Called after a batch, with the sums of the epoch so far, still on the device."""
 
     def end_epoch(self, record: Mapping[str, Any]) -> None:
-        """An epoch is done and measured."""
+        """Called after an epoch, with its record."""
         values = "  ".join(f"{name} {record[name]:.4f}" for name in SHOWN if name in record)
         rate = record["examples_per_second"]
         line = f"epoch {record['epoch']}/{self.epochs}  {values}  {rate:,.0f} examples/s"
@@ -89,19 +89,19 @@ class Bar(Progress):
 
 
 class Silent(Progress):
-    """Nothing, in all processes of a run but one."""
+    """Prints nothing, in all processes of a run but one."""
 
     def end_epoch(self, record: Mapping[str, Any]) -> None:
         pass
 
 
 def say_finished(workdir: Path, done: int, epochs: int) -> None:
-    """Says of a run that is given again why there is nothing to do, and how to go on.
+    """Tells why a finished run that is started again has nothing to do, and how to continue.
 
     Args:
         workdir: The run's folder.
-        done: Epochs that it has done.
-        epochs: Those asked for; where they are more, the run ended by its own rule.
+        done: Number of epochs that it has done.
+        epochs: Number of epochs asked for; if it is greater, the run ended by its own rule.
     """
     if done >= epochs:
         how = f"all its {done} epochs are done. To go on ask for more of them (--epochs); to start anew,"
@@ -115,9 +115,9 @@ def make_progress(epochs: int, done: int, size: int) -> Progress:
     """Returns a bar on a terminal where tqdm is installed, else lines.
 
     Args:
-        epochs: Epochs of the whole run.
-        done: Epochs done already.
-        size: Examples in an epoch.
+        epochs: Number of epochs of the whole run.
+        done: Number of epochs already done.
+        size: Number of examples in an epoch.
     """
     if not is_writer():
         return Silent(epochs)

@@ -22,13 +22,13 @@ class TensorBoard(Callback):
     """Writes what `tensorboard --logdir FOLDER` shows.
 
     Args:
-        folder: Where the event files go; a continued run adds another file and hides what it does again.
-        histograms: Whether to write one of every parameter after every epoch. Default: True.
-        images: uint8 (H, W, 1 or 3), to be shown at the beginning. Default: none.
+        folder: Folder for the event files; a resumed run adds another file, which hides the steps it repeats.
+        histograms: Whether to write a histogram of every parameter after every epoch. Default: True.
+        images: Images, uint8 (H, W, 1 or 3), to show at the beginning. Default: none.
         graph: The network's layers, as `jaxnets.summary.summarize` lists them. Default: no graph.
 
     Raises:
-        UserError: tensorboardX is not installed.
+        UserError: If tensorboardX is not installed.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TensorBoard(Callback):
         self._writer: Any = None
 
     def on_epoch_begin(self, state: TrainState, history: History) -> None:
-        """Opens the file before the first epoch; a run that has none to do leaves none."""
+        """Opens the file before the first epoch; a run with no epoch to do leaves no file."""
         if self._writer is not None or not is_writer():
             return
         from tensorboardX import SummaryWriter
@@ -81,7 +81,7 @@ class TensorBoard(Callback):
 
 
 def _graph(summary: Summary) -> Any:
-    """The layers and which feeds which, in TensorFlow's GraphDef, which TensorBoard draws."""
+    """Returns the layers and their connections as a TensorFlow GraphDef, which TensorBoard draws."""
     from tensorboardX.proto.graph_pb2 import GraphDef
     from tensorboardX.proto.node_def_pb2 import NodeDef
 

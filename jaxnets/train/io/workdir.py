@@ -20,18 +20,18 @@ BEST = "best"
 
 
 def write_config(workdir: Path, config: Mapping[str, Any]) -> None:
-    """Makes the folder and notes down what was asked; a folder of an earlier run must be of the same run.
+    """Creates a run's folder with its configuration; an existing folder must belong to the same run.
 
-    Of several processes one does it, and all must have been asked for the same.
+    With several processes one does it, and all must have been given the same configuration.
 
     Args:
         workdir: The run's folder.
-        config: What decides the run, JSON-able; only what `MAY_CHANGE` names may differ from what the folder
-            holds.
+        config: The configuration, JSON-serializable; only the keys in `MAY_CHANGE` may differ from what the
+            folder holds.
 
     Raises:
-        UserError: the folder belongs to another run (nothing in it changes), or is not a folder of ours; or
-            another process was asked for something else.
+        UserError: If the folder belongs to another run (it is left unchanged) or is not a run's folder, or if
+            another process was given another configuration.
     """
     asked = json.loads(json.dumps(config))
     check_alike("settings", json.dumps([asked[key] for key in sorted(asked.keys() - set(MAY_DIFFER))]))
@@ -54,18 +54,18 @@ def _write_config(workdir: Path, config: Mapping[str, Any]) -> None:
 
 
 def _others(workdir: Path) -> list[Path]:
-    """What a run does not leave that ended before it was noted down."""
+    """Returns the files that a run which ended before it wrote its configuration cannot have left."""
     return [path for path in workdir.iterdir() if path.name != "lock" and path.suffix != PART]
 
 
 @contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Holds the folder for this process; the system lets go of it when the process ends, however it ends.
+    """Locks the folder for this process; the system releases it when the process ends, however it ends.
 
-    Where there are no such locks the folder is not held, and a line says so.
+    On a file system without locks the folder is not locked, and a warning says so.
 
     Raises:
-        UserError: another process is training there.
+        UserError: If another process is training there.
     """
     path = workdir / "lock"
     with writing(path):
@@ -88,15 +88,15 @@ def locked(workdir: Path) -> Iterator[None]:
 
 @cache
 def _warn(message: str) -> None:
-    """Says it once: a run locks its folder several times."""
+    """Prints a warning once: a run locks its folder several times."""
     print(message, file=sys.stderr)
 
 
 def read_config(workdir: Path) -> dict[str, Any]:
-    """Returns what config.json of a run's folder holds.
+    """Returns the contents of the config.json in a run's folder.
 
     Raises:
-        UserError: there is none, or it is not readable.
+        UserError: If there is none, or it cannot be read.
     """
     path = workdir / "config.json"
     try:
@@ -112,12 +112,12 @@ def read_config(workdir: Path) -> dict[str, Any]:
 
 
 class MetricsLog:
-    """metrics.jsonl, a line an epoch.
+    """The file metrics.jsonl, one line per epoch.
 
     Args:
-        path: The file; its lines of epochs after `epoch` are dropped, since they will be run again.
-        epoch: How many epochs the state that training goes on from has done.
-        write: False in all processes of a run but one.
+        path: The file; lines of epochs after `epoch` are dropped, since those epochs will be run again.
+        epoch: Number of epochs done by the state from which training continues.
+        write: Whether to write to the file; False in all processes of a run but one.
     """
 
     def __init__(self, path: Path, epoch: int, write: bool = True):
@@ -130,7 +130,7 @@ class MetricsLog:
                 )
 
     def append(self, record: dict[str, Any]) -> None:
-        """Adds one line and sees it to the disk."""
+        """Appends one line and flushes it to disk."""
         with writing(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
@@ -138,7 +138,7 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Returns the lines of metrics.jsonl, [] when there is none, without a last line cut off by a kill."""
+    """Returns the records in metrics.jsonl, [] without the file, ignoring a last line that a kill cut off."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]

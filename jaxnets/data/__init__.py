@@ -1,4 +1,4 @@
-"""Data: sources of examples, and batches of them in an order that (seed, epoch) alone decides."""
+"""Data: sources of examples, and batches of them in an order that depends only on (seed, epoch)."""
 
 from os import PathLike
 from typing import Any
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def load(name: str, *, data_dir: str | PathLike | None = None, **options: Any) -> Dataset:
-    """Returns a data set by name: an embedded one (digits, iris), one prepared here, or any that TFDS knows.
+    """Returns a data set by name: an embedded one (digits, iris), one prepared here, or any TFDS data set.
 
     Args:
         name: Name of the data set.
@@ -36,7 +36,7 @@ def load(name: str, *, data_dir: str | PathLike | None = None, **options: Any) -
         options: Options of TFDS data sets: splits, version, image size, boxes; see `load_tfds`.
 
     Raises:
-        UserError: the name is unknown, or the data set cannot be prepared here.
+        UserError: If the name is unknown, or the data set cannot be prepared here.
 
     Examples:
         >>> digits = load("digits")
@@ -49,25 +49,25 @@ def load(name: str, *, data_dir: str | PathLike | None = None, **options: Any) -
 
 
 def at_hand(name: str, data_dir: str | PathLike | None = None, otherwise: str = "digits") -> Dataset:
-    """Returns `load(name)`, or an embedded data set where that one cannot be had on this machine now.
+    """Returns `load(name)`, or an embedded data set if that one is not available on this machine.
 
-    For experiments, which are to run anywhere: a line says what was taken instead, and what to do to get
-    what was asked for; `Dataset.name` tells which it is.
+    It is meant for experiments that have to run anywhere: a message says which data set is used instead and
+    how to get the one asked for; `Dataset.name` tells which one was returned.
 
     Args:
         name: Name of the data set.
         data_dir: Folder of prepared data sets. By default that of TFDS.
-        otherwise: The embedded data set to take instead.
+        otherwise: Name of the embedded data set to use instead.
 
     Raises:
-        UserError: the name is unknown, or the data set is here but wrong.
+        UserError: If the name is unknown, or the data set is present but broken.
     """
     try:
         return load(name, data_dir=data_dir)
     except NotAtHand as error:
         where = ["--data-dir", data_dir] if data_dir else []
         print(
-            f"{name} is not at hand, {otherwise} instead: {error}, or prepare it from files: "
+            f"{name} is not available, using {otherwise} instead: {error}, or prepare it from files: "
             f"{hints.jaxnets('data', 'prepare', 'SOURCE', '--name', name, *where)}"
         )
         return load(otherwise)

@@ -19,29 +19,29 @@ from jaxnets.errors import UserError
 from jaxnets.machine.distributed import check_alike
 
 SHARE = 0.25  # of the device's memory that a resident data set may take
-AHEAD = 2  # batches on the device before their step: one is copied while another is computed on
+AHEAD = 2  # batches on the device before their step: one is copied while another is in use
 
 Batch = Mapping[str, Any]
 
 
 class OnDevice:
-    """The batches of `batches`, on the device.
+    """Batches on the device, either resident or streamed.
 
-    Resident: the whole source lies in device memory as it is stored (images as bytes), every batch refers
-    to all of it, {"resident": {"x": (N, ...), "y": (N, ...)}, "index": (B,), "mask": (B,)}, and `gather`
-    picks its rows inside the compiled step. Streamed: {"x", "y", "index", "mask"}, read and copied ahead.
+    Resident: device memory holds the whole source as it is stored (images as bytes), every batch refers to
+    all of it, {"resident": {"x": (N, ...), "y": (N, ...)}, "index": (B,), "mask": (B,)}, and `gather` picks
+    its rows inside the compiled step. Streamed: {"x", "y", "index", "mask"}, read and copied ahead of time.
     After `gather` both are the same, bit for bit.
 
     Args:
-        batches: What to bring there; its shards, order and masks stay as they are. Those of an iterable are
-            always streamed.
-        resident: Whether the whole source shall lie on the device; by default, if it takes less than a
-            quarter of its memory, in every process.
-        mesh: Devices to spread every batch over, by the mesh's first axis; where they do not divide it,
-            rows of mask 0 fill it up. Of several processes, each reads its own shard.
+        batches: The batches; their shards, order and masks are kept. Those of an iterable are always
+            streamed.
+        resident: Whether to keep the whole source on the device. By default if it takes less than a quarter
+            of the device's memory, in every process.
+        mesh: Devices to split every batch over, along the mesh's first axis; if they do not divide it, it is
+            padded with rows of mask 0. With several processes, each reads its own shard.
 
     Raises:
-        UserError: another process has other examples, or cuts them into other batches.
+        UserError: If another process has other examples, or cuts them into other batches.
     """
 
     def __init__(
@@ -61,13 +61,13 @@ class OnDevice:
         self.batches = batches
         if resident is None:
             resident = stored_bytes(batches.source) < SHARE * device_memory()
-            if several:  # hosts differ in memory, and all run one program
+            if several:  # hosts differ in memory, but all run one program
                 resident = bool(multihost_utils.process_allgather(np.array(resident)).all())
         self.resident = replicate(read_all(batches.source).arrays, mesh) if resident else None
 
     @property
     def steps_per_epoch(self) -> int | None:
-        """The number of batches in an epoch; None where they do not tell."""
+        """The number of batches in an epoch; None if unknown."""
         return self.batches.steps_per_epoch
 
     def epoch(self, epoch: int = 0) -> Iterator[dict[str, Any]]:
@@ -93,8 +93,8 @@ class OnDevice:
         yield from arrived
 
     def _spread(self, rows: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Copies a batch to the device, or to those of the mesh, each its part of the rows."""
-        if self.mesh is None:  # a CPU's step reads NumPy arrays where they are, in a third of the time
+        """Copies a batch to the device, or splits its rows over the devices of the mesh."""
+        if self.mesh is None:  # on a CPU the step reads NumPy arrays in place, in a third of the time
             return rows if jax.default_backend() == "cpu" else jax.device_put(rows)
         axis, size = self.mesh.axis_names[0], len(rows["mask"])
         more = -size % (self.mesh.shape[axis] // jax.process_count())
@@ -104,7 +104,7 @@ class OnDevice:
         return {key: jax.make_array_from_process_local_data(part, value) for key, value in filled.items()}
 
 
-# `Batches`, what `IterableBatches` takes, or either on the device.
+# `Batches`, anything that `IterableBatches` takes, or either on the device.
 AnyBatches = Batches | IterableBatches | OnDevice | Iterable[Any] | Callable[[int], Iterable[Any]]
 
 
@@ -113,15 +113,15 @@ def on_device(
     resident: bool | None = None,
     mesh: Mesh | None = None,
 ) -> OnDevice:
-    """Returns `OnDevice(batches, resident, mesh)`; what is there already stays as it is.
+    """Returns `OnDevice(batches, resident, mesh)`; batches that are on the device already are returned as is.
 
     Args:
-        batches: `Batches`, or what `IterableBatches` takes.
+        batches: `Batches`, or anything that `IterableBatches` takes.
         resident: See `OnDevice`.
         mesh: See `OnDevice`.
 
     Raises:
-        UserError: the batches are there already, but are not spread over this mesh; or see `IterableBatches`.
+        UserError: If the batches are there already but not split over this mesh; or as `IterableBatches`.
     """
     if not isinstance(batches, OnDevice):
         if not isinstance(batches, (Batches, IterableBatches)):
@@ -141,28 +141,28 @@ def _devices(mesh: Mesh | None) -> str:
 
 
 def replicate(tree: Any, mesh: Mesh | None) -> Any:
-    """Copies a pytree of arrays to the device, or whole to every device of the mesh.
+    """Copies a pytree of arrays to the device, or to every device of the mesh.
 
     Raises:
-        UserError: another process gives other numbers.
+        UserError: If another process gives other values.
     """
     if mesh is None:
         return jax.device_put(tree)
     whole = NamedSharding(mesh, PartitionSpec())
     if jax.process_count() == 1:
         return jax.device_put(tree, whole)
-    # Not by `device_put`: where a process has one device, it takes an array that lies there for one that lies
-    # on all of them (jax 0.10 to 0.12); the result computes, but has no shards and cannot be saved. And to
-    # compare what the processes give, it would hold all of it on every device.
+    # Not by `device_put`: in a process with one device, it takes an array that lies there for one that lies
+    # on all devices (jax 0.10 to 0.12); the result computes, but has no shards and cannot be saved. And to
+    # compare the values of the processes, it would gather all of them on every device.
     tree = jax.tree.map(np.asarray, jax.device_get(tree))
     check_alike("parameters or data", tree)
     return jax.tree.map(partial(jax.make_array_from_process_local_data, whole), tree)
 
 
 def gather(batch: Batch) -> Batch:
-    """Returns the batch with its rows picked out of a resident data set and with a mask. Pure.
+    """Returns the batch with its rows picked from a resident data set, if any, and with a mask; pure.
 
-    Rows count whole in a batch without "mask".
+    In a batch without "mask" all rows count.
     """
     if "resident" in batch:
         rows = jax.tree.map(lambda values: values[batch["index"]], batch["resident"])
@@ -171,7 +171,7 @@ def gather(batch: Batch) -> Batch:
 
 
 def read_all(source: Source) -> ArraySource:
-    """Returns the whole source in host memory, read by threads in its own order."""
+    """Returns the whole source in host memory, in its own order, read by several threads."""
     if isinstance(source, ArraySource):
         return source
     size = len(source)
@@ -185,12 +185,12 @@ def read_all(source: Source) -> ArraySource:
 
 
 def stored_bytes(source: Source) -> int:
-    """The memory that the inputs of a source take as they are stored."""
+    """Returns the number of bytes that the inputs of a source take as they are stored."""
     return len(source) * int(np.prod(source.features.shape)) * np.dtype(source.features.dtype).itemsize
 
 
 def device_memory() -> float:
-    """The memory of the first local device in bytes; of the machine, where the device uses that."""
+    """Returns the memory of the first local device in bytes, or the machine's if the device uses that."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"]

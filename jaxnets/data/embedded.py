@@ -1,4 +1,4 @@
-"""Data sets that ship inside scikit-learn: nothing to download."""
+"""Data sets that come with scikit-learn, so that there is nothing to download."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ def _sklearn():
 
 
 def _split(name: str, x: np.ndarray, y: np.ndarray, seed: int, classes: list[str]) -> Dataset:
-    """Holds out a fixed fifth: the last rows of one fixed shuffle, whatever the training's seed is."""
+    """Holds out a fixed fifth: the last rows of one fixed shuffle, whatever the seed of the training."""
     order = np.random.RandomState(seed).permutation(len(x))
     cut = len(x) - len(x) // 5
     train, test = order[:cut], order[cut:]
@@ -27,7 +27,7 @@ def _split(name: str, x: np.ndarray, y: np.ndarray, seed: int, classes: list[str
 
 
 def digits() -> Dataset:
-    """Returns 1,797 handwritten digits (8x8, from scikit-learn) as uint8 (28, 28, 1), white ink on black."""
+    """Returns 1,797 handwritten digits (8x8 in scikit-learn) as uint8 (28, 28, 1), white ink on black."""
     from PIL import Image
 
     bunch = _sklearn().load_digits()
@@ -38,13 +38,13 @@ def digits() -> Dataset:
 
 
 def iris() -> Dataset:
-    """Returns 150 irises as float32 (4,), centimetres, in the document's shuffle (seed 116)."""
+    """Returns 150 irises as float32 (4,), in centimetres, in the document's shuffle (seed 116)."""
     bunch = _sklearn().load_iris()
     return _split("iris", bunch.data, bunch.target, 116, [str(name) for name in bunch.target_names])
 
 
 def photos() -> ArraySource:
-    """Returns the two photographs of scikit-learn, china.jpg and flower.jpg: uint8 (427, 640, 3)."""
+    """Returns scikit-learn's two photographs, china.jpg and flower.jpg, as uint8 (427, 640, 3)."""
     sets = _sklearn()
     x = np.stack([sets.load_sample_image(f"{name}.jpg") for name in ("china", "flower")])
     return ArraySource(x, np.arange(2), ["china", "flower"])

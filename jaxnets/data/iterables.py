@@ -1,4 +1,4 @@
-"""Batches from elsewhere: any iterable that can be read again and again, such as another library's loader."""
+"""Batches from elsewhere: any iterable that can be read repeatedly, such as another library's loader."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, count, islice
@@ -8,26 +8,27 @@ import numpy as np
 
 from jaxnets.errors import UserError
 
-NAMES = {"image": "x", "label": "y"}  # what TFDS calls them
+NAMES = {"image": "x", "label": "y"}  # TFDS's names
 
 
 class IterableBatches:
-    """The batches of an iterable, made alike: NumPy arrays of one size, with masks.
+    """The batches of an iterable, converted to NumPy arrays of one size, with masks.
 
     A batch may be a mapping with "x" and "y" (or "image" and "label") or a pair (x, y), of anything that
-    NumPy reads: arrays of JAX, tensors of PyTorch or TensorFlow. Bytes stay bytes; other numbers become
-    float32 and int32. The first batch decides the size, and smaller ones are filled up with rows of mask 0.
-    All rows of a batch without "mask" count.
+    NumPy reads, such as JAX arrays or PyTorch or TensorFlow tensors. Bytes stay bytes; other numbers become
+    float32 and int32. The first batch sets the size, and smaller ones are padded with rows of mask 0. In a
+    batch without "mask" all rows count.
 
     Args:
-        batches: An iterable that can be read again and again (a list, a PyTorch DataLoader, a Grain loader,
-            a `tf.data.Dataset`), whose passes follow one another; or a function of the epoch's number, from
-            0, that returns an iterable of that epoch's batches.
-        steps_per_epoch: Batches in an epoch. By default those of a pass, where the iterable has a length.
+        batches: An iterable that can be read repeatedly (a list, a PyTorch DataLoader, a Grain loader, a
+            `tf.data.Dataset`), one pass after another; or a function of the epoch's number, from 0, that
+            returns an iterable of that epoch's batches.
+        steps_per_epoch: Number of batches in an epoch. By default those of a pass, if the iterable has a
+            length.
 
     Raises:
-        UserError: The iterable can be read only once, or is none; later, a batch is not as described above,
-            or an epoch has fewer batches than `steps_per_epoch`.
+        UserError: If the iterable can be read only once, or is none; later, if a batch is not as described
+            above, or an epoch has fewer batches than `steps_per_epoch`.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class IterableBatches:
         if isinstance(batches, Iterator):
             raise UserError(
                 f"batches of type {kind} can be read only once, and every epoch reads them anew: give "
-                "what can be iterated again (a list, a loader), or a function of the epoch that returns it"
+                "one that can be read again (a list, a loader), or a function of the epoch that returns it"
             )
         if not callable(batches) and not isinstance(batches, Iterable):
             raise UserError(
@@ -49,11 +50,11 @@ class IterableBatches:
 
     @property
     def examples_per_epoch(self) -> int:
-        """The number of examples in an epoch, those that only fill up the last batch included."""
+        """The number of examples in an epoch, including the padding of the last batch."""
         return (self.steps_per_epoch or 0) * self._size
 
     def count(self, step: int) -> int:
-        """Returns how many examples the batch of a step holds, rows that only fill it up included."""
+        """Returns the number of examples in the batch of a step, including padding."""
         return self._size
 
     def epoch(self, epoch: int = 0) -> Iterator[dict[str, np.ndarray]]:
@@ -64,8 +65,8 @@ class IterableBatches:
     def steps(self, first: int = 0, stop: int | None = None) -> Iterator[dict[str, np.ndarray]]:
         """Yields the batches of steps `first` to `stop` (without end if None), counted over all epochs.
 
-        What comes before `first` is read and passed over, but for whole passes of an iterable with a length
-        and whole epochs of a function.
+        Batches before `first` are read and skipped, except for whole passes of an iterable with a length and
+        whole epochs of a function.
         """
         known = self.steps_per_epoch if callable(self._batches) else self._length
         passes, skipped = divmod(first, known) if known else (0, first)
@@ -77,7 +78,7 @@ class IterableBatches:
         return self._batches(epoch) if callable(self._batches) else self._batches
 
     def _whole(self, epoch: int) -> Iterator[Any]:
-        """One pass, and of a function's as many batches as an epoch has."""
+        """Yields one pass; of a function's iterable, only as many batches as an epoch has."""
         wanted = self.steps_per_epoch if callable(self._batches) else None
         taken = 0
         for batch in islice(self._pass(epoch), wanted):
@@ -94,13 +95,13 @@ class IterableBatches:
         sizes = {key: len(value) for key, value in rows.items()}
         if len(set(sizes.values())) > 1 or not sizes["x"]:
             held = ", ".join(f"{size} {key}" for key, size in sizes.items())
-            raise UserError(f"a batch holds {held}: there must be as many of each, and at least one")
+            raise UserError(f"a batch holds {held}: there must be equally many of each, and at least one")
         here = sizes["x"]
-        self._size = self._size or here  # of the first in a pass, wherever reading begins
+        self._size = self._size or here  # that of the first in a pass, wherever reading begins
         if here > self._size:
             raise UserError(
-                f"a batch holds {here} examples and the first one {self._size}: the first must be of the "
-                "largest size, to which the others are filled up"
+                f"a batch holds {here} examples and the first one {self._size}: the first must have the "
+                "largest size, to which the others are padded"
             )
         start = position * self._size
         index, mask = np.arange(start, start + here, dtype=np.int32), np.ones(here, np.float32)

@@ -1,4 +1,4 @@
-"""Batches in an order that is a pure function of (seed, epoch): to resume takes only the step number."""
+"""Batches in an order that is a pure function of (seed, epoch): resuming takes only the step number."""
 
 import copy
 import multiprocessing
@@ -15,15 +15,15 @@ import numpy as np
 from jaxnets.data.source import ArraySource, Source
 from jaxnets.errors import UserError
 
-AHEAD = 2  # tasks read ahead for every worker
-TASK_EXAMPLES, TASK_BYTES = 512, 8_000_000  # what a task reads at most, or else one batch
+AHEAD = 2  # tasks read ahead per worker
+TASK_EXAMPLES, TASK_BYTES = 512, 8_000_000  # the most that a task reads, unless one batch is more
 
 
 def epoch_order(size: int, seed: int, epoch: int, *, replacement: bool = False) -> np.ndarray:
-    """Returns the order of `size` examples in an epoch: int64 (size,).
+    """Returns the order of `size` examples in an epoch, int64 (size,).
 
-    Every index comes once, or, with replacement, as often as it is drawn. Only the raw bits of the Philox
-    generator are used: unlike `Generator.permutation`, NumPy promises never to change them.
+    Every index occurs once or, with replacement, as often as it is drawn. Only the raw bits of the Philox
+    generator are used, since NumPy promises never to change them, unlike `Generator.permutation`.
 
     Examples:
         >>> sorted(epoch_order(5, seed=0, epoch=3).tolist())
@@ -36,20 +36,20 @@ def epoch_order(size: int, seed: int, epoch: int, *, replacement: bool = False) 
 
 
 class Batches:
-    """Cuts a source into batches of one fixed size; the last one is filled up and masked, never dropped.
+    """Batches of one fixed size from a source; the last one is padded and masked, never dropped.
 
     Args:
         source: The examples.
-        batch_size: Examples in a batch, over all shards.
+        batch_size: Number of examples in a batch, over all shards.
         seed: Seed of the shuffle; None keeps the source's own order (for evaluation).
-        replacement: Whether every example is drawn anew from all; an epoch has the same number of steps.
-        shard: (which, of how many): the rows of every batch that this process feeds. Shards are disjoint,
-            cover the batch, and are of one size: where the batch size does not divide, rows are masked.
-        workers: Processes that read ahead, for sources whose decoding holds the interpreter lock; with 0,
-            threads do. A script that uses processes needs the `if __name__ == "__main__"` guard.
+        replacement: Whether to draw every example from all of them; an epoch has the same number of steps.
+        shard: (index, number of shards): the rows of every batch that this process feeds. Shards are
+            disjoint, cover the batch and have equal sizes, with masked rows if these do not divide evenly.
+        workers: Number of processes that read ahead, for sources whose decoding holds the interpreter lock;
+            0 uses threads. A script that uses processes needs the `if __name__ == "__main__"` guard.
 
     Raises:
-        UserError: the batch size is not positive, or there is no such shard.
+        UserError: If the batch size is not positive, or there is no such shard.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Batches:
 
     @property
     def steps_per_epoch(self) -> int:
-        """The number of batches in an epoch, a partial last one included."""
+        """The number of batches in an epoch, including a partial last one."""
         return -(-len(self.source) // self.batch_size)
 
     @property
@@ -82,7 +82,7 @@ class Batches:
         return len(self.source)
 
     def count(self, step: int) -> int:
-        """Returns how many examples the batch of a step (from 0, in any epoch) holds, over all shards."""
+        """Returns the number of examples in a step's batch (from 0, over all epochs), over all shards."""
         position = step % self.steps_per_epoch
         return min(self.batch_size, len(self.source) - position * self.batch_size)
 
@@ -93,11 +93,11 @@ class Batches:
         return part
 
     def plan(self, epoch: int = 0) -> dict[str, np.ndarray]:
-        """Returns which examples every batch of an epoch holds.
+        """Returns the rows of the source in every batch of an epoch, and their masks.
 
         Returns:
-            {"index": (steps, B) int32 rows of the source, "mask": (steps, B) float32}, B being this shard's
-            part of a batch; the mask is 0 on rows that fill up, which repeat the batch's first example.
+            {"index": (steps, B) int32, "mask": (steps, B) float32}, where B is this shard's part of a batch;
+            the mask is 0 on padding rows, which repeat the batch's first example.
         """
         size, steps, (which, shards) = len(self.source), self.steps_per_epoch, self.shard
         order = np.arange(size)
@@ -114,7 +114,8 @@ class Batches:
         """Yields the batches of an epoch from batch `start` on.
 
         Yields:
-            {"x": (B, ...), "y": (B,), "index": (B,) int32, "mask": (B,) float32} and the source's other keys.
+            A batch {"x": (B, ...), "y": (B,), "index": (B,) int32, "mask": (B,) float32} with the source's
+            other keys.
         """
         return self.steps(epoch * self.steps_per_epoch + start, (epoch + 1) * self.steps_per_epoch)
 
@@ -142,7 +143,7 @@ class Batches:
                 future.cancel()
 
     def plans(self, first: int = 0, stop: int | None = None) -> Iterator[dict[str, np.ndarray]]:
-        """Yields "index" and "mask" of the batches of steps `first` to `stop`, without end if None."""
+        """Yields "index" and "mask" of the batches of steps `first` to `stop` (without end if None)."""
         epoch, start = divmod(first, self.steps_per_epoch)
         left = None if stop is None else stop - first
         whole = (self._epoch_plans(number, start if number == epoch else 0) for number in count(epoch))
@@ -155,7 +156,7 @@ class Batches:
 
     @property
     def _per_task(self) -> int:
-        """Batches that a worker reads at a time: reading many records at once takes a third of the time."""
+        """The number of batches in a task: reading many records at once takes a third of the time."""
         features = self.source.features
         size = max(1, int(np.prod(features.shape)) * np.dtype(features.dtype).itemsize)
         return max(1, min(TASK_EXAMPLES, TASK_BYTES // size) // self.batch_size)
@@ -171,7 +172,7 @@ class Batches:
 
     @cached_property
     def _pool(self) -> Executor:
-        """Starts at the first batch and lasts as long as this object: processes take a second to start."""
+        """The workers, kept from the first batch on: processes take a second to start."""
         if not self.workers:
             return ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
         spawn = multiprocessing.get_context("spawn")  # a fork of a process that runs JAX can deadlock

@@ -1,4 +1,4 @@
-"""What a data set is to jaxnets: a length, items by index, and features that say what an item holds."""
+"""Data sets: a length, examples by index, and features that describe an example."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from jaxnets.errors import UserError
 
 @dataclass(frozen=True)
 class Features:
-    """What one example holds.
+    """The shape, dtype and classes of one example.
 
     Attributes:
-        shape: Shape of the input, without the batch: (28, 28, 1) for grey images, (4,) for iris.
+        shape: Shape of the input, without the batch axis: (28, 28, 1) for grey images, (4,) for iris.
         dtype: Dtype of the input as stored: "uint8" for images, "float32" for numbers, "int32" for tokens.
-        classes: The names of the labels, in the order of their numbers; none where the target is numbers.
+        classes: Names of the labels, in the order of their numbers; empty for the targets of a regression.
     """
 
     shape: tuple[int, ...]
@@ -27,9 +27,9 @@ class Features:
 class Source(Protocol):
     """Random access to examples.
 
-    `source[i]` is {"x": array of features.shape, "y": int32 label or float32 target} and whatever else an
-    example carries ("boxes"); `source[rows]`, with an array of indices, is the same, stacked;
-    `source.labels()` is all of "y". Every source can be given to `grain.MapDataset.source` as it is.
+    `source[i]` is {"x": array of features.shape, "y": int32 label or float32 target}, with any further keys
+    of the examples ("boxes"); `source[rows]`, with an array of indices, is the same, stacked;
+    `source.labels()` is all of "y". Every source can be passed directly to `grain.MapDataset.source`.
     """
 
     @property
@@ -46,10 +46,10 @@ class ArraySource:
         x: (N, ...) inputs: uint8 images (N, H, W, C), float32 numbers, or int32 tokens.
         y: (N,) integer labels, or (N,) or (N, K) float32 targets of a regression.
         classes: Names of the labels. By default the numbers themselves.
-        more: What else an example carries, (N, ...) each: boxes=(N, K, 4).
+        more: Further arrays of the examples by name, (N, ...) each, such as boxes=(N, K, 4).
 
     Raises:
-        UserError: the lengths differ, there is nothing in it, a number is not finite, or a label is outside
+        UserError: If the lengths differ, there are no examples, a number is not finite, or a label is outside
             0 ... len(classes) - 1.
     """
 
@@ -60,7 +60,7 @@ class ArraySource:
         if len(set(sizes.values())) > 1 or not len(self.x):
             raise UserError(
                 f"the arrays of a source hold {', '.join(f'{n} {key}' for key, n in sizes.items())}: "
-                "there must be as many of each, and at least one"
+                "there must be equally many of each, and at least one"
             )
         if self.y.dtype == np.float32:
             classes = ()
@@ -89,7 +89,7 @@ class ArraySource:
 
 
 def _as_stored(key: str, value: Any) -> np.ndarray:
-    """Keeps bytes; whole numbers become int32 and all others float32."""
+    """Returns an array with bytes kept, other whole numbers as int32 and the rest as float32."""
     value = np.asarray(value)
     if value.ndim == 0 or value.dtype.kind not in "biuf":
         raise UserError(f"{key} of shape {value.shape} and dtype {value.dtype}: it must hold numbers")
@@ -123,7 +123,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The examples to learn from and the held-out ones to judge by."""
+    """The examples to learn from and the held-out ones."""
 
     name: str
     train: Source
@@ -131,5 +131,5 @@ class Dataset:
 
     @property
     def features(self) -> Features:
-        """What an example holds; the same in both parts."""
+        """The features of an example, the same in both parts."""
         return self.train.features

@@ -1,4 +1,4 @@
-"""A part of the training examples held out to validate by."""
+"""Holding out a part of the training examples for validation."""
 
 import numpy as np
 
@@ -17,20 +17,20 @@ def subset(source: Source, rows: np.ndarray) -> Source:
 def split(
     source: Source, held_out: int | float, *, seed: int | None = None, stratify: bool = False
 ) -> tuple[Source, Source]:
-    """Cuts a source into what is trained on and what is held out.
+    """Splits a source into a training part and a held-out part.
 
     Args:
         source: The examples.
-        held_out: How many to hold out: a count, or a fraction between 0 and 1 (rounded as Keras's
-            `validation_split` does: the training part is floor(N (1 - fraction))).
-        seed: Shuffles before cutting; with None the last rows are held out, as Keras does.
-        stratify: Hold out the same fraction of every class, so that small classes are in both parts.
+        held_out: Number of examples to hold out, or a fraction between 0 and 1 (rounded as by Keras's
+            `validation_split`: the training part is floor(N (1 - fraction))).
+        seed: Seed of a shuffle before the split; with None the last rows are held out, as in Keras.
+        stratify: Whether to hold out the same fraction of every class, so that small ones are in both parts.
 
     Returns:
-        (to train on, held out); each keeps the order of the rows it holds.
+        The training part and the held-out part; each keeps the order of its rows.
 
     Raises:
-        UserError: one of the parts would be empty, or stratifying has no classes to go by.
+        UserError: If one of the parts would be empty, or there are no classes to stratify by.
 
     Examples:
         >>> train, held_out = split(ArraySource(np.eye(10), np.arange(10)), 0.2)
@@ -44,7 +44,7 @@ def split(
     if not 0 < kept < size:
         raise UserError(
             f"holding out {held_out} of {size} examples leaves {max(min(kept, size), 0)} to train on: "
-            "give a fraction between 0 and 1, or a count smaller than all"
+            "give a fraction between 0 and 1, or a smaller count"
         )
     if stratify:
         order = _stratified(source, order)
@@ -52,7 +52,7 @@ def split(
 
 
 def _stratified(source: Source, order: np.ndarray) -> np.ndarray:
-    """Reorders so that any cut of the rows takes the same fraction of every class, to one example."""
+    """Returns the rows reordered so that any cut takes the same fraction of every class, to one example."""
     if not source.features.classes:
         raise UserError("stratifying needs classes, and the targets here are numbers: leave stratify out")
     labels = source.labels()[order]

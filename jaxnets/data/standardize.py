@@ -1,4 +1,4 @@
-"""What a step can do to images first (its `preprocess`), beside dividing them by 255."""
+"""Functions for the `preprocess` of a step, besides the division by 255."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -15,8 +15,8 @@ class Moments(NamedTuple):
     """Means and standard deviations of stored values (0 to 255 for images), over a training set.
 
     Attributes:
-        mean: float32 (C,), or (H, W, C) a pixel.
-        std: Standard deviations, of the same shape as the mean.
+        mean: Means, float32 (C,), or (H, W, C) per pixel.
+        std: Standard deviations, of the same shape as the means.
     """
 
     mean: np.ndarray
@@ -24,7 +24,7 @@ class Moments(NamedTuple):
 
 
 def fit_moments(source: Source, per: Literal["channel", "pixel"] = "channel") -> Moments:
-    """Returns the moments of all examples, read once: as Keras's featurewise ones, or a pixel (F3)."""
+    """Returns the moments of all examples, per channel as Keras's featurewise ones or per pixel."""
     axes = (0,) if per == "pixel" else tuple(range(len(source.features.shape)))
     total = square = count = np.zeros(())
     for batch in Batches(source, 256).epoch():
@@ -49,5 +49,5 @@ def standardize(moments: Moments, epsilon: float = 1e-6) -> Callable[[jax.Array]
 
 
 def rescale(factor: float, offset: float = 0.0) -> Callable[[jax.Array], jax.Array]:
-    """Returns x -> factor x + offset: Keras's rescale; rescale(1 / 127.5, -1) is Xception's -1 ... 1."""
+    """Returns x -> factor x + offset, Keras's rescale; rescale(1 / 127.5, -1) gives Xception's -1 ... 1."""
     return lambda x: x.astype(jnp.float32) * factor + offset

@@ -12,16 +12,16 @@ from jaxnets.data.formats.prepared import FORMAT, data_root, find_prepared, impo
 from jaxnets.data.source import Dataset, Features, Source
 from jaxnets.errors import UserError, lookup, reason
 
-HELD_OUT = ("test", "validation")  # the split to judge by, in order of preference; else a fifth of train
+HELD_OUT = ("test", "validation")  # the split to hold out, in order of preference; else a fifth of train
 
 
 class TFDSSource:
     """One split of a prepared TFDS data set.
 
     Args:
-        records: What `builder.as_data_source` returns.
-        parts: "x", "y" and "boxes" to the names of TFDS's features.
-        features: What an example holds here; images of another size are scaled to its shape.
+        records: The records, as `builder.as_data_source` returns them.
+        parts: The names of TFDS's features for "x", "y" and "boxes".
+        features: The features of an example; images of another size are scaled to its shape.
     """
 
     def __init__(self, records: Any, parts: Mapping[str, str], features: Features):
@@ -38,13 +38,13 @@ class TFDSSource:
     def __getitem__(self, index: Any) -> dict[str, Any]:
         """Returns one example, or a batch for an array of indices.
 
-        Where the images differ in size, "size" holds the (height, width) that each had before scaling.
+        If the images differ in size, "size" holds the (height, width) of each before scaling.
         """
         if not np.ndim(index):
             return self._example(self.records.data_source[int(index)])
         batch: dict[str, np.ndarray] = {}
         for row, raw in enumerate(self.records.data_source.__getitems__(np.asarray(index).tolist())):
-            # Each goes to its place at once: a list of large images to stack costs a third of their decoding.
+            # Each is put in place at once: stacking a list of large images costs a third of their decoding.
             for key, value in self._example(raw).items():
                 if not row:
                     batch[key] = _empty((len(index), *np.shape(value)), np.asarray(value).dtype)
@@ -89,7 +89,7 @@ class TFDSSource:
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Returns an array that begins at a multiple of 64 bytes: those, JAX takes over without a copy."""
+    """Returns an array that begins at a multiple of 64 bytes, so that JAX takes it over without a copy."""
     size = int(np.prod(shape)) * dtype.itemsize
     room = np.empty(size + 64, np.uint8)
     start = -room.ctypes.data % 64
@@ -97,7 +97,7 @@ def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
 
 
 def _kind(feature: Any) -> str | None:
-    """How a feature is read from the proto; None: by TFDS."""
+    """Returns how a feature is read from the proto; None if TFDS reads it."""
     import tensorflow_datasets as tfds
 
     if isinstance(feature, tfds.features.ClassLabel):
@@ -123,22 +123,23 @@ def load_tfds(
     size: tuple[int, int] | None = None,
     boxes: str | None = None,
 ) -> Dataset:
-    """Opens a TFDS data set, preparing it first where it is missing and TensorFlow and a network are there.
+    """Opens a TFDS data set, first preparing it if necessary and if TensorFlow and a network are available.
 
     Args:
-        name: What TFDS calls it, or what it was prepared as here ("mnist", "cifar10:3.0.2", "name/config").
+        name: Its name in TFDS, or that under which it was prepared here ("mnist", "cifar10:3.0.2",
+            "name/config").
         known: The data sets that need no TFDS, for the error message.
         data_dir: Folder of prepared data sets. By default that of TFDS.
-        train: A split expression of TFDS ("train[10%:25%]") for what is learned from.
-        test: One for what is held out; by default the test split, else the validation split, and where there
-            is neither, the last fifth of `train`.
-        size: (height, width) to scale all images to; needed where they differ in size.
-        boxes: The name of a bounding-box feature to add to the examples, (4,) as TFDS has it: the edges
-            ymin, xmin, ymax, xmax as fractions of the image.
+        train: TFDS split expression of the training part, such as "train[10%:25%]".
+        test: TFDS split expression of the held-out part. By default the test split, else the validation
+            split, else the last fifth of `train`.
+        size: (height, width) to scale all images to; required if they differ in size.
+        boxes: Name of a bounding-box feature to add to the examples, (4,) as in TFDS: the edges ymin, xmin,
+            ymax, xmax as fractions of the image.
 
     Raises:
-        NotAtHand: TFDS knows the name, but it is not prepared and cannot be prepared here.
-        UserError: TFDS does not know the name, it has no image or label, or a split is wrong.
+        NotAtHand: If TFDS has the data set, but it is not prepared and cannot be prepared here.
+        UserError: If TFDS has no such data set, it has no image or label, or a split is wrong.
     """
     tfds = import_tfds(f"the data set {name!r}, unlike {' and '.join(known)},")
     root = data_root(data_dir)
@@ -182,7 +183,7 @@ def load_tfds(
 def _roles(
     name: str, info: Any, boxes: str | None, size: tuple[int, int] | None
 ) -> tuple[dict[str, str], Features]:
-    """Returns which TFDS feature is what, and what an example will hold."""
+    """Returns the TFDS features for "x", "y" and "boxes", and the features of an example."""
     keys = info.supervised_keys
     if not keys or len(keys) != 2:
         raise UserError(f"the TFDS data set {name!r} has no (input, label) pair: choose one to classify")

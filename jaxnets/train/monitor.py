@@ -24,9 +24,7 @@ def sign_of(monitor: str, mode: Mode = "auto") -> int:
     words = [word for word in re.split(r"[^a-z0-9]|(?<=top)[0-9]+", monitor.lower()) if word]
     less, more = (any(word in table for word in words) for table in (LESS, MORE))
     if less == more:
-        raise UserError(
-            f"{monitor!r} does not tell by its name whether less or more is better: say min or max"
-        )
+        raise UserError(f"the name {monitor!r} does not say whether less or more is better: say min or max")
     return 1 if less else -1
 
 

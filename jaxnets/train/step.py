@@ -200,7 +200,7 @@ def make_eval_step(
 
 
 def means(sums: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the sums divided by their count, {"loss": ..., "accuracy": ...}, floats; nan for a count of 0."""
+    """Returns every sum divided by the count: {"loss": ..., "accuracy": ...}, floats, nan if that is 0."""
     count = float(sums["count"]) or float("nan")
     return {name: float(sums[name]) / count for name in metric_names(sums)}
 

@@ -22,7 +22,7 @@ def test_what_cannot_be_had_is_replaced_at_once_in_one_line(tmp_path, capsys, mo
     assert len(found.train) == 1438
     said = capsys.readouterr().out
     assert said.count("\n") == 1
-    assert said.startswith("fashion_mnist is not at hand, digits instead: ")
+    assert said.startswith("fashion_mnist is not available, using digits instead: ")
     assert f": {hints.install('tfds')}, or" in said
     where = ("--name", "fashion_mnist", "--data-dir", tmp_path)
     assert said.endswith(f": {hints.jaxnets('data', 'prepare', 'SOURCE', *where)}\n")

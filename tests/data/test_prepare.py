@@ -56,10 +56,10 @@ def test_splits_versions_and_wrong_names(flowers, tmp_path):
         data.load("flowers", data_dir=root, boxes="box")
     with pytest.raises(UserError, match=r"did you mean flowers\?"):
         data.load("flower", data_dir=root)
-    with pytest.raises(UserError, match="flowers is prepared already in"):
+    with pytest.raises(UserError, match="flowers is already prepared in"):
         prepare(flowers, "flowers", data_dir=root)
     for name in ("Flowers", "1a", "a-b", ""):
-        with pytest.raises(UserError, match="it must be of small letters"):
+        with pytest.raises(UserError, match="use lowercase letters"):
             prepare(flowers, name, data_dir=root)
 
 

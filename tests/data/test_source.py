@@ -35,7 +35,7 @@ def test_targets_of_a_regression_have_no_classes():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((np.eye(3), [0, 1]), "hold 3 x, 2 y: there must be as many of each"),
+        ((np.eye(3), [0, 1]), "hold 3 x, 2 y: there must be equally many of each"),
         ((np.zeros((0, 2)), np.zeros(0, int)), "at least one"),
         ((np.eye(2), [0, 3], ["a", "b"]), "labels run from 0 to 3: with 2 classes they must be 0 to 1"),
         ((np.eye(2), [-1, 0]), "labels run from -1 to 0"),

@@ -71,9 +71,9 @@ def test_a_table_of_points_and_labels(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "has no one column 'open'"),
-        ("a,b\n1,2\n", "has no one column 'open', but 'a', 'b'"),
-        ("open,open\n1,2\n", "has no one column 'open'"),
+        ("", "needs exactly one column 'open'"),
+        ("a,b\n1,2\n", "needs exactly one column 'open'; it has 'a', 'b'"),
+        ("open,open\n1,2\n", "needs exactly one column 'open'"),
         ("open,b\n", "holds no line of numbers"),
         ("open,b\n1,2\n,3\n", r"stock\.csv, line 3, column 'open': the value is missing"),
         ("open,b\n1,2\n\n1.5x,3\n", r"line 4, column 'open': '1\.5x' is not a finite number"),

@@ -33,7 +33,7 @@ def test_the_name_tells_which_way_is_better(name, sign):
 
 @pytest.mark.parametrize("name", ["val_wobble", "seconds", "accuracy_loss"])
 def test_a_name_that_does_not_tell_needs_a_mode(name):
-    with pytest.raises(UserError, match=f"{name!r} does not tell by its name whether less or more is better"):
+    with pytest.raises(UserError, match=f"{name!r} does not say whether less or more is better"):
         train.EarlyStopping(name)
     train.EarlyStopping(name, mode="max")
 
@@ -77,7 +77,7 @@ def test_a_misspelt_measure_is_told_as_soon_as_it_can_be():
         ),
         (
             lambda: {"keep": train.Keep(best="wibble")},
-            "'wibble' does not tell by its name whether less or more is better",
+            "'wibble' does not say whether less or more is better",
         ),
         (
             lambda: {"keep": train.Keep(restore_best=True)},

@@ -98,9 +98,7 @@ def test_a_step_whose_gradient_is_not_finite_can_be_skipped(source):
 
 def test_an_epoch_of_skipped_steps_only_is_one_sentence(source):
     source.x[:] = np.nan
-    with pytest.raises(
-        UserError, match="every step of epoch 1 was skipped, since none had a finite loss and"
-    ):
+    with pytest.raises(UserError, match="every step of epoch 1 was skipped, since none had a finite loss"):
         run(source, 2, on_nonfinite="skip")
 
 

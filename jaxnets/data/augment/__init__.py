@@ -1,4 +1,4 @@
-"""Augmentation on the device: pure, keyed by (seed, step, example), one affine warp an image.
+"""Augmentation on the device: pure, keyed by (seed, step, example), with one affine warp per image.
 
 Examples:
     >>> from jaxnets import models, optim, train
@@ -6,8 +6,7 @@ Examples:
     >>> model, optimizer = models.MODELS["lenet5"](), optim.OPTIMIZERS["adam"](1e-3)
     >>> step = train.make_train_step(model, optimizer, augment=augment)
 
-Images stay what they were, bytes from 0 to 255, so that whatever prepares them for the network does so in
-training and at test alike.
+Images remain bytes from 0 to 255, so that the same preprocessing serves training and evaluation.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -66,7 +65,7 @@ __all__ = [
     "zoom",
 ]
 
-# By the names under which the command line knows them.
+# The steps by their names on the command line.
 OPS: dict[str, Callable[..., Op]] = {
     "rotation": rotation,
     "shift": shift,
@@ -91,10 +90,10 @@ OPS: dict[str, Callable[..., Op]] = {
 
 
 def parse(texts: Iterable[str]) -> list[Op]:
-    """Returns the steps that a command line names: "rotation=45", "shift=0.1:0.2", "horizontal_flip".
+    """Returns the steps named on a command line: "rotation=45", "shift=0.1:0.2", "horizontal_flip".
 
     Raises:
-        UserError: there is no such step, or its numbers are not right.
+        UserError: If there is no such step, or its numbers are wrong.
     """
     steps = []
     for text in texts:
@@ -111,10 +110,10 @@ def parse(texts: Iterable[str]) -> list[Op]:
 
 
 def compose_for(features: Features, steps: Sequence[Op], fill: Fill = "nearest") -> Augment | None:
-    """Returns `compose(*steps)` for examples like these; None where there are no steps.
+    """Returns `compose(*steps)` for examples with these features; None if there are no steps.
 
     Raises:
-        UserError: the examples are not images, or would not keep their shape, which they have at test too.
+        UserError: If the examples are not images, or would not keep the shape that they have in evaluation.
     """
     if not steps:
         return None
@@ -129,6 +128,6 @@ def compose_for(features: Features, steps: Sequence[Op], fill: Fill = "nearest")
     shape = jax.eval_shape(augment, jax.random.PRNGKey(0), 0, batch)["x"].shape[1:]
     if shape != features.shape:
         raise UserError(
-            f"augmentation would make images {shape} of {features.shape}, as they are at test: add a resize"
+            f"augmentation would make images {shape} of {features.shape}, as at evaluation: add a resize"
         )
     return augment

@@ -1,7 +1,7 @@
-"""Changes that take two examples: their images and their labels are mixed in the same proportion.
+"""Steps that mix two examples: their images and their labels, in the same proportion.
 
-An example's partner is the next one of its batch, which the shuffle has made a random one; the first follows
-the last, and so does the row that fills up a partial batch, being a copy of the first.
+An example's partner is the next one in its batch, which the shuffle makes a random one. That of the last is
+the first, in a partial batch as well, whose padding repeats the first.
 """
 
 import jax
@@ -34,7 +34,7 @@ def mixup(alpha: float = 0.2) -> Op:
 
 
 def cutmix(alpha: float = 1.0) -> Op:
-    """Pastes a rectangle of one image into another, and mixes the labels by its area (arXiv 1905.04899)."""
+    """Pastes a rectangle of one image into another and mixes their labels by its area (arXiv 1905.04899)."""
 
     def mix(keys: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
         height, width = x.shape[1:3]

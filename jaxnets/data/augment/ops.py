@@ -1,4 +1,4 @@
-"""What an augmentation is made of, and the changes of geometry: each draws a matrix, none touches a pixel."""
+"""The parts of an augmentation, and its geometric steps: each draws a matrix, none touches a pixel."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,12 +11,12 @@ from jaxnets.errors import UserError
 
 
 class Draw(NamedTuple):
-    """What the random numbers of one example may depend on.
+    """What the random draws of one example may depend on.
 
     Attributes:
-        key: Key of (seed, step, example).
-        fixed: Key of (seed, example).
-        step: int32 ().
+        key: Random key of (seed, step, example).
+        fixed: Random key of (seed, example).
+        step: The step number, int32 ().
     """
 
     key: jax.Array
@@ -25,14 +25,14 @@ class Draw(NamedTuple):
 
 
 class Op(NamedTuple):
-    """One change of an example; it has one or more of these parts.
+    """One step of an augmentation; it has one or more of these parts.
 
     Attributes:
         geometry: (draw, size of the image so far) -> (matrix, size after it).
-        pixels: (draw, float32 (H, W, C) from 0 to 255) -> the same, after all geometry.
-        mix: (keys (B,), images (B, H, W, C), y (B, classes)) -> images and y, after all pixels.
-        shape: (height, width) that every image has from here on.
-        aligned: Whether the geometry only scales, mirrors and shifts, as antialiasing needs it.
+        pixels: (draw, float32 (H, W, C) from 0 to 255) -> an image of the same form; after all geometry.
+        mix: (keys (B,), images (B, H, W, C), y (B, classes)) -> images and y; after all pixel steps.
+        shape: (height, width) of every image from this step on.
+        aligned: Whether the geometry only scales, mirrors and shifts, as antialiasing requires.
     """
 
     geometry: Callable[[Draw, Size], tuple[jax.Array, Size]] | None = None
@@ -47,12 +47,12 @@ def _within(key: jax.Array, most: float) -> jax.Array:
 
 
 def rotation(degrees: float) -> Op:
-    """Turns by an angle drawn from -degrees ... degrees (Keras's rotation_range)."""
+    """Rotates by an angle drawn from -degrees ... degrees (Keras's rotation_range)."""
     return Op(lambda draw, size: (rotate(_within(draw.key, degrees)), size), aligned=False)
 
 
 def shift(height: float, width: float | None = None) -> Op:
-    """Shifts by up to these fractions of height and width (Keras's height_shift_range, width_shift_range)."""
+    """Shifts by up to these fractions of the height and width (Keras's height_ and width_shift_range)."""
     wide = height if width is None else width
 
     def geometry(draw: Draw, size: Size) -> tuple[jax.Array, Size]:
@@ -68,14 +68,14 @@ def shearing(degrees: float) -> Op:
 
 
 def zoom(low: float, high: float | None = None) -> Op:
-    """Shows low ... high times as much of each side; zoom(z) is zoom(1 - z, 1 + z) (Keras's zoom_range).
+    """Shows low ... high times the length of each side; zoom(z) is zoom(1 - z, 1 + z) (Keras's zoom_range).
 
     Raises:
-        UserError: it would show nothing, or `high` lies below `low`.
+        UserError: If `low` is not positive, or `high` is less than `low`.
     """
     low, high = (1 - low, 1 + low) if high is None else (low, high)
     if not 0 < low <= high:
-        raise UserError(f"zoom from {low:g} to {high:g}: it must be above 0, and not fall")
+        raise UserError(f"zoom from {low:g} to {high:g}: the first must be above 0, and the second no less")
 
     def geometry(draw: Draw, size: Size) -> tuple[jax.Array, Size]:
         rows, columns = jax.random.uniform(draw.key, (2,), minval=low, maxval=high)
@@ -90,19 +90,19 @@ def _mirrored(yes: jax.Array, axis: int) -> jax.Array:
 
 
 def horizontal_flip(probability: float = 0.5) -> Op:
-    """Mirrors left and right with this probability."""
+    """Flips left and right with this probability."""
     return Op(lambda draw, size: (_mirrored(jax.random.bernoulli(draw.key, probability), 1), size))
 
 
 def vertical_flip(probability: float = 0.5) -> Op:
-    """Mirrors top and bottom with this probability."""
+    """Flips top and bottom with this probability."""
     return Op(lambda draw, size: (_mirrored(jax.random.bernoulli(draw.key, probability), 0), size))
 
 
 def alternating_flip(steps_per_epoch: float) -> Op:
-    """Mirrors left and right in every second epoch, a random half of the examples in the odd ones.
+    """Flips every image left and right in every other epoch, a random half of them in the odd ones.
 
-    So any two epochs in a row show both sides of every image (Jordan 2024, arXiv 2404.00498).
+    Any two consecutive epochs thus show every image both ways (Jordan 2024, arXiv 2404.00498).
     """
 
     def geometry(draw: Draw, size: Size) -> tuple[jax.Array, Size]:
@@ -113,7 +113,7 @@ def alternating_flip(steps_per_epoch: float) -> Op:
 
 
 def resize(height: float, width: float | None = None) -> Op:
-    """Scales what is there to (height, width), as Keras's `Resizing` does: half-pixel centres, bilinear."""
+    """Scales the image to (height, width) as Keras's `Resizing` does: half-pixel centres, bilinear."""
     shape = int(height), int(height if width is None else width)
 
     def geometry(draw: Draw, size: Size) -> tuple[jax.Array, Size]:
@@ -123,15 +123,15 @@ def resize(height: float, width: float | None = None) -> Op:
 
 
 def _cut(top: jax.Array, left: jax.Array, height: jax.Array, width: jax.Array, size: Size) -> jax.Array:
-    """The matrix of a crop, from its first row and column and its size."""
+    """Returns the matrix of a crop from its first row and column and its size."""
     return translate(top + (height - size[0]) / 2, left + (width - size[1]) / 2)
 
 
 def random_crop(fraction: float = 0.9) -> Op:
-    """Cuts out a square, this fraction of the shorter side, anywhere: F5's training crop. Resize after it."""
+    """Cuts out a square at random, its side this fraction of the image's shorter side; resize after it."""
 
     def geometry(draw: Draw, size: Size) -> tuple[jax.Array, Size]:
-        # The document: min_dim * 90 // 100; the small addition makes 0.9 * 100 ninety in float32 too.
+        # The document has min_dim * 90 // 100; the small addition makes 0.9 * 100 ninety in float32 too.
         side = jnp.floor(jnp.minimum(jnp.float32(size[0]), jnp.float32(size[1])) * fraction + 1e-3)
         where = jax.random.uniform(draw.key, (2,))
         top, left = (jnp.floor(where[axis] * (size[axis] - side + 1)) for axis in (0, 1))
@@ -141,7 +141,7 @@ def random_crop(fraction: float = 0.9) -> Op:
 
 
 def off_centre_crop() -> Op:
-    """Cuts off a quarter of what exceeds a square on either end: F5's crop at test. Resize after it."""
+    """Cuts a quarter of the excess over a square off either end of the longer side; resize after it."""
 
     def geometry(draw: Draw, size: Size) -> tuple[jax.Array, Size]:
         side = jnp.minimum(jnp.float32(size[0]), jnp.float32(size[1]))
@@ -153,9 +153,9 @@ def off_centre_crop() -> Op:
 
 
 def random_resized_crop(height: float, width: float | None = None, least: float = 0.08) -> Op:
-    """Cuts out `least` ... all of the area, 3:4 to 4:3, anywhere, and scales it (arXiv 1409.4842).
+    """Cuts out a random part, `least` ... all of the area, 3:4 to 4:3, and scales it (arXiv 1409.4842).
 
-    Where the drawn rectangle is longer than the image it is cut to it, instead of drawing again.
+    A rectangle that is longer than the image is clipped to it instead of being drawn again.
     """
     scaled = resize(height, width)
 
@@ -174,7 +174,7 @@ def random_resized_crop(height: float, width: float | None = None, least: float 
 
 
 def pad_and_crop(pixels: float = 4) -> Op:
-    """Shifts by up to `pixels` whole pixels: pads and cuts out the old size (arXiv 1512.03385, CIFAR)."""
+    """Shifts by up to `pixels` whole pixels: pads, then crops to the old size (arXiv 1512.03385, CIFAR)."""
 
     def geometry(draw: Draw, size: Size) -> tuple[jax.Array, Size]:
         rows, columns = jax.random.randint(draw.key, (2,), -int(pixels), int(pixels) + 1)

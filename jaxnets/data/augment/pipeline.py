@@ -1,4 +1,4 @@
-"""Many changes of a batch as one pure function, with one affine warp an image."""
+"""The steps of an augmentation as one pure function of a batch, with one affine warp per image."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,22 +26,25 @@ def compose(
 ) -> Augment:
     """Returns a pure function that augments a batch.
 
-    All geometry, in the order given, becomes one matrix and one warp; then colours, then mixing.
+    The geometric steps, in the order given, become one matrix and one warp; then come colours, then mixing.
 
     Args:
-        steps: What to do (`OPS` lists all).
-        classes: How many there are, for mixing: it makes labels (B,) into proportions (B, classes).
+        steps: The steps (`OPS` lists all).
+        classes: Number of classes, required for mixing, which turns labels (B,) into proportions
+            (B, classes).
         fill: What lies outside an image: "nearest", "constant", "reflect" or "wrap"; see `warp`.
         value: Value of the constant fill, 0 to 255.
-        antialias: Averages over pixels where an image shrinks; with crops, flips, shifts and resizing only.
+        antialias: Whether to average over pixels where an image shrinks; only with crops, flips, shifts and
+            resizing.
 
     Returns:
-        (key, step, batch) -> batch. The key is of the seed alone. A batch has "x" uint8 (B, H, W, C) and
-        "index" (B,); what it says about "boxes" (B, ..., 4) follows the geometry, and "size" (B, 2), the
-        (height, width) that each image had before it was scaled to (H, W), counts as the size to crop from.
+        A function (key, step, batch) -> batch. The key depends only on the seed. A batch has "x", uint8
+        (B, H, W, C), and "index" (B,). If it has "boxes" (B, ..., 4), they follow the geometry. If it has
+        "size" (B, 2), each image's (height, width) before it was scaled to (H, W), crops are taken from that.
 
     Raises:
-        UserError: mixing without `classes`, antialiasing with rotation or shear, or a batch without images.
+        UserError: If mixing is given without `classes`, antialiasing with rotation or shear, or a batch
+            without images.
     """
     if antialias and not all(step.aligned for step in steps):
         raise UserError(
@@ -53,7 +56,7 @@ def compose(
     bends = any(step.geometry for step in steps)
 
     def change(draw: Draw, image: jax.Array, size: Any, boxes: Any) -> tuple[jax.Array, Any]:
-        """One image, float32 (H, W, C), and its boxes (..., 4)."""
+        """Augments one image, float32 (H, W, C), and its boxes (..., 4)."""
         if bends:
             stored = shape = (image.shape[0], image.shape[1])
             size = stored if size is None else (size[0], size[1])
@@ -95,5 +98,5 @@ def compose(
 
 
 def _of(draw: Draw, number: int) -> Draw:
-    """The draws of one step of several."""
+    """Returns the draws of one of several steps."""
     return Draw(jax.random.fold_in(draw.key, number), jax.random.fold_in(draw.fixed, number), draw.step)

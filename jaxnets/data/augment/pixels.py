@@ -1,4 +1,4 @@
-"""Changes of colour, and of what is seen: float32 images (H, W, C) from 0 to 255 in and out."""
+"""Changes of colour, and erasing: float32 images (H, W, C) from 0 to 255 in and out."""
 
 import jax
 import jax.numpy as jnp
@@ -21,24 +21,24 @@ def grey_of(image: jax.Array) -> jax.Array:
 
 
 def adjust_brightness(image: jax.Array, amount: jax.Array) -> jax.Array:
-    """Returns the image times `amount`."""
+    """Returns the image multiplied by `amount`."""
     return blend(image, jnp.zeros_like(image), amount)
 
 
 def adjust_contrast(image: jax.Array, amount: jax.Array) -> jax.Array:
-    """Returns the image with its distance to its mean grey times `amount`."""
+    """Returns the image with its difference from its mean grey multiplied by `amount`."""
     return blend(image, jnp.full_like(image, jnp.round(jnp.mean(grey_of(image)))), amount)
 
 
 def adjust_saturation(image: jax.Array, amount: jax.Array) -> jax.Array:
-    """Returns the image with its distance to its own grey times `amount`."""
+    """Returns the image with its difference from its grey version multiplied by `amount`."""
     return blend(image, jnp.broadcast_to(grey_of(image), image.shape), amount)
 
 
 def adjust_hue(image: jax.Array, turns: jax.Array) -> jax.Array:
-    """Returns the image with its hue moved by a part of the colour circle's full turn (HSV); grey stays grey.
+    """Returns the image with its hue (HSV) shifted by a fraction of a full turn; grey stays grey.
 
-    An image's channel n in 5, 3, 1 is V - V S max(0, min(k, 4 - k, 1)) with k = (n + 6 hue) mod 6.
+    The channel n in 5, 3, 1 of an image is V - V S max(0, min(k, 4 - k, 1)) with k = (n + 6 hue) mod 6.
     """
     if image.shape[-1] == 1:
         return image
@@ -54,7 +54,7 @@ def adjust_hue(image: jax.Array, turns: jax.Array) -> jax.Array:
 
 
 def brightness(low: float, high: float) -> Op:
-    """Multiplies by a factor drawn from low ... high (Keras's brightness_range)."""
+    """Multiplies the image by a factor drawn from low ... high (Keras's brightness_range)."""
     return Op(
         pixels=lambda draw, image: adjust_brightness(
             image, jax.random.uniform(draw.key, minval=low, maxval=high)
@@ -63,7 +63,7 @@ def brightness(low: float, high: float) -> Op:
 
 
 def channel_shift(most: float) -> Op:
-    """Adds a number drawn from -most ... most, within the image's bounds (Keras's channel_shift_range)."""
+    """Adds a number from -most ... most, clipped to the image's range (Keras's channel_shift_range)."""
 
     def pixels(draw: Draw, image: jax.Array) -> jax.Array:
         shifted = image + jax.random.uniform(draw.key, minval=-most, maxval=most)
@@ -75,7 +75,7 @@ def channel_shift(most: float) -> Op:
 def colour_jitter(
     brightness: float = 0.0, contrast: float = 0.0, saturation: float = 0.0, hue: float = 0.0
 ) -> Op:
-    """Multiplies brightness, contrast and saturation by factors within 1 -+ these, and turns the hue."""
+    """Multiplies brightness, contrast and saturation by factors up to this far from 1, and shifts the hue."""
 
     def pixels(draw: Draw, image: jax.Array) -> jax.Array:
         amounts = jax.random.uniform(draw.key, (4,), minval=-1.0, maxval=1.0)
@@ -88,7 +88,7 @@ def colour_jitter(
 
 
 def cutout(side: float) -> Op:
-    """Blackens a square with this side, its centre anywhere in the image (arXiv 1708.04552)."""
+    """Blackens a square of this side, centred at a random place in the image (arXiv 1708.04552)."""
 
     def pixels(draw: Draw, image: jax.Array) -> jax.Array:
         height, width = image.shape[:2]

@@ -13,18 +13,18 @@ MOST_SHEAR, MOST_SHIFT, MOST_DEGREES, MOST_CHANGE = 0.3, 150 / 331, 30.0, 0.9  #
 
 
 def posterize(image: jax.Array, bits: jax.Array) -> jax.Array:
-    """Returns the image with only the highest bits of every channel."""
+    """Returns the image with only the highest `bits` bits of every channel."""
     step = 2.0 ** (8 - bits)
     return jnp.floor(image / step) * step
 
 
 def solarize(image: jax.Array, threshold: jax.Array) -> jax.Array:
-    """Returns the image with everything from the threshold up inverted."""
+    """Returns the image with all values from the threshold up inverted."""
     return jnp.where(image >= threshold, 255 - image, image)
 
 
 def autocontrast(image: jax.Array) -> jax.Array:
-    """Returns the image with every channel stretched to 0 ... 255; a constant one stays."""
+    """Returns the image with every channel stretched to 0 ... 255; a constant channel is unchanged."""
     low, high = jnp.min(image, axis=(0, 1), keepdims=True), jnp.max(image, axis=(0, 1), keepdims=True)
     stretched = (image - low) * (255 / jnp.where(high > low, high - low, 1))
     return jnp.where(high > low, jnp.clip(stretched, 0, 255), image)
@@ -46,7 +46,7 @@ def equalize(image: jax.Array) -> jax.Array:
 
 
 def sharpen(image: jax.Array, amount: jax.Array) -> jax.Array:
-    """Returns the image blended with Pillow's ImageFilter.SMOOTH of it; the outermost pixels stay."""
+    """Returns the image blended with Pillow's ImageFilter.SMOOTH of it; the border pixels are unchanged."""
     height, width = image.shape[:2]
     smooth = jnp.zeros_like(image[1:-1, 1:-1])
     for row in range(3):
@@ -57,9 +57,9 @@ def sharpen(image: jax.Array, amount: jax.Array) -> jax.Array:
 
 
 def rand_augment(operations: float = 2, magnitude: float = 9) -> Op:
-    """Applies `operations` changes, each drawn from fourteen, at one magnitude (0 to 30).
+    """Applies `operations` operations, each drawn from fourteen, at one magnitude (0 to 30).
 
-    The geometric ones become one warp before the others. Whether a magnitude counts up or down is drawn.
+    The geometric ones are combined in one warp, before the others. The sign of a magnitude is drawn.
     """
     strength = magnitude / (BINS - 1)
     change = MOST_CHANGE * strength

@@ -1,7 +1,7 @@
 """One affine warp of an image, and the matrices it is composed of.
 
 A matrix maps (row, column, 1) of the output to the input, both measured from the centre of their image in
-pixels: turns and zooms about the centre need no offset, and a shift is the only translation.
+pixels: rotations and zooms about the centre need no offset, and a shift is the only translation.
 """
 
 from typing import Literal
@@ -19,8 +19,8 @@ def matrix(*rows: tuple[float | jax.Array, ...]) -> jax.Array:
 
 
 def then(first: jax.Array, second: jax.Array) -> jax.Array:
-    """Returns the matrix of two changes of an image, one after the other."""
-    return jnp.matmul(first, second, precision="highest")  # coordinates bear no TF32
+    """Returns the matrix of two transforms of an image, one after the other."""
+    return jnp.matmul(first, second, precision="highest")  # TF32 is too coarse for coordinates
 
 
 def rotate(degrees: jax.Array) -> jax.Array:
@@ -31,7 +31,7 @@ def rotate(degrees: jax.Array) -> jax.Array:
 
 
 def translate(rows: float | jax.Array, columns: float | jax.Array) -> jax.Array:
-    """Returns the translation: the output shows what lies the given rows and columns further on."""
+    """Returns the translation whose output shows what lies this many rows and columns further on."""
     return matrix((1.0, 0.0, rows), (0.0, 1.0, columns))
 
 
@@ -42,25 +42,25 @@ def shear(degrees: jax.Array) -> jax.Array:
 
 
 def stretch(rows: float | jax.Array, columns: float | jax.Array) -> jax.Array:
-    """Returns the scaling: the output spans this multiple of its own size in the input; -1 mirrors."""
+    """Returns the scaling whose output spans this multiple of its own size in the input; -1 flips."""
     return matrix((rows, 0.0, 0.0), (0.0, columns, 0.0))
 
 
 def warp(
     image: jax.Array, transform: jax.Array, shape: tuple[int, int], fill: Fill = "nearest", value: float = 0.0
 ) -> jax.Array:
-    """Samples an image along a matrix, bilinearly.
+    """Returns an image sampled through a matrix, bilinearly.
 
     Args:
         image: float32 (H, W, C).
         transform: (3, 3), from the output to the input.
         shape: (height, width) of the output.
-        fill: What lies outside, in Keras's words: nearest aaaa|abcd|dddd, constant vvvv|abcd|vvvv, reflect
+        fill: What lies outside, in Keras's terms: nearest aaaa|abcd|dddd, constant vvvv|abcd|vvvv, reflect
             dcba|abcd|dcba, wrap abcd|abcd|abcd (SciPy's nearest, grid-constant, grid-mirror, grid-wrap).
         value: Value of the constant fill.
 
     Returns:
-        float32 (*shape, C).
+        The output, float32 (*shape, C).
     """
     height, width, channels = image.shape
     rows = jnp.arange(shape[0], dtype=jnp.float32)[:, None] - (shape[0] - 1) / 2
@@ -85,7 +85,7 @@ def warp(
 
 
 def _inside(index: jax.Array, size: int, fill: Fill) -> tuple[jax.Array, jax.Array]:
-    """Returns whether an index lies inside, and the index that stands for it."""
+    """Returns whether an index lies inside the image, and the index to read in its place."""
     inside = (index >= 0) & (index < size)
     if fill == "wrap":
         return inside, index % size
@@ -96,9 +96,9 @@ def _inside(index: jax.Array, size: int, fill: Fill) -> tuple[jax.Array, jax.Arr
 
 
 def resample(image: jax.Array, transform: jax.Array, shape: tuple[int, int]) -> jax.Array:
-    """Samples an image along a matrix that only scales, mirrors and shifts, averaging over what it shrinks.
+    """Returns an image sampled through a matrix that only scales, flips and shifts, with antialiasing.
 
-    This is `jax.image.scale_and_translate` with antialiasing; what lies outside the image is black.
+    This is `jax.image.scale_and_translate`; what lies outside the image is black.
 
     Args:
         image: float32 (H, W, C).
@@ -123,16 +123,16 @@ def resample(image: jax.Array, transform: jax.Array, shape: tuple[int, int]) -> 
 
 
 def move_boxes(boxes: jax.Array, transform: jax.Array, size: Size, shape: Size) -> jax.Array:
-    """Returns where boxes lie after a warp: what holds their corners, cut off at the edges of the image.
+    """Returns the boxes after a warp: the bounds of their corners, clipped to the image.
 
     Args:
         boxes: (..., 4), the edges ymin, xmin, ymax, xmax as fractions of the image.
         transform: (3, 3), from the output to the input.
-        size: Size of the input.
-        shape: Shape of the output.
+        size: (height, width) of the input.
+        shape: (height, width) of the output.
 
     Returns:
-        (..., 4); zeros where nothing of a box is left.
+        The boxes, (..., 4); zeros where nothing of a box is left.
     """
     edges = boxes.reshape(-1, 2, 2)  # box, (first, last), (y, x)
     inside, outside = (jnp.stack([jnp.float32(s) for s in sides])[None, None] for sides in (size, shape))

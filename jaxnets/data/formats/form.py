@@ -12,7 +12,7 @@ from jaxnets.errors import UserError
 
 SMALL = (
     64 * 64 * 3
-)  # up to so many bytes an image is stored decoded: reading it then takes a tenth of the time
+)  # images of up to this many bytes are stored decoded: reading them then takes a tenth of the time
 ORIENTATION = 0x0112  # the EXIF tag
 PNG = b"\x89PNG"
 
@@ -21,14 +21,14 @@ Store = Literal["auto", "pixels", "files"]
 
 @dataclass(frozen=True)
 class Form:
-    """What every image is made to be, or must be.
+    """The form that every image must have or is converted to.
 
     Attributes:
-        channels: 1 or 3.
-        size: (height, width); None where every image keeps its own.
-        convert: Whether images of another number of channels are converted, or refused.
-        resize: Whether images of another size are scaled, or refused.
-        store: "pixels", "files" (PNG or JPEG), or "auto": pixels where they are few.
+        channels: Number of channels, 1 or 3.
+        size: (height, width); None if every image keeps its own.
+        convert: Whether images with another number of channels are converted rather than refused.
+        resize: Whether images of another size are scaled rather than refused.
+        store: "pixels", "files" (PNG or JPEG), or "auto": pixels for small images.
     """
 
     channels: int
@@ -39,7 +39,7 @@ class Form:
 
     @property
     def shape(self) -> tuple[int | None, int | None, int]:
-        """Of an image: (height, width, channels), None where it is not the same for all."""
+        """The shape of an image, (height, width, channels); None where images differ."""
         return (*(self.size or (None, None)), self.channels)
 
     @property
@@ -50,10 +50,10 @@ class Form:
         return self.size[0] * self.size[1] * self.channels <= SMALL
 
     def pixels(self, where: str, image: np.ndarray | bytes) -> np.ndarray:
-        """Returns an image in this form: uint8 (height, width, channels).
+        """Returns an image in this form, uint8 (height, width, channels).
 
         Raises:
-            UserError: it cannot be read, or is not as the others are.
+            UserError: If the image cannot be read, or does not have this form.
         """
         picture, size, channels = _look(where, image)
         if channels != self.channels and not self.convert:
@@ -72,7 +72,7 @@ class Form:
         """Returns an image as it is stored: its pixels, or a PNG or JPEG (the file itself if it is one).
 
         Raises:
-            UserError: it cannot be read, or is not as the others are.
+            UserError: If the image cannot be read, or does not have this form.
         """
         pixels = self.pixels(where, image)
         if self.decoded:
@@ -89,18 +89,18 @@ def find_form(
     keep_sizes: bool = False,
     store: Store = "auto",
 ) -> Form:
-    """Returns the form asked for, or else that of the first training image that can be read.
+    """Returns the form asked for, filled in from the first training image that can be read.
 
     Args:
-        contents: What a reader found.
-        problems: Whether to go on past an image that cannot be read.
+        contents: The contents that a reader found.
+        problems: Whether to continue past an image that cannot be read.
         size: (height, width) to scale all images to.
         channels: Number of channels to convert all images to.
-        keep_sizes: Lets the images differ in size.
+        keep_sizes: Whether images may differ in size.
         store: See `Form`.
 
     Raises:
-        UserError: what is asked for makes no sense, or there is no image that can be read.
+        UserError: If the form asked for makes no sense, or no image can be read.
     """
     if size is not None and (keep_sizes or min(size) < 1):
         raise UserError(
@@ -113,11 +113,11 @@ def find_form(
             _, first_size, first_channels = _look(where, image)
         except UserError:
             if problems.skip:
-                continue  # noted when it is its turn
+                continue  # reported when it is its turn
             raise
         kept = None if keep_sizes else size or first_size
         return Form(channels or first_channels, kept, channels is not None, size is not None, store)
-    raise UserError("not one of the training images can be read: are they images?")
+    raise UserError("none of the training images can be read: are they images?")
 
 
 def times(size: tuple[int, ...] | None) -> str:
@@ -126,7 +126,7 @@ def times(size: tuple[int, ...] | None) -> str:
 
 
 def _look(where: str, image: np.ndarray | bytes) -> tuple[Any, tuple[int, int], int]:
-    """Returns an image opened, its (height, width) and its channels."""
+    """Returns the opened image, its (height, width) and its number of channels."""
     if isinstance(image, np.ndarray):
         height, width, channels = image.shape
         return image, (height, width), channels
@@ -135,7 +135,7 @@ def _look(where: str, image: np.ndarray | bytes) -> tuple[Any, tuple[int, int], 
 
 
 def _is_plain(content: bytes, shape: tuple[int, ...]) -> bool:
-    """Whether any decoder gives our pixels: no transparency, no EXIF rotation, 8 bits, this shape."""
+    """Whether every decoder gives the same pixels: no transparency, no EXIF rotation, 8 bits, this shape."""
     from PIL import Image
 
     with Image.open(io.BytesIO(content)) as image:

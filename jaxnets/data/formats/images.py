@@ -1,8 +1,8 @@
-"""Image files as a network saw its training images: size, channels, light ink on dark or the reverse.
+"""Image files in the form of a network's training images: size, channels, light ink on dark or the reverse.
 
-The application of chapter 4 (B9): resize to 28x28, grey, everything darker than 200 becomes white ink and the
-rest black. That is right for dark ink on light paper and for networks that learned white digits on black, so
-which of the two an image has is looked up in the image itself, unless it is told.
+The document's application (docs/results.md, row B9) resizes to 28x28 and turns everything darker than 200
+into white ink and the rest black. That is right for dark ink on light paper and networks that learned white
+digits on black, so whether an image's ink is dark or light is determined from the image, unless it is given.
 """
 
 import importlib.util
@@ -19,11 +19,11 @@ Ink = Literal["dark", "light"]
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 CV2 = importlib.util.find_spec("cv2") is not None
-THRESHOLD = 200  # the document's: darker is ink
+THRESHOLD = 200  # as in the document: darker pixels are ink
 
 
 def ink_of(image: np.ndarray) -> Ink:
-    """Returns whether the ink of uint8 images (..., H, W, 1) is dark or light, judged by their borders.
+    """Returns whether the ink of uint8 images (..., H, W, 1) is dark or light, judging by their borders.
 
     Examples:
         >>> paper = np.full((28, 28, 1), 230, np.uint8)
@@ -42,11 +42,11 @@ def _border_level(image: np.ndarray) -> float:
 
 
 def ink_span(images: np.ndarray, ink: Ink) -> float:
-    """Returns how much of an image drawings fill: the longer side of the box around their ink, as a share.
+    """Returns the fraction of an image that drawings span: the longer side of the box around their ink.
 
     Args:
-        images: uint8 (N, H, W, 1); the median over them counts.
-        ink: Ink of the drawings; what is nearer to it than to the other end of an image's range.
+        images: uint8 (N, H, W, 1); the result is the median over them.
+        ink: Ink of the drawings: the pixels nearer to it than to the other end of an image's range.
 
     Examples:
         >>> paper = np.full((1, 28, 28, 1), 230, np.uint8)
@@ -68,8 +68,8 @@ def white_ink(image: np.ndarray, threshold: int | None = None) -> np.ndarray:
 
     Args:
         image: uint8 (H, W, 1).
-        threshold: Darker than this is ink. Left out, it is the document's 200 where the paper is brighter
-            than that, and else, as photographs are, halfway between the paper and the darkest ink.
+        threshold: Pixels darker than this are ink. By default the document's 200 if the paper is brighter
+            than that, or else, as in dim photographs, halfway between the paper and the darkest ink.
     """
     if threshold is None:
         paper = _border_level(image)
@@ -89,16 +89,16 @@ def read_image(
 
     Args:
         path: A file that Pillow can read (PNG, JPEG, ...); see `open_image`.
-        shape: (H, W, C) that the network takes, C 1 or 3; scaled with Lanczos's filter as in the document.
-        wanted: The ink of the network's training images, None where ink means nothing.
-        ink: Ink of this image. By default judged by its border.
+        shape: (H, W, C) that the network takes, C 1 or 3; scaled with a Lanczos filter as in the document.
+        wanted: The ink of the network's training images; None if they are not drawings.
+        ink: Ink of this image. By default determined from its border.
         threshold: See `white_ink`.
 
     Returns:
-        uint8 (H, W, C).
+        The image, uint8 (H, W, C).
 
     Raises:
-        UserError: there is no such file, or it is not an image or cut off.
+        UserError: If there is no such file, or it is not an image or is truncated.
     """
     return as_trained(open_image(path, str(path)), shape, wanted=wanted, ink=ink, threshold=threshold)
 
@@ -111,7 +111,7 @@ def as_trained(
     ink: Ink | None = None,
     threshold: int | None = None,
 ) -> np.ndarray:
-    """Returns a Pillow image as a network saw its training images; the arguments are `read_image`'s."""
+    """Returns a Pillow image in the form of a network's training images; arguments as for `read_image`."""
     height, width, channels = shape
     pixels = scale(image, channels, (height, width))
     if wanted is None or (ink or ink_of(pixels)) == wanted:
@@ -120,20 +120,20 @@ def as_trained(
 
 
 def open_image(file: Any, where: str, *, check: bool = False, largest: int | None = None) -> Any:
-    """Opens an image file and decodes it whole.
+    """Opens an image file and decodes all of it.
 
     Args:
         file: Path of the file, or a binary file.
         where: Name of the image, for messages.
-        check: Whether to compare the checksums of a PNG first, which decoding alone does not.
-        largest: How many pixels it may have, checked before any is decoded. By default Pillow's own limit.
+        check: Whether to verify the checksums of a PNG first, which decoding alone does not.
+        largest: Greatest number of pixels, checked before any is decoded. By default Pillow's own limit.
 
     Returns:
-        A Pillow image, mode L (of grey files, whatever their depth) or RGB. The EXIF rotation is applied,
-        and what is transparent becomes white paper.
+        A Pillow image, mode L (for grey files, whatever their depth) or RGB. The EXIF rotation is applied,
+        and transparent parts become white paper.
 
     Raises:
-        UserError: there is no such file, it is not an image or cut off, or has too many pixels.
+        UserError: If there is no such file, or it is not an image, is truncated or has too many pixels.
     """
     from PIL import Image, ImageOps
 
@@ -169,11 +169,11 @@ def open_image(file: Any, where: str, *, check: bool = False, largest: int | Non
 def decode(content: bytes, channels: int, where: str) -> np.ndarray:
     """Returns the pixels of a PNG or JPEG as they are stored: uint8 (H, W, channels).
 
-    OpenCV does it where it is installed, three to eight times faster on small images than Pillow; both give
-    the same bytes. Nothing is turned and nothing made opaque, as TFDS does it.
+    OpenCV decodes if it is installed, three to eight times faster on small images than Pillow; both give the
+    same bytes. As in TFDS, neither EXIF rotation nor transparency is applied.
 
     Raises:
-        UserError: it is not an image or cut off.
+        UserError: If it is not an image, or is truncated.
     """
     if CV2:
         import cv2
@@ -195,7 +195,7 @@ def decode(content: bytes, channels: int, where: str) -> np.ndarray:
 def scale(image: Any, channels: int, size: tuple[int, int]) -> np.ndarray:
     """Returns a Pillow image, or uint8 (H, W, 1 or 3), as uint8 (*size, channels).
 
-    Where the size differs it is scaled with Lanczos's filter, which averages over what it shrinks.
+    If the size differs, it is scaled with a Lanczos filter, which averages over pixels when shrinking.
     """
     from PIL import Image
 

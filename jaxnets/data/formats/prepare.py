@@ -1,4 +1,4 @@
-"""Preparing data sets: what lies on the user's disk, without TensorFlow, and what TFDS can download."""
+"""Preparing data sets: from the user's own files, without TensorFlow, or downloaded by TFDS."""
 
 import importlib.util
 import io
@@ -34,36 +34,36 @@ def prepare(
     store: Store = "auto",
     skip_errors: bool = False,
 ) -> tuple[Any, list[str]]:
-    """Makes a TFDS data set of what lies on disk; needs no TensorFlow.
+    """Prepares a TFDS data set from files on disk; needs no TensorFlow.
 
-    It appears under its name only when it is whole: an interrupted run leaves nothing that looks finished.
+    It appears under its name only when complete: an interrupted run leaves nothing that looks finished.
 
     Args:
         source: A folder or tar of IDX files, CIFAR batches, images with a label file, or class folders.
         name: Name for `load` and TFDS, in small letters, digits and underscores.
         data_dir: Folder of prepared data sets. By default that of TFDS.
-        classes: The names of the labels where the files have only numbers, or another order of the folders.
-        size: (height, width) to scale all images to; by default all must be as large as the first.
-        channels: 1 or 3 to convert all images to; by default all must be as the first.
-        keep_sizes: Lets the images differ in size.
-        store: "pixels" makes reading fastest, "files" keeps PNG and JPEG as they are, smaller on disk;
-            "auto" is pixels up to 64 x 64 in colour.
-        skip_errors: Leaves out what is wrong with a note, instead of stopping.
+        classes: Names of the labels if the files have only numbers, or the folders' names in another order.
+        size: (height, width) to scale all images to. By default all must have the size of the first.
+        channels: Number of channels, 1 or 3, to convert all images to. By default all must be like the first.
+        keep_sizes: Whether images may differ in size.
+        store: "pixels" is fastest to read; "files" keeps PNG and JPEG as they are, smaller on disk; "auto"
+            is pixels up to 64 x 64 in colour.
+        skip_errors: Whether to leave out faulty examples and report them instead of stopping.
 
     Returns:
-        The TFDS builder, and what was left out.
+        The TFDS builder, and the messages on what was left out.
 
     Raises:
-        UserError: the name is taken or not a name, or the source is wrong (see `read_contents`).
+        UserError: If the name is taken or invalid, or the source is wrong (see `read_contents`).
 
     Examples:
         prepare(Path("flower_photos.tgz"), "flowers", size=(64, 64))
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        raise UserError(f"the name {name!r}: it must be of small letters, digits and _, a letter first")
+        raise UserError(f"the name {name!r}: use lowercase letters, digits and _, a letter first")
     root = data_root(data_dir)
     if taken := find_prepared(root, name):
-        raise UserError(f"{name} is prepared already in {taken}: choose another name, or delete that folder")
+        raise UserError(f"{name} is already prepared in {taken}: choose another name, or delete that folder")
     problems = Problems(skip_errors)
     contents = read_contents(Path(source), problems, classes)
     form = find_form(contents, problems, size=size, channels=channels, keep_sizes=keep_sizes, store=store)
@@ -73,7 +73,7 @@ def prepare(
     builder = _builder_class(tfds, name, contents, form, problems, description)(
         data_dir=str(root), file_format=FORMAT
     )
-    with redirect_stdout(io.StringIO()):  # TFDS talks of downloading there
+    with redirect_stdout(io.StringIO()):  # where TFDS prints about downloading
         builder.download_and_prepare()
     return builder, problems.found
 
@@ -81,7 +81,7 @@ def prepare(
 def _builder_class(
     tfds: Any, name: str, contents: Contents, form: Form, problems: Problems, description: str
 ) -> Any:
-    """Returns the TFDS builder of these contents; not registered, since it is of use only here and now."""
+    """Returns the TFDS builder of these contents, not registered, since it is used only here."""
     dataset_name = name
     if form.decoded:
         image = tfds.features.Tensor(shape=form.shape, dtype=np.uint8, encoding="bytes")
@@ -117,11 +117,11 @@ def _builder_class(
 
 
 def download(builder: Any) -> None:
-    """Downloads and prepares one of TFDS's data sets, or says at once what is missing.
+    """Downloads and prepares a TFDS data set, or reports at once what is missing.
 
     Raises:
-        NotAtHand: TensorFlow, which TFDS prepares with, is not installed, or there is no network (TFDS
-            itself would go on trying for minutes).
+        NotAtHand: If TensorFlow, which TFDS needs to prepare it, is not installed, or there is no network
+            (TFDS itself would keep trying for minutes).
     """
     where = f"or put its prepared files into {builder.data_dir}"
     name = builder.info.name
@@ -140,7 +140,7 @@ def download(builder: Any) -> None:
 
 def _online() -> bool:
     if any(os.environ.get(proxy) for proxy in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")):
-        return True  # only the proxy can tell
+        return True  # only the proxy knows
     try:
         socket.create_connection(TFDS_HOST, timeout=5).close()
     except OSError:

@@ -1,4 +1,4 @@
-"""The TFDS data sets that lie prepared on this machine, and from tfrecord to array_record."""
+"""The TFDS data sets prepared on this machine, and their conversion from tfrecord to array_record."""
 
 import importlib
 import json
@@ -13,15 +13,15 @@ from jaxnets import hints
 from jaxnets.errors import UserError, reason
 from jaxnets.files import complete
 
-FORMAT = "array_record"  # the one of TFDS's formats that is read by random access without TensorFlow
+FORMAT = "array_record"  # the only TFDS format with random access without TensorFlow
 INFO = "dataset_info.json"
 
 
 def import_tfds(what: str) -> Any:
-    """Returns TFDS, once all is there that it reads and writes with.
+    """Returns the module tensorflow_datasets, if everything it reads and writes with is installed.
 
     Raises:
-        UserError: something is not; the message says that `what` needs it.
+        UserError: If something is not installed; the message says that `what` needs it.
     """
     try:
         importlib.import_module("array_record.python.array_record_module")
@@ -36,11 +36,11 @@ class Prepared:
     """A prepared data set.
 
     Attributes:
-        name: Name with its configuration if it has one ("mnist", "horses/large").
-        version: "3.0.1".
-        folder: Where its files lie.
+        name: Name, with the configuration if there is one ("mnist", "horses/large").
+        version: Version, such as "3.0.1".
+        folder: Folder of its files.
         formats: Formats of the files.
-        splits: The number of examples of each.
+        splits: Number of examples in every split.
     """
 
     name: str
@@ -51,19 +51,19 @@ class Prepared:
 
 
 def data_root(data_dir: str | os.PathLike | None = None) -> Path:
-    """Returns where prepared data sets lie: `data_dir`, else $TFDS_DATA_DIR, else TFDS's default."""
+    """Returns the folder of prepared data sets: `data_dir`, else $TFDS_DATA_DIR, else TFDS's default."""
     return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 def list_prepared(root: Path) -> list[Prepared]:
-    """Returns the prepared data sets under a folder by name and version; what is not whole is none."""
+    """Returns the complete prepared data sets under a folder, by name and version."""
     files = [file for depth in ("*/*", "*/*/*") for file in root.glob(f"{depth}/{INFO}")]
     found = [read_info(file.parent) for file in files if "incomplete" not in file.parent.name]
     return sorted((item for item in found if item), key=lambda item: (item.name, _order(item.version)))
 
 
 def read_info(folder: Path) -> Prepared | None:
-    """Returns what a folder's dataset_info.json says; None if it says nothing that can be understood."""
+    """Returns the data set that a folder's dataset_info.json describes; None if it cannot be read."""
     try:
         info = json.loads((folder / INFO).read_text(encoding="utf-8"))
         splits = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}
@@ -75,14 +75,14 @@ def read_info(folder: Path) -> Prepared | None:
 
 
 def find_prepared(root: Path, name: str) -> Path | None:
-    """Returns the folder of a prepared data set, of its highest version unless the name says which.
+    """Returns the folder of a prepared data set, of its highest version unless the name includes one.
 
     Args:
-        root: Where prepared data sets lie.
-        name: "mnist", "mnist:3.0.1", "horses/large".
+        root: Folder of prepared data sets.
+        name: Name such as "mnist", "mnist:3.0.1" or "horses/large".
 
     Raises:
-        UserError: it is there, but not as array_record; the message says how to convert it.
+        UserError: If it is there, but not as array_record; the message says how to convert it.
     """
     base, _, version = name.partition(":")
     found = [item for item in list_prepared(root) if item.name == base and version in ("", item.version)]
@@ -100,13 +100,13 @@ def find_prepared(root: Path, name: str) -> Path | None:
 def convert(root: Path, name: str) -> Path:
     """Adds array_record files beside the tfrecord files of a prepared data set; needs no TensorFlow.
 
-    They count only when all are there: an interrupted conversion leaves what there was before.
+    The files count only when all are there: an interrupted conversion leaves the data set as it was.
 
     Returns:
         The data set's folder.
 
     Raises:
-        UserError: there is no such data set, or one of its files is damaged.
+        UserError: If there is no such data set, or one of its files is damaged.
     """
     base, _, version = name.partition(":")
     found = [item for item in list_prepared(root) if item.name == base and version in ("", item.version)]
@@ -132,7 +132,7 @@ def convert(root: Path, name: str) -> Path:
     if count != sum(item.splits.values()):
         raise UserError(
             f"{item.folder} holds {count:,} examples, not the {sum(item.splits.values()):,} that its {INFO} "
-            "says: files are missing"
+            "states: files are missing"
         )
     info = json.loads((item.folder / INFO).read_text(encoding="utf-8"))
     info["alternativeFileFormats"] = [*info.get("alternativeFileFormats", ()), FORMAT]
@@ -142,10 +142,10 @@ def convert(root: Path, name: str) -> Path:
 
 
 def read_tfrecord(file: Path) -> Iterator[bytes]:
-    """Yields the records of a tfrecord file: length, checksum of it, the bytes, checksum of them.
+    """Yields the records of a tfrecord file, each stored as a length, its checksum, bytes, their checksum.
 
     Raises:
-        UserError: the file is cut off, or a checksum of a length is wrong.
+        UserError: If the file is cut off, or the checksum of a length is wrong.
     """
     with file.open("rb") as stream:
         while header := stream.read(12):
@@ -161,7 +161,7 @@ def read_tfrecord(file: Path) -> Iterator[bytes]:
 
 
 def masked_crc32c(content: bytes) -> int:
-    """Returns the checksum that tfrecord files carry, bit by bit: for the eight bytes of a length."""
+    """Returns the checksum of tfrecord files, computed bit by bit: it is for the eight bytes of a length."""
     crc = 0xFFFFFFFF
     for byte in content:
         crc ^= byte

@@ -1,4 +1,4 @@
-"""CSV files as data: columns in; rows, or windows of the last k values to predict the next from (D6)."""
+"""CSV files as data: rows of columns, or windows of consecutive values from which to predict the next."""
 
 import csv
 import math
@@ -19,19 +19,19 @@ def read_csv(
 ) -> dict[str, np.ndarray]:
     """Reads columns of numbers from a CSV file whose first line names its columns.
 
-    The standard library reads it, not pandas: it knows the line that a number stands in.
+    The standard library reads it, not pandas, so that messages can name the line of a number.
 
     Args:
-        path: Path of the file, UTF-8.
+        path: Path of the file, in UTF-8.
         columns: Names of the columns.
-        problems: What to do about a line that is wrong: `Problems(skip=True)` leaves it out with a note.
+        problems: What to do about a faulty line: `Problems(skip=True)` notes it and leaves it out.
 
     Returns:
-        For every column float64 (rows,).
+        The values of every column by name, float64 (rows,).
 
     Raises:
-        UserError: there is no such file or column, it is not a CSV file, or (unless skipped) a value is
-            missing or not a finite number; the message says which line and column.
+        UserError: If there is no such file or column, it is not a CSV file, or (unless skipped) a value is
+            missing or not a finite number; the message names the line and column.
     """
     problems = problems or Problems()
     rows: list[list[float]] = []
@@ -42,7 +42,7 @@ def read_csv(
             unknown = [name for name in columns if header.count(name) != 1]
             if unknown:
                 raise UserError(
-                    f"{path} has no one column {unknown[0]!r}, but {', '.join(map(repr, header))}"
+                    f"{path} needs exactly one column {unknown[0]!r}; it has {', '.join(map(repr, header))}"
                 )
             places = [header.index(name) for name in columns]
             for line in lines:
@@ -54,7 +54,7 @@ def read_csv(
         raise UserError(f"{path}: there is no such file") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(
-            f"{path} cannot be read as CSV in UTF-8 ({reason(error)}): save it as that"
+            f"{path} cannot be read as CSV in UTF-8 ({reason(error)}): save it in that format"
         ) from error
     if not rows:
         raise UserError(f"{path} holds no line of numbers below its first line")
@@ -86,30 +86,30 @@ class Scaler:
     """A linear map of values, fitted on training rows only and inverted for plots.
 
     Attributes:
-        offset: What is subtracted first, () or (columns,).
-        span: What the rest is divided by, () or (columns,).
+        offset: The number subtracted first, () or (columns,).
+        span: The number divided by afterwards, () or (columns,).
     """
 
     offset: np.ndarray
     span: np.ndarray
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Returns the values scaled."""
+        """Returns the scaled values."""
         return (values - self.offset) / self.span
 
     def invert(self, values: np.ndarray) -> np.ndarray:
-        """Returns scaled values in their own units again."""
+        """Returns scaled values in their original units."""
         return values * self.span + self.offset
 
 
 def fit_minmax(rows: np.ndarray) -> Scaler:
-    """Returns the map of a column's least value to 0 and its greatest to 1; a constant column becomes 0."""
+    """Returns the map of every column's least value to 0 and greatest to 1; constant columns become 0."""
     low, high = rows.min(axis=0), rows.max(axis=0)
     return Scaler(low, np.where(high > low, high - low, 1.0))
 
 
 def fit_standard(rows: np.ndarray) -> Scaler:
-    """Returns the map to mean 0 and standard deviation 1 a column; a constant column becomes 0."""
+    """Returns the map of every column to mean 0 and standard deviation 1; constant columns become 0."""
     deviation = rows.std(axis=0)
     return Scaler(rows.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
 
@@ -118,17 +118,17 @@ SCALERS = {"minmax": fit_minmax, "standard": fit_standard}
 
 
 def windows(series: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns every `length` values in a row, and the value after them.
+    """Returns every window of `length` consecutive values, and the value after each.
 
     Args:
-        series: (N,) or (N, columns); of several columns the first is predicted.
+        series: (N,) or (N, columns); with several columns the first is predicted.
         length: Length of a window.
 
     Returns:
-        (N - length, length, columns) and (N - length,).
+        The windows, (N - length, length, columns), and the next values, (N - length,).
 
     Raises:
-        UserError: the series is not longer than a window.
+        UserError: If the series is not longer than a window.
 
     Examples:
         >>> x, y = windows(np.arange(5.0), 3)
@@ -153,20 +153,21 @@ def load_series(
     scaler: str = "minmax",
     problems: Problems | None = None,
 ) -> tuple[Dataset, Scaler]:
-    """Returns the windows of a CSV file's rows in time, and the scaler of its columns, as in D6.
+    """Returns windows over a CSV file whose rows are in order of time, and the scaler of its columns.
 
-    The last rows are held out, with windows of their own; the scaler is fitted on the others.
+    The last rows are held out, with windows of their own; the scaler is fitted on the others. Source:
+    docs/results.md, row D6.
 
     Args:
         path: Path of the CSV file.
-        columns: What every step of a window holds; the first one is predicted.
-        window: Steps in a window.
-        held_out: Rows at the end to judge by.
+        columns: Columns of every step of a window; the first one is predicted.
+        window: Number of steps in a window.
+        held_out: Number of rows at the end to hold out.
         scaler: "minmax" or "standard".
         problems: See `read_csv`.
 
     Raises:
-        UserError: the file is wrong, or has too few rows.
+        UserError: If the file is faulty, or has too few rows.
     """
     rows = np.stack(list(read_csv(path, columns, problems).values()), axis=1)
     if not window < held_out < len(rows) - window:
@@ -184,9 +185,9 @@ def load_series(
 def load_table(
     path: str | PathLike, inputs: Sequence[str], target: str, *, problems: Problems | None = None
 ) -> ArraySource:
-    """Returns the rows of a CSV file: some columns as inputs (N, columns), another as target.
+    """Returns the rows of a CSV file, with some columns as inputs (N, columns) and another as target.
 
-    Whole numbers from 0 on become labels, anything else the target of a regression.
+    A target of whole numbers from 0 up becomes labels, any other the target of a regression.
     """
     columns = read_csv(path, (*inputs, target), problems)
     y = columns.pop(target)

@@ -19,8 +19,8 @@ from jaxnets.errors import UserError
 from jaxnets.files import writing
 from jaxnets.machine.distributed import any_process, run_on_writer
 
-# A checkpoint is {"state": TrainState, "sums": of the running epoch} and `meta`. Format 2 was the same, but its
-# `meta` told where in the state averaged weights lay.
+# A checkpoint is {"state": TrainState, "sums": of the running epoch} and `meta`. Format 2 was the same, but
+# its `meta` told where in the state averaged weights lay.
 FORMAT = 3
 EVALUATED = "evaluated"  # saved as well: the variables that were evaluated, unless they are the state's own
 Meta = Mapping[str, Any]

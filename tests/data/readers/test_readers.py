@@ -185,7 +185,7 @@ LABELS = idx(np.zeros(2, np.uint8))
             },
             "3 x 2 x 2 bytes and .*train-labels-idx1-ubyte 2: they must be images",
         ),
-        ({"all-images-idx3-ubyte": idx(np.zeros((2, 2, 2), np.uint8))}, "says neither train nor test"),
+        ({"all-images-idx3-ubyte": idx(np.zeros((2, 2, 2), np.uint8))}, "contains neither train nor test"),
         ({"t10k-labels-idx1-ubyte": LABELS[:6]}, "cut off within its header"),
         ({"t10k-labels-idx1-ubyte": LABELS[:-1]}, "says that it holds 2 bytes, and there are 1 instead of 2"),
         ({"t10k-labels-idx1-ubyte.gz": gzip.compress(LABELS)[:-9]}, "a gzip file that is damaged"),
@@ -219,7 +219,7 @@ LABELS = idx(np.zeros(2, np.uint8))
             "6 of 8 classes have no training example",
         ),
         ({"1.png": IMAGE, "l.txt": b"1.png 0\n\xff"}, r"l\.txt, line 2: not text in UTF-8"),
-        ({"1.png": IMAGE, "a.txt": b"1.png 0", "b.txt": b"1.png 0"}, "each is to say train or test"),
+        ({"1.png": IMAGE, "a.txt": b"1.png 0", "b.txt": b"1.png 0"}, "name each train or test"),
         (
             {"a/1.png": IMAGE, "2.png": IMAGE},
             r"2\.png lies in no class folder: images must lie as class/image",

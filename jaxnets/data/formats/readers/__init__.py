@@ -18,15 +18,15 @@ LAYOUTS = (idx_files, cifar_batches, labelled, class_folders)
 
 
 def read_contents(path: Path, problems: Problems, classes: Sequence[str] | None = None) -> Contents:
-    """Finds out what a folder or tar holds.
+    """Returns the contents of a folder or tar, whichever of the known layouts it has.
 
     Args:
         path: Path of the folder or tar (plain, gz, bz2, xz).
         problems: What to do about single examples that are wrong.
-        classes: The names of the labels where the files have only numbers, or another order of the folders.
+        classes: Names of the labels if the files have only numbers, or the folders' names in another order.
 
     Raises:
-        UserError: it is laid out in no way known here, there is nothing to train on, or something is damaged.
+        UserError: If its layout is unknown, there is nothing to train on, or something is damaged.
     """
     archive = Archive(path)
     twice = next((name for name, count in Counter(archive.names).items() if count > 1), None)

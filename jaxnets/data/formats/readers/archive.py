@@ -12,16 +12,16 @@ from jaxnets.errors import UserError, reason
 
 
 class Archive:
-    """What lies under a folder or in a tar, by name.
+    """The files under a folder or in a tar, by name.
 
     Attributes:
         path: Path of the folder or the tar.
-        names: Names of all regular files, relative, with "/"; a folder's sorted, a tar's in its own order.
-            Hidden ones (".DS_Store") are left out.
+        names: Relative names of all regular files, with "/"; sorted for a folder, in its own order for a tar.
+            Hidden files (".DS_Store") are left out.
         folders: The names of all folders.
 
     Raises:
-        UserError: there is nothing at `path`, it is neither of both, or it is cut off or damaged.
+        UserError: If there is nothing at `path`, or it is neither a folder nor an intact tar.
     """
 
     def __init__(self, path: Path):
@@ -39,14 +39,14 @@ class Archive:
         self.names = tuple(name for name, is_folder in found if not is_folder)
 
     def where(self, name: str) -> str:
-        """Returns how messages name a file of it."""
+        """Returns the name of a file for messages."""
         return f"{self.path}/{name}" if self.path.is_dir() else f"{name} in {self.path}"
 
     def read(self, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
-        """Yields (name, contents) of the files asked for: a tar's in its own order, a folder's as asked.
+        """Yields (name, contents) of the wanted files: in a tar's own order, or for a folder as listed.
 
         Raises:
-            UserError: a file cannot be read, or the archive is cut off or damaged.
+            UserError: If a file cannot be read, or the archive is cut off or damaged.
         """
         if self.path.is_dir():
             for name in wanted:
@@ -64,7 +64,7 @@ class Archive:
 
     @contextmanager
     def _tar(self) -> Iterator[tarfile.TarFile]:
-        """Opens the tar and, once it is read to its end, makes sure that it was all there."""
+        """Opens the tar and, once it has been read, checks that it was complete."""
         try:
             with tarfile.open(self.path) as tar:
                 yield tar
@@ -79,7 +79,7 @@ class Archive:
 
 
 def _check_end(tar: tarfile.TarFile) -> None:
-    """Reads on to the end: tarfile takes damage between two members for it; the real one is zeros."""
+    """Reads on to the end, which is zeros: tarfile takes damage between two members for the end."""
     if tar.fileobj is None or not tar.getmembers():
         raise tarfile.ReadError("nothing in it")
     last = tar.getmembers()[-1]

@@ -17,7 +17,7 @@ PIXELS = 3 * 32 * 32
 FILES = re.compile(r"(data_batch_\d|test_batch)(\.bin)?|(train|test)\.bin")
 FILES_100 = re.compile(r"train|test")  # of the Python version
 NAMES = ("batches.meta.txt", "fine_label_names.txt", "batches.meta", "meta")
-# What the pickles of NumPy arrays are made of, under NumPy's old and new names; nothing else is ever called.
+# The functions that pickles of NumPy arrays call, under NumPy's old and new names; no others are ever called.
 ALLOWED = {
     (module, name)
     for package in ("numpy.core", "numpy._core")
@@ -30,14 +30,14 @@ def parse_binary(content: bytes, where: str, label_bytes: int) -> tuple[np.ndarr
 
     Args:
         content: Content of the file.
-        where: Name of the image, for messages.
-        label_bytes: 1 in CIFAR-10; 2 in CIFAR-100, coarse and fine, of which the last is taken.
+        where: Name of the file, for messages.
+        label_bytes: 1 for CIFAR-10; 2 for CIFAR-100, coarse and fine, of which the last is used.
 
     Returns:
-        uint8 (N, 32, 32, 3) and int64 (N,).
+        The images, uint8 (N, 32, 32, 3), and the labels, int64 (N,).
 
     Raises:
-        UserError: the file is not a whole number of records.
+        UserError: If the file is not a whole number of records.
     """
     record = label_bytes + PIXELS
     if not content or len(content) % record:
@@ -50,10 +50,10 @@ def parse_binary(content: bytes, where: str, label_bytes: int) -> tuple[np.ndarr
 
 
 def parse_python(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (images, labels) of a pickled batch; nothing in the pickle but NumPy arrays is executed.
+    """Returns (images, labels) of a pickled batch; the pickle can build NumPy arrays and nothing else.
 
     Raises:
-        UserError: the file is not such a pickle, or its pixels and labels do not match.
+        UserError: If the file is not such a pickle, or its pixels and labels do not match.
     """
     batch = parse_pickle(content, where)
     pixels: Any = batch.get(b"data")
@@ -76,7 +76,7 @@ def parse_pickle(content: bytes, where: str) -> dict[bytes, Any]:
     """Returns the dictionary in a pickle of plain values and NumPy arrays.
 
     Raises:
-        UserError: the file is damaged, holds something else, or would call anything.
+        UserError: If the file is damaged, holds something else, or would call any other function.
     """
     try:
         batch = _Unpickler(io.BytesIO(content), encoding="bytes").load()
@@ -104,7 +104,7 @@ def cifar_batches(archive: Archive, problems: Problems, classes: Sequence[str] |
     """Returns the contents of the binary or Python version of CIFAR-10 or CIFAR-100; None if it is not there.
 
     Raises:
-        UserError: a batch is damaged.
+        UserError: If a batch is damaged.
     """
     bases = {name: posixpath.basename(name) for name in archive.names}
     files = FILES_100 if {"train", "test", "meta"} <= set(bases.values()) else FILES

@@ -1,4 +1,4 @@
-"""What every reader gives: classes, splits, and examples one after the other, bad ones reported."""
+"""What every reader returns: classes, splits, and examples one after another, with bad ones reported."""
 
 import re
 from collections import Counter
@@ -9,22 +9,22 @@ import numpy as np
 
 from jaxnets.errors import UserError
 
-SPLITS = {  # what folders and files are called, and what TFDS calls it
+SPLITS = {  # names of folders and files, and TFDS's names
     **dict.fromkeys(("training", "train"), "train"),
     **dict.fromkeys(("testing", "test", "t10k"), "test"),
     **dict.fromkeys(("validation", "valid", "val"), "validation"),
 }
 SPLIT_IN_NAME = re.compile(rf"(?<![a-z])({'|'.join(SPLITS)})(?![a-z])")
 
-Example = tuple[str, np.ndarray | bytes, int]  # where it is from, decoded or as in its file, label
+Example = tuple[str, np.ndarray | bytes, int]  # its origin, its image (decoded or as in the file), its label
 
 
 @dataclass
 class Problems:
-    """What to do about an example that is wrong: stop with the message, or note it and leave it out.
+    """What to do about a faulty example: stop with a message, or note the message and leave it out.
 
     Attributes:
-        skip: Whether to go on.
+        skip: Whether to continue.
         found: The messages so far.
     """
 
@@ -32,7 +32,7 @@ class Problems:
     found: list[str] = field(default_factory=list)
 
     def __call__(self, message: str | UserError) -> None:
-        """Stops with the message, or notes it."""
+        """Raises UserError with the message, or notes it."""
         if not self.skip:
             raise UserError(str(message))
         self.found.append(str(message))
@@ -40,11 +40,12 @@ class Problems:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a reader found.
+    """The contents that a reader found.
 
     Attributes:
         classes: The names of the labels.
-        splits: By name ("train", "test", "validation"), a function that reads its examples in one pass.
+        splits: For every split ("train", "test", "validation"), a function that reads its examples in one
+            pass.
     """
 
     classes: tuple[str, ...]
@@ -52,7 +53,7 @@ class Contents:
 
 
 def split_of(name: str) -> str | None:
-    """Returns the split that a file's or folder's name speaks of, TFDS's word for it; None if of none.
+    """Returns the split that the name of a file or folder contains, by its TFDS name; None without one.
 
     Examples:
         >>> split_of("emnist-t10k-"), split_of("mnist_train_jpg_60000"), split_of("trainers")
@@ -65,7 +66,7 @@ def split_of(name: str) -> str | None:
 def from_arrays(
     arrays: dict[str, tuple[np.ndarray, np.ndarray, str]], problems: Problems, classes: Sequence[str] | None
 ) -> Contents:
-    """Returns the contents of decoded images: (images, labels, where the labels are from) a split."""
+    """Returns the contents of decoded images, given (images, labels, the labels' origin) for every split."""
     if classes is None:
         most = max(int(labels.max(initial=0)) for _, labels, _ in arrays.values())
         classes = [str(label) for label in range(most + 1)]
@@ -86,7 +87,7 @@ def from_arrays(
 
 
 def check_classes(classes: Sequence[str], labels: Sequence[int], problems: Problems) -> None:
-    """Reports classes without a training example: a wrong label far out leaves many behind."""
+    """Reports classes without a training example: one label that is far too large leaves many of them."""
     counts = Counter(labels)
     empty = [name for label, name in enumerate(classes) if not counts[label]]
     if empty:

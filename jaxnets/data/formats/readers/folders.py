@@ -1,4 +1,4 @@
-"""Images in folders, one a class: `class/image`, or `split/class/image`."""
+"""Images in one folder per class: `class/image`, or `split/class/image`."""
 
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
@@ -14,12 +14,12 @@ Place = tuple[str, str]  # split, class
 def class_folders(archive: Archive, problems: Problems, classes: Sequence[str] | None) -> Contents | None:
     """Returns the contents of class folders; None if there are none.
 
-    The classes are in alphabetical order unless given in another. Folders above that all images share
-    (`flower_photos/`) count for nothing, and so do files that are not images by their names.
+    The classes are in alphabetical order unless given in another. Outer folders that all images share
+    (`flower_photos/`) are ignored, and so are files whose names are not those of images.
 
     Raises:
-        UserError: an image lies outside the class folders, a class folder is empty, or there is a class that
-            the training part does not have.
+        UserError: If an image lies outside the class folders, a class folder is empty, or there is a class
+            that the training part does not have.
     """
     images = [name for name in archive.names if name.lower().endswith(EXTENSIONS)]
     if not images:
@@ -70,7 +70,7 @@ def class_folders(archive: Archive, problems: Problems, classes: Sequence[str] |
 
 
 def _below(top: str, name: str) -> list[str]:
-    """Returns the parts of a path below `top`; [] where it does not lie there."""
+    """Returns the parts of a path below `top`; [] if it lies elsewhere."""
     if not top:
         return name.split("/")
     return name[len(top) + 1 :].split("/") if name.startswith(f"{top}/") else []

@@ -1,6 +1,6 @@
 """IDX, the format of the MNIST family (yann.lecun.com/exdb/mnist): a header and the bytes of one array.
 
-The header: two zero bytes, a type (8 is uint8), the number of dimensions, then each as a big-endian uint32.
+The header is two zero bytes, a type (8 is uint8), the number of dimensions, then each as a big-endian uint32.
 """
 
 import gzip
@@ -22,14 +22,14 @@ FILE = re.compile(r"(images|labels)[-._]idx[13][-._]ubyte(\.gz)?$")
 
 
 def parse_idx(content: bytes, where: str) -> np.ndarray:
-    """Returns the array in an IDX file: uint8, of the shape that its header says.
+    """Returns the array in an IDX file, uint8 of the shape in its header.
 
     Args:
-        content: Content of the file, gzip or not.
-        where: The file's name, for messages.
+        content: Content of the file, gzipped or not.
+        where: Name of the file, for messages.
 
     Raises:
-        UserError: it is not IDX of bytes, or it does not hold exactly what its header says.
+        UserError: If it is not an IDX file of bytes, or does not hold exactly what its header states.
 
     Examples:
         >>> parse_idx(bytes([0, 0, 8, 2, 0, 0, 0, 1, 0, 0, 0, 3, 7, 8, 9]), "three.idx")
@@ -62,10 +62,10 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
 
 
 def idx_files(archive: Archive, problems: Problems, classes: Sequence[str] | None) -> Contents | None:
-    """Returns the contents of pairs of IDX files, `train-images-idx3-ubyte.gz` and so on; None without any.
+    """Returns the contents of pairs of IDX files (`train-images-idx3-ubyte.gz`, ...); None if there are none.
 
     Raises:
-        UserError: a file is damaged, its split or its partner is missing, or the two do not match.
+        UserError: If a file is damaged, its split or its partner is missing, or the two do not match.
     """
     matches = {name: match for name in archive.names if (match := FILE.search(posixpath.basename(name)))}
     if not matches:
@@ -75,7 +75,7 @@ def idx_files(archive: Archive, problems: Problems, classes: Sequence[str] | Non
         where, match = archive.where(name), matches[name]
         split = split_of(match.string[: match.start()])
         if split is None:
-            raise UserError(f"{where}: its name says neither train nor test (or t10k)")
+            raise UserError(f"{where}: its name contains neither train nor test (or t10k)")
         part = parts.setdefault(split, {})
         if match[1] in part:
             raise UserError(f"{where} and {part[match[1]][0]} are both {match[1]} of {split}: keep one")

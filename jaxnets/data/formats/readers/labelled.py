@@ -1,4 +1,4 @@
-"""Images and a text file with a line `image label` each (B4), one such file a split."""
+"""Images with one text file per split, which has a line `image label` for each of them."""
 
 import posixpath
 import re
@@ -11,7 +11,7 @@ from jaxnets.data.formats.readers.contents import Contents, Example, Problems, c
 from jaxnets.errors import UserError
 
 LINE = re.compile(r"\s*(.*?\S)[\s,;]+(\S+)\s*")
-MOST_CLASSES = 100_000  # a number beyond is no label
+MOST_CLASSES = 100_000  # a greater number is not a label
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Labelled:
 def labelled(archive: Archive, problems: Problems, classes: Sequence[str] | None) -> Contents | None:
     """Returns the contents of label files; None if there is none.
 
-    The images lie beside the text file or in a folder of its name (`digits.txt`, `digits/7.png`).
+    The images lie beside the text file or in a folder of the same name (`digits.txt`, `digits/7.png`).
 
     Raises:
-        UserError: two files for one split, or a line is wrong (which says file and line).
+        UserError: If there are two files for one split, or a line is wrong; the message names file and line.
     """
     texts = {name: text for name, text in _texts(archive) if _is_label_file(text)}
     if not texts:
@@ -38,7 +38,7 @@ def labelled(archive: Archive, problems: Problems, classes: Sequence[str] | None
     for name in texts:
         split = split_of(posixpath.basename(name)) or ("train" if len(texts) == 1 else None)
         if split is None:
-            raise UserError(f"{archive.where(name)}: with several label files, each is to say train or test")
+            raise UserError(f"{archive.where(name)}: with several label files, name each train or test")
         if split in files:
             raise UserError(f"{archive.where(name)} and {archive.where(files[split])} are both for {split}")
         files[split] = name
@@ -52,7 +52,7 @@ def labelled(archive: Archive, problems: Problems, classes: Sequence[str] | None
 def from_labels(
     archive: Archive, lines: dict[str, list[Labelled]], problems: Problems, classes: Sequence[str] | None
 ) -> Contents:
-    """Returns the contents of an archive whose labels are these, by split."""
+    """Returns the contents of an archive, given the lines of its label files by split."""
     numbers, names = _number(lines, problems, classes)
 
     def reader(split: str) -> Callable[[], Iterator[Example]]:
@@ -70,15 +70,15 @@ def from_labels(
 def parse_labels(
     text: str, where: str, archive: Archive, folders: Sequence[str], problems: Problems
 ) -> list[Labelled]:
-    """Returns the lines of a label file whose images are there; empty lines count for nothing.
+    """Returns the lines of a label file whose images exist; empty lines are ignored.
 
     Args:
         text: Text of the file.
-        where: Name of the image, for messages.
+        where: Name of the file, for messages.
         archive: Archive that holds the images.
-        folders: Folders of the archive in which they can lie.
-        problems: What to do about a line that is not `image label`, or names an image that is not there, or
-            one that an earlier line has named.
+        folders: Folders of the archive in which they may lie.
+        problems: What to do about a line that is not `image label`, or that names an image which does not
+            exist or which an earlier line has named.
     """
     there = set(archive.names)
     found: dict[str, Labelled] = {}
@@ -103,7 +103,7 @@ def parse_labels(
 def _number(
     lines: dict[str, list[Labelled]], problems: Problems, classes: Sequence[str] | None
 ) -> tuple[dict[str, int], Sequence[str]]:
-    """Returns the number of every label that counts, and the classes' names in the order of the numbers."""
+    """Returns the number of every valid label, and the names of the classes in the order of their numbers."""
     every = [line for split in ("train", *sorted(lines.keys() - {"train"})) for line in lines.get(split, ())]
     labels = dict.fromkeys(line.label for line in every)
     if not every or not every[0].label.isdecimal():  # names: those of the training part, in their order

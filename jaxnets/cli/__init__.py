@@ -1,4 +1,4 @@
-"""The command line, python -m jaxnets and jaxnets: nothing is imported before Ctrl-C is taken care of."""
+"""The command line, python -m jaxnets and jaxnets: nothing is imported before Ctrl-C is handled."""
 
 from jaxnets.cli import ctrl_c
 

@@ -1,12 +1,12 @@
-"""A command line from a function's signature (tyro), with jaxnets' exit codes.
+"""A command line from a function's signature (tyro), with the exit codes of jaxnets.
 
-0 done; 2 what was asked for is wrong, in one line on stderr; 1 a defect of ours, with its traceback;
-130 after Ctrl-C (`jaxnets.cli.ctrl_c`); 0 after SIGTERM, when a training has saved itself.
+0: success; 2: a user error, in one line on stderr; 1: a bug in jaxnets, with its traceback; 130: Ctrl-C
+(`jaxnets.cli.ctrl_c`); 0 after SIGTERM, once a training has saved its state.
 """
 
 from jaxnets.cli import ctrl_c
 
-if ctrl_c.imported_by_program():  # a script, which has no other line of ours before it imports jax
+if ctrl_c.imported_by_program():  # a script, which runs no other code of jaxnets before it imports jax
     ctrl_c.end_at_once()
 
 import contextlib
@@ -26,12 +26,12 @@ Command = Callable[..., Any] | dict[str, Any]  # a function, or commands by name
 
 
 def run(command: Command, prog: str | None = None, arguments: Sequence[str] | None = None) -> Any:
-    """Calls `command`, or the one of several that the first argument names, with the rest of the line.
+    """Calls `command`, or the one of several that the first argument names, with the other arguments.
 
     Args:
-        command: A function whose parameters become the options, or such, or groups of them, by name.
-        prog: The program's name in the help. By default as it was called.
-        arguments: Arguments of the command line. By default the process's own.
+        command: A function whose parameters become the options, or a dict of functions or groups by name.
+        prog: Name of the program in the help. By default the name it was called by.
+        arguments: Arguments of the command line. By default those of the process.
     """
     prog = prog or hints.program()
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -39,12 +39,12 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
         return run(command[arguments[0]], f"{prog} {arguments[0]}", arguments[1:])
     try:
         with ctrl_c.cleaning_up():
-            if isinstance(sys.stdout, io.TextIOWrapper):  # whatever a file is called
+            if isinstance(sys.stdout, io.TextIOWrapper):  # file names can hold any character
                 sys.stdout.reconfigure(errors="backslashreplace")
             call = _parse(command, prog, arguments)
-            if isinstance(sys.stderr, io.TextIOWrapper):  # by whole lines, also with PYTHONUNBUFFERED
+            if isinstance(sys.stderr, io.TextIOWrapper):  # in whole lines, even with PYTHONUNBUFFERED
                 sys.stderr.reconfigure(line_buffering=True, write_through=False)
-            if "jax" in sys.modules:  # a command that computes; importing jax takes a while
+            if "jax" in sys.modules:  # the command computes; importing jax takes a while
                 set_up()
             return call()
     except BrokenPipeError:
@@ -62,7 +62,7 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
 
 
 def _parse(command: Command, prog: str, arguments: Sequence[str]) -> Callable[[], Any]:
-    """The call that the arguments ask for; --help ends here, as does what is wrong."""
+    """Returns the call that the arguments ask for; --help and wrong arguments end here."""
     try:
         import tyro
     except ImportError:
@@ -70,7 +70,7 @@ def _parse(command: Command, prog: str, arguments: Sequence[str]) -> Callable[[]
     config = (tyro.conf.FlagCreatePairsOff,)
     said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):  # tyro draws boxes around what is wrong; one line is enough
+        with contextlib.redirect_stderr(said):  # tyro draws boxes around errors; one line is enough
             if callable(command):
                 return tyro.cli(_later(command), prog=prog, args=arguments, config=config)
             later = {name: _later(one) for name, one in command.items()}
@@ -82,7 +82,7 @@ def _parse(command: Command, prog: str, arguments: Sequence[str]) -> Callable[[]
 
 
 def _flush() -> None:
-    """Writes what is left; of a reader that has seen enough (`... | head`) Python's end need not hear."""
+    """Flushes the output, ignoring a reader that has gone (`... | head`)."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:  # not closed from the start
@@ -92,12 +92,12 @@ def _flush() -> None:
 
 
 def _later(function: Command) -> Callable[..., Callable[[], Any]]:
-    """The same signature, but the call only binds the arguments: parsing and running stay apart."""
+    """Returns a function of the same signature that only binds its arguments: parsing runs no command."""
     if isinstance(function, dict):
         names = ", ".join(function)
 
         def group() -> Callable[[], Any]:
-            return lambda: _stop(f"say which of its commands: {names}")
+            return lambda: _stop(f"name one of its commands: {names}")
 
         group.__doc__ = f"Several commands: {names}."
         return group
@@ -110,14 +110,14 @@ def _later(function: Command) -> Callable[..., Callable[[], Any]]:
 
 
 def _one_line(box: str) -> str:
-    """What tyro says between the box's title and its first rule; without UTF-8 its boxes are of dashes."""
+    """Returns tyro's text between a box's title and its first rule; without UTF-8 it is drawn in dashes."""
     lines = [line.strip("╭╮╰╯│─ ") for line in box.splitlines()[1:]]
     said = itertools.dropwhile(lambda line: not line.strip("-"), lines)
     return " ".join(itertools.takewhile(lambda line: line.strip("-"), said)) + "; see --help"
 
 
 def _stop(message: str) -> Any:
-    """The line stays whole: it goes past the text layer, where another thread's (Orbax's) may have begun."""
+    """Exits with one unbroken line, written past the text layer, where another thread may be writing."""
     line = f"error: {message}\n"
     with contextlib.suppress(BrokenPipeError):
         if isinstance(sys.stderr, io.TextIOWrapper):

@@ -36,7 +36,7 @@ EXPORTED = {  # the file names that the formats' readers expect
 
 
 def models() -> None:
-    """List the networks, with the input each is documented for and its number of parameters."""
+    """List the networks with their documented input shapes and numbers of parameters."""
     from jaxnets.models import INPUT_SHAPES, MODELS
     from jaxnets.summary import summarize
 
@@ -50,8 +50,8 @@ def summary(name: Name, /, *, classes: int | None = None, json: bool = False) ->
     """Show the layers of a network: output shapes, parameters (trainable or not) and multiply-adds.
 
     Args:
-        name: Name of a network, as the command `models` lists them.
-        classes: Number of classes. By default the documented one.
+        name: Name of a network; the command `models` lists them.
+        classes: Number of classes. By default the documented number.
         json: Print one JSON object instead of a table.
     """
     from jaxnets.models import INPUT_SHAPES, MODELS
@@ -73,15 +73,15 @@ def predict(
     sheet: Path | None = None,
     json: bool = False,
 ) -> None:
-    """Say what a trained network sees in image files: the label, its probability and the next two guesses.
+    """Classify image files with a trained network: print the label, its probability and the next two guesses.
 
     Args:
         workdir: The run's folder.
         files: Images of any size and mode, PNG or JPEG.
-        ink: Whether drawings are dark on light paper or light on dark. By default judged image by image.
+        ink: Whether drawings are dark on light paper or light on dark. By default determined for each image.
         threshold: Pixels darker than this (0 to 255) are dark ink. By default 200, or less on dim photos.
         sheet: PNG file to draw: every image, what the network saw of it, and its three best guesses.
-        json: Print one JSON list instead of one line for each image.
+        json: Print a JSON list instead of one line per image.
     """
     from jaxnets.runs.predict import guesses, load_image_run, look
     from jaxnets.runs.sheet import check_sheet, contact_sheet
@@ -117,11 +117,11 @@ def predict(
 
 
 def app(workdir: Workdir, /, *, port: int = 8000, open: bool = False) -> None:
-    """Serve a page on this machine alone: draw or drop a picture, and see what a network makes of it.
+    """Serve a local page where you draw or drop a picture and see what a trained network makes of it.
 
     Args:
         workdir: The run's folder.
-        port: Port to listen on, on this machine alone (127.0.0.1); 0 for any free one.
+        port: Port to listen on, on this machine only (127.0.0.1); 0 for any free port.
         open: Open the page in the browser.
     """
     from jaxnets.app import serve
@@ -131,12 +131,12 @@ def app(workdir: Workdir, /, *, port: int = 8000, open: bool = False) -> None:
 
 
 def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) -> None:
-    """Measure loss and accuracy of a trained network on the held-out examples of its data set.
+    """Measure the loss and accuracy of a trained network on the held-out examples of its data set.
 
     Args:
         workdir: The run's folder.
-        batch_size: Examples in a batch. It does not change the result.
-        json: Print one JSON object instead of a line.
+        batch_size: Number of examples in a batch. It does not change the result.
+        json: Print a JSON object instead of a line of text.
     """
     import jax
 
@@ -164,15 +164,15 @@ def export(
     out: Path | None = None,
     like: Path | None = None,
 ) -> None:
-    """Write a trained network to a file that other programs read.
+    """Write a trained network to a file that other programs can read.
 
     Args:
         workdir: The run's folder.
-        format: safetensors (arrays by name), stablehlo (the computation, which any process with jax can run),
+        format: safetensors (arrays by name), stablehlo (the computation, which any program with jax can run),
             onnx (needs two more packages), text (name, shape and all values) or keras (.weights.h5).
         out: File to write. By default one in the run's folder.
-        like: With keras, a Keras file of the same architecture (.keras, .weights.h5 or legacy .h5), whose
-            layout the new one gets. Networks with branches need it.
+        like: For keras, a Keras file of the same architecture (.keras, .weights.h5 or legacy .h5) whose
+            layout the new file takes. Networks with branches need it.
     """
     from jaxnets.export import FORMATS
     from jaxnets.keras_weights import save_keras_weights
@@ -200,18 +200,18 @@ def import_keras(
     classes: int | None = None,
     inputs: Literal["unit", "caffe", "tf", "bytes"] | None = None,
 ) -> None:
-    """Make a run's folder of a Keras file, which predict, evaluate, export and --start accept.
+    """Create a run's folder from a Keras file, for use with predict, evaluate, export and --start.
 
     Args:
         file: Keras file: .keras, .weights.h5 or legacy .h5.
-        model: Name of the network that has this architecture.
-        workdir: Folder to make.
+        model: Name of the network with this architecture; the command `models` lists them.
+        workdir: Folder to create.
         dataset: Name of the data set that the network was trained on: it gives the shape of the inputs and
             the classes, and `evaluate` measures on it.
-        classes: Number of classes, where no data set is named. By default the documented one.
-        inputs: Inputs that the network takes: pixels scaled to 0 to 1 (unit), as the official ResNet and VGG
-            (caffe) or Xception (tf) take them, or 0 to 255 (bytes). By default those of the official file of
-            that name, or else unit.
+        classes: Number of classes, if no data set is named. By default the documented number.
+        inputs: Inputs that the network takes: pixels scaled to 0 to 1 (unit), preprocessed as for the
+            official ResNet and VGG (caffe) or Xception (tf), or 0 to 255 (bytes). By default those of the
+            official file of that name, if there is one, or else unit.
     """
     from jaxnets.runs import start
 

@@ -1,8 +1,8 @@
-"""Ctrl-C in a program of ours: no traceback and exit code 130, also while Python still imports.
+"""Ctrl-C in jaxnets programs: no traceback and exit code 130, even while Python is still importing.
 
-KeyboardInterrupt does only where code of ours runs. Raised in the midst of an import it comes out as another
-error (tensorstore's "initialization failed"), gets lost in a callback, or crashes a module of C that is half
-there; raised while Python ends, it is printed. What happens before our first line is Python's own, so that
+KeyboardInterrupt works only while code of jaxnets runs. Raised during an import, it surfaces as another error
+(tensorstore's "initialization failed"), gets lost in a callback, or crashes a half-loaded C module; raised
+while Python exits, it is printed. Before the first line of jaxnets Python's own handler applies, which is why
 this module imports next to nothing.
 """
 
@@ -17,16 +17,16 @@ EXIT_CODE = 130
 
 
 def end_at_once() -> None:
-    """From here on Ctrl-C ends the process on the spot, where it would have raised KeyboardInterrupt.
+    """Makes Ctrl-C end the process at once from here on, where it would have raised KeyboardInterrupt.
 
-    For the first line of a program: what a library's user has Ctrl-C do is not ours to change.
+    Only for the first line of a program: a library must not change what its user's Ctrl-C does.
     """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not ignored, nor anybody else's
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # neither ignored nor handled by others
         signal.signal(signal.SIGINT, _end)
 
 
 def imported_by_program() -> bool:
-    """Whether the module that asks is being imported by the program itself: no other module, no session."""
+    """Returns whether the calling module is being imported by the main program, not a module or a session."""
     frame: FrameType | None = sys._getframe(2)
     while frame and _imports(frame):
         frame = frame.f_back
@@ -36,9 +36,9 @@ def imported_by_program() -> bool:
 
 @contextmanager
 def cleaning_up() -> Iterator[None]:
-    """Inside the block Ctrl-C raises KeyboardInterrupt after all, but not in an import.
+    """Context manager within which Ctrl-C raises KeyboardInterrupt again, except during an import.
 
-    Changes nothing where `end_at_once` has not been called.
+    It changes nothing if `end_at_once` has not been called.
     """
     if signal.getsignal(signal.SIGINT) is not _end:
         yield

@@ -32,21 +32,21 @@ def prepare(
     store: Store = "auto",
     on_error: Literal["stop", "skip"] = "stop",
 ) -> None:
-    """Make a data set of what is on disk: train on it with --dataset NAME.
+    """Prepare a data set from files on disk; then train on it with --dataset NAME.
 
     Args:
         source: Folder or tar file (plain, gz, bz2 or xz; it stays packed) with IDX files (MNIST), CIFAR
             batches, images and a text file with a line `image label` for each, or images in folders named
             after their class, with or without folders train and test above them.
-        name: Name of the new data set: small letters, digits and underscores.
+        name: Name of the new data set: lowercase letters, digits and underscores.
         data_dir: Folder of prepared data sets. By default that of TFDS.
-        classes: Names of the labels, where the files have only numbers.
+        classes: Names of the labels, if the files have only numbers.
         size: Height and width to scale all images to. By default all must have the same size.
-        channels: 1 to make all images grey, 3 to make them colour. By default all must be alike.
+        channels: 1 to convert all images to grey, 3 to colour. By default all must be alike.
         keep_sizes: Let images differ in size.
-        store: What is stored: pixels, fastest to read; or files (PNG or JPEG), which take less space
-            on the disk. By default pixels for images up to 64 x 64, and files for larger ones.
-        on_error: What to do at a file or line that is wrong: stop, or skip it and list it at the end.
+        store: How to store images: as pixels, fastest to read, or as files (PNG or JPEG), smaller on disk.
+            By default pixels for images up to 64 x 64, and files for larger ones.
+        on_error: What to do about a faulty file or line: stop, or skip it and list it at the end.
     """
     from jaxnets.data.formats import prepare
 
@@ -83,7 +83,7 @@ def convert(name: Name, /, *, data_dir: Path | None = None) -> None:
 
 
 def list_(*, data_dir: Path | None = None) -> None:
-    """List the data sets that are here.
+    """List the data sets on this machine.
 
     Args:
         data_dir: Folder of prepared data sets. By default that of TFDS.
@@ -97,7 +97,7 @@ def list_(*, data_dir: Path | None = None) -> None:
     for item in list_prepared(root):
         parts = ", ".join(f"{count:,} {part}" for part, count in sorted(item.splits.items(), reverse=True))
         print(f"{item.name:24} {item.version:10} {parts} ({', '.join(item.formats)})")
-    print(f"and any name that TFDS knows (tensorflow.org/datasets); prepared ones lie in {root}")
+    print(f"and any TFDS data set by name (tensorflow.org/datasets); prepared ones lie in {root}")
 
 
 def show(
@@ -112,17 +112,17 @@ def show(
     seed: int = 0,
     size: tuple[int, int] | None = None,
 ) -> None:
-    """Count the examples of every class, and draw some: with --augment, before and after it.
+    """Count the examples of every class and draw some of them, with --augment before and after it.
 
     Args:
         name: Name of the data set.
         data_dir: Folder of prepared data sets. By default that of TFDS.
         picture: PNG file to draw. By default NAME.png.
-        augment: Changes of the images, each as NAME, NAME=A or NAME=A:B: rotation=45 shift=0.15 zoom=0.5 ...
-        fill: What fills the places outside an image that is turned or shifted.
-        count: Images in a row.
-        seed: Seed that decides which images are shown and how they are changed.
-        size: Height and width to scale images to, where they differ in size.
+        augment: Augmentation steps, each as NAME, NAME=A or NAME=A:B: rotation=45 shift=0.15 zoom=0.5 ...
+        fill: How to fill the area outside an image that is rotated or shifted.
+        count: Number of images in a row.
+        seed: Seed of the choice of images and of the augmentation.
+        size: Height and width to scale images to, required if they differ in size.
     """
     import jax
     import numpy as np

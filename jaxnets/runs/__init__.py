@@ -1,4 +1,4 @@
-"""A finished run: its configuration, its network, what it predicts, and pictures of how it does."""
+"""A finished run: its configuration, its network, its predictions, and pictures of its performance."""
 
 from jaxnets.runs.config import describe, describe_features, make_model
 from jaxnets.runs.pictures import first_kernel, print_summary, save_pictures, surest_mistakes

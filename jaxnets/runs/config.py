@@ -1,4 +1,4 @@
-"""What config.json says of a run: the network, its inputs and its data, so that both can be made again."""
+"""The config.json of a run: its network, inputs and data, so that they can be rebuilt from the folder."""
 
 import platform
 from pathlib import Path
@@ -17,10 +17,10 @@ from jaxnets.train import check_input
 
 
 def make_model(name: str, features: Features, **options: Any) -> linen.Module:
-    """Returns the registered model `name` for examples like these, with fields of it set as `options` say.
+    """Returns the registered model `name` for examples with these features, its fields set from `options`.
 
     Raises:
-        UserError: no such model, or it does not take inputs of this shape.
+        UserError: If there is no such model, or it does not take inputs of this shape.
     """
     model = lookup(MODELS, name, "model")(num_classes=len(features.classes), **options)
     try:
@@ -47,7 +47,7 @@ def describe(
 
 
 def describe_features(model: str, features: Features, ink: str | None, inputs: str) -> dict[str, Any]:
-    """Returns `describe` for a network whose data set is not known."""
+    """Returns `describe` for a network whose data set is unknown."""
     versions = {"jaxnets": jaxnets.__version__, "jax": jax.__version__, "python": platform.python_version()}
     return {
         "model": model,
@@ -60,7 +60,7 @@ def describe_features(model: str, features: Features, ink: str | None, inputs: s
 
 
 def _ink(dataset: Dataset) -> Ink | None:
-    """The ink of grey images, by a few of them; None for anything else."""
+    """Returns the ink of grey images, judging by a few of them; None for anything else."""
     if dataset.features.dtype != "uint8" or dataset.features.shape[-1] != 1:
         return None
     return ink_of(first_images(dataset.train, 64))

@@ -1,4 +1,4 @@
-"""How a trained network does: a summary beside the documented figures, and pictures of its answers."""
+"""The performance of a trained network: a summary beside the documented figures, and pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,15 +34,15 @@ def print_summary(
     Args:
         name: Name of the registered model.
         model: The network as it was trained.
-        dataset: What it was trained on.
+        dataset: The data set it was trained on.
         history: The records of `fit`.
-        documented: Figures by name: parameters, accuracy, val_accuracy, ...; those that a short run has not
-            reached are not printed.
-        more: Further measured figures.
+        documented: Documented figures by name: parameters, accuracy, val_accuracy, ...; those that a short
+            run has not measured are not printed.
+        more: Further measured figures by name.
 
     Returns:
-        The last record and `more`; "parameters" of the network with the input and the classes that the
-        document has, and "parameters_here"; "history", and "dataset", the name of the data.
+        The last record and `more`, with "parameters" (for the document's input and classes),
+        "parameters_here", "history", and "dataset", the name of the data set.
     """
     print((here := summarize(model, dataset.features.shape)).to_text())
     original = summarize(MODELS[name](), INPUT_SHAPES[name])
@@ -61,21 +61,21 @@ def save_pictures(
     preprocess: Preprocess = normalize,
     count: int = 32,
 ) -> str:
-    """Saves pictures of how the network does on the held-out images; returns the command to try next.
+    """Saves pictures of the network's performance on the held-out images; returns the command to try next.
 
-    Writes predictions.png (the first images and answers), confusion.png (all of them), mistakes.png (where it
-    was wrong and surest), kernels.png (where the first layer is a convolution of 1 or 3 channels) and, as an
-    image to predict, example.png; nothing where examples are not images.
+    Writes predictions.png (the first images and predictions), confusion.png (over all images), mistakes.png
+    (the most confident errors), kernels.png (if the first layer is a convolution of 1 or 3 channels) and
+    example.png (an image to predict); nothing if the examples are not images.
     """
     features, source = dataset.features, dataset.test
     if len(features.shape) != 3 or features.dtype != "uint8" or not features.classes:
         return hints.jaxnets("evaluate", workdir)
     from PIL import Image
 
-    variables = jax.tree.map(np.asarray, variables)  # of this process alone, where there are several
+    variables = jax.tree.map(np.asarray, variables)  # of this process alone, if there are several
     batches = Batches(source, 256).epoch()
     found = np.concatenate([probabilities(model, variables, batch["x"], preprocess) for batch in batches])
-    found = found[: len(source)]  # the last batch is filled up
+    found = found[: len(source)]  # the last batch is padded
     labels, guesses, names = source.labels(), found.argmax(-1), features.classes
 
     first = first_images(source, count)
@@ -94,7 +94,7 @@ def save_pictures(
         titles = [f"{names[guesses[i]]} ({found[i].max():.0%})\nis {names[labels[i]]}" for i in worst]
         plots.images((source[i]["x"] for i in worst), titles, workdir / "mistakes.png", size=(1.2, 1.5))
     else:
-        (workdir / "mistakes.png").unlink(missing_ok=True)  # of when it was trained less
+        (workdir / "mistakes.png").unlink(missing_ok=True)  # left from when it was trained less
     kernel = first_kernel(model, variables, features.shape)
     if kernel is not None:
         plots.kernels(kernel, workdir / "kernels.png")
@@ -102,14 +102,14 @@ def save_pictures(
 
 
 def surest_mistakes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Returns which examples were taken for a wrong class, the ones held most probable first.
+    """Returns the misclassified examples, those with the most probable predictions first.
 
     Args:
-        probabilities: (N, classes).
-        labels: (N,).
+        probabilities: Predicted probabilities, (N, classes).
+        labels: True labels, (N,).
 
     Returns:
-        Indices of examples (M,), of equally probable ones the earlier first.
+        Indices of the examples, (M,); among equal probabilities the earlier one comes first.
     """
     wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
     return wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")]

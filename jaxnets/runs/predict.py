@@ -1,4 +1,4 @@
-"""What a trained network sees in an image and what it takes it for: here the command line and the app ask."""
+"""What a trained network sees of an image and which classes it predicts, for the command line and the app."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from jaxnets.data.formats.images import Ink, as_trained, open_image
 from jaxnets.errors import UserError
 from jaxnets.runs import Run, load_run
 
-BATCH = 64  # images that go through a network together
-THUMBNAIL = 192  # pixels of the longer side of what a contact sheet shows of an image
+BATCH = 64  # images that pass through a network together
+THUMBNAIL = 192  # pixels of the longer side of an image on a contact sheet
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class Look:
 
     Attributes:
         where: Name of the image.
-        thumbnail: uint8 (h, w, 3), of the image as it came.
-        seen: uint8 (H, W, C), what goes into the network.
+        thumbnail: Thumbnail of the original image, uint8 (h, w, 3).
+        seen: Input of the network, uint8 (H, W, C).
     """
 
     where: str
@@ -32,23 +32,23 @@ class Look:
 
 @dataclass(frozen=True)
 class Guess:
-    """A class, and how probable the network holds it to be."""
+    """A class and its predicted probability."""
 
     label: str
     probability: float
 
 
 def load_image_run(workdir: Path) -> Run:
-    """Returns `load_run` of a network that tells images apart.
+    """Returns `load_run` of a network that classifies images.
 
     Raises:
-        UserError: there is none in this folder, or it learned something else.
+        UserError: If the folder holds no such run, or its examples are not images.
     """
     run = load_run(workdir)
     shape = run.features.shape
     if len(shape) != 3 or shape[-1] not in (1, 3) or not run.features.classes:
         raise UserError(
-            f"{workdir} learned {run.config['dataset']}, whose examples are not images: use evaluate"
+            f"{workdir} was trained on {run.config['dataset']}, whose examples are not images: use evaluate"
         )
     return run
 
@@ -68,12 +68,12 @@ def look(
         run: Run of a network that takes images.
         file: Path of the file, or a binary file.
         where: Name of the image, for messages.
-        ink: Ink of the drawing. By default judged by its border.
-        threshold: What is darker than this is dark ink; see `white_ink`.
-        largest: How many pixels it may have.
+        ink: Ink of the drawing. By default determined from its border.
+        threshold: Pixels darker than this are dark ink; see `white_ink`.
+        largest: Greatest number of pixels it may have.
 
     Raises:
-        UserError: see `open_image`.
+        UserError: If the image cannot be opened; see `open_image`.
     """
     image = open_image(file, where, largest=largest)
     wanted = run.config["input"].get("ink")
@@ -83,7 +83,7 @@ def look(
 
 
 def guesses(run: Run, seen: Sequence[np.ndarray]) -> Iterable[list[Guess]]:
-    """Yields for every image (H, W, C) all classes with their probabilities, the most probable first."""
+    """Yields, for every image (H, W, C), all classes with their probabilities, the most probable first."""
     for start in range(0, len(seen), BATCH):
         for probabilities in run.probabilities(np.stack(seen[start : start + BATCH])):
             order = np.argsort(-probabilities, kind="stable")

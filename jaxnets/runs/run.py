@@ -23,7 +23,7 @@ Preprocess = Callable[[jax.Array], jax.Array]
 
 AT_ONCE = 64  # examples in a batch to predict
 
-# How images of bytes become numbers: 0 to 1; as the official ResNet and VGG, or Xception, have them; as is.
+# How images of bytes become inputs: 0 to 1; as in the official ResNet and VGG, or in Xception; unchanged.
 INPUTS: dict[str, Preprocess] = {
     "unit": normalize,
     "caffe": caffe_inputs,
@@ -37,8 +37,8 @@ class Run:
     """A trained network and what it was trained on.
 
     Attributes:
-        config: What config.json of the workdir holds.
-        features: What an example holds.
+        config: The contents of the workdir's config.json.
+        features: The features of an example.
         model: The network.
         variables: Its parameters and statistics.
     """
@@ -49,21 +49,21 @@ class Run:
     variables: dict[str, Any]
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """Returns `probabilities` of this network."""
+        """Returns this network's `probabilities` for stored inputs."""
         return probabilities(self.model, self.variables, x, self.preprocess)
 
     @property
     def preprocess(self) -> Preprocess:
-        """How its images become inputs, on the device."""
+        """The function that turns its images into inputs, on the device."""
         return lookup(INPUTS, self.config["input"].get("prepare", "unit"), "kind of inputs")
 
 
 def probabilities(
     model: linen.Module, variables: Any, x: np.ndarray, preprocess: Preprocess = normalize
 ) -> np.ndarray:
-    """Returns float32 (N, classes) for inputs (N, ...) as they are stored, `AT_ONCE` at a time."""
+    """Returns probabilities, float32 (N, classes), for inputs (N, ...) as stored, `AT_ONCE` at a time."""
     size = min(AT_ONCE, len(x))
-    rows = np.resize(np.arange(len(x)), (-(-len(x) // size), size))  # one shape: the last starts over
+    rows = np.resize(np.arange(len(x)), (-(-len(x) // size), size))  # one shape: the last batch wraps around
     found = [np.asarray(_forward(model, variables, x[some], preprocess)) for some in rows]
     return np.concatenate(found)[: len(x)]
 
@@ -79,19 +79,19 @@ def _forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Prep
 
 
 def load_run(workdir: Path) -> Run:
-    """Returns a run with its best parameters where it kept them, else the newest.
+    """Returns a run with its best parameters if it kept them, else the newest.
 
-    They are those that its training judged: averaged weights, where it judged the average.
+    They are the ones that its training evaluated: the averaged weights, if it evaluated those.
 
     Raises:
-        UserError: the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.
+        UserError: If the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.
     """
     config = read_config(workdir)
     try:
         shape, dtype, classes = config["input"]["shape"], config["input"]["dtype"], config["classes"]
         features, name = Features(tuple(shape), dtype, tuple(classes)), config["model"]
     except (KeyError, TypeError) as error:
-        raise UserError(f"{workdir / 'config.json'} lacks {error}: it is not of a run of jaxnets") from error
+        raise UserError(f"{workdir / 'config.json'} lacks {error}: it is not from a jaxnets run") from error
     folder = workdir / (BEST if (workdir / BEST).is_dir() else CHECKPOINTS)
     variables = None
     if folder.is_dir():

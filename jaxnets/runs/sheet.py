@@ -1,4 +1,4 @@
-"""A contact sheet: images, what a network saw of them, and its best guesses as bars."""
+"""A contact sheet: images, what a network sees of them, and its best guesses as bars."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,15 +11,15 @@ from jaxnets.plots import COLOURS, figure
 from jaxnets.runs.predict import Guess, Look
 
 COLUMNS = 3
-MOST = 300  # images: a PNG has 65,536 rows of pixels at most, and nobody reads on
+MOST = 300  # images: a PNG has 65,536 rows of pixels at most, and nobody reads more
 CELL = (3.3, 1.25)  # inches: an image, what was seen, and bars, side by side
 
 
 def check_sheet(path: Path, files: Sequence[Path]) -> None:
-    """Looks whether a contact sheet of these images can go to `path`, before any work is done for it.
+    """Checks that a contact sheet of these images can be written to `path`, before any work is done.
 
     Raises:
-        UserError: it is a folder, no PNG by its name, one of the images, or there are too many of those.
+        UserError: If `path` is a folder, not named .png or one of the images, or there are too many images.
     """
     if path.is_dir():
         raise UserError(f"the sheet {path} is a folder: name a PNG file in it, as {path / 'sheet.png'}")
@@ -35,11 +35,11 @@ def contact_sheet(answers: Sequence[tuple[Look, Sequence[Guess]]], path: Path) -
     """Draws images, what was seen of them, and the best guesses.
 
     Args:
-        answers: What was seen, and up to three guesses.
+        answers: For every image, what the network sees and up to three guesses.
         path: Path of the PNG.
 
     Raises:
-        UserError: it cannot be written there.
+        UserError: If the file cannot be written there.
     """
     columns = min(COLUMNS, len(answers))
     rows = -(-len(answers) // columns)

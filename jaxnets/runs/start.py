@@ -1,4 +1,4 @@
-"""Networks trained elsewhere: a Keras file as a run of ours, and either as the start of a new run."""
+"""Networks trained elsewhere: a Keras file as a run, and a run or Keras file as the start of a new run."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from jaxnets.pretrained import PRETRAINED, class_index
 from jaxnets.train import Checkpoints, TrainState, read_config, write_config
 from jaxnets.train.io.workdir import CHECKPOINTS
 
-HEADS = ("head", "predictions")  # layers that another number of classes replaces
+HEADS = ("head", "predictions")  # layers that are replaced for another number of classes
 
 
 def import_keras(
@@ -29,19 +29,20 @@ def import_keras(
     classes: int | None = None,
     inputs: str | None = None,
 ) -> int:
-    """Makes a run's folder out of a Keras file, and returns the number of its parameters.
+    """Creates a run's folder from a Keras file, and returns the number of its parameters.
 
     Args:
-        file: `.keras`, `.weights.h5` or legacy `.h5`.
-        model: The registered network that has this architecture.
-        workdir: The folder to make.
-        dataset: What it was trained on: tells shape, classes, and what evaluate measures.
-        classes: How many classes, where no data set tells. By default the documented number.
-        inputs: How images became numbers, a key of `runs.INPUTS`; by default as the official ImageNet file
-            of that name has it, else 0 to 1.
+        file: Path of a `.keras`, `.weights.h5` or legacy `.h5` file.
+        model: Name of the registered network with this architecture.
+        workdir: Folder to create.
+        dataset: Name of the data set it was trained on, which gives the input shape, the classes, and the
+            examples to evaluate on.
+        classes: Number of classes, if no data set is named. By default the documented number.
+        inputs: How images become inputs, a key of `runs.INPUTS`. By default as for the official ImageNet file
+            of that name, else 0 to 1.
 
     Raises:
-        UserError: the file cannot be read or is of another network, or the folder is taken.
+        UserError: If the file cannot be read or is of another network, or the folder is taken.
     """
     make = lookup(MODELS, model, "model")
     inputs = inputs or inputs_of(file, model)
@@ -67,7 +68,7 @@ def import_keras(
 
 
 def inputs_of(source: Path, model: str) -> str:
-    """Returns what a network takes, a key of `runs.INPUTS`: as its run has it, or its official file."""
+    """Returns how a network's images become inputs, a key of `runs.INPUTS`, from its run or official file."""
     if source.is_dir():
         return read_config(source)["input"].get("prepare", "unit")
     official = PRETRAINED[model].inputs if model in PRETRAINED else None
@@ -77,7 +78,7 @@ def inputs_of(source: Path, model: str) -> str:
 def start_from(source: Path, name: str, model: linen.Module, features: Features, fresh: Any) -> Any:
     """Returns variables for `model` taken from a run's folder or a Keras file.
 
-    A head for another number of classes stays as it is in `fresh`.
+    A head for another number of classes keeps its values in `fresh`.
 
     Args:
         source: The folder or the file.
@@ -87,7 +88,7 @@ def start_from(source: Path, name: str, model: linen.Module, features: Features,
         fresh: Its variables as `init` draws them.
 
     Raises:
-        UserError: `source` holds another network.
+        UserError: If `source` holds another network.
     """
     if source.is_dir():
         run = runs.load_run(source)

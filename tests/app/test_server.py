@@ -216,7 +216,7 @@ def test_what_learned_no_images_is_refused(run, tmp_path):
     train(model="perceptron", dataset="iris", epochs=1, workdir=tmp_path / "iris", devices=1)
     code, _, err = run("app", tmp_path / "iris")
     assert (code, err.count("\n")) == (2, 1)
-    assert "learned iris, whose examples are not images" in err
+    assert "was trained on iris, whose examples are not images" in err
 
 
 def test_ctrl_c_ends_it_with_0_and_a_quiet_line(workdir):

@@ -1,8 +1,8 @@
-"""Every documented network by name, and the shape of one input example as its document has it.
+"""The documented networks by name, and the documented shape of one input example for each.
 
-``MODELS[name](num_classes=..., dtype=...)`` is a Linen module: ``init(key, x)``, then
-``apply(variables, x, train=False, features=False)`` gives logits, or with ``features=True`` what goes into
-the head. Images are NHWC; parameters and statistics are float32 whatever ``dtype`` the arithmetic has.
+``MODELS[name](num_classes=..., dtype=...)`` is a Linen module: after ``init(key, x)``,
+``apply(variables, x, train=False, features=False)`` returns logits, or with ``features=True`` the input of
+the head. Images are NHWC; parameters and statistics are float32 whatever the ``dtype`` of the arithmetic.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from jaxnets.models.xception import Xception
 def on_xception(
     head: Callable[..., linen.Module], num_classes: int = 5, axis_name: str | None = None, dtype: Any = None
 ) -> linen.Module:
-    """A head of `jaxnets.models.heads` on Xception; 5 classes as in F5 and F6."""
+    """Returns a head of `jaxnets.models.heads` on Xception, with 5 classes by default."""
     return head(Xception(axis_name=axis_name, dtype=dtype), num_classes=num_classes, dtype=dtype)
 
 
@@ -62,7 +62,7 @@ MODELS: dict[str, Callable[..., linen.Module]] = {
     "stock_gru": partial(StockRNN, layer=nn.GRU),
 }
 
-# One example, without the batch axis; the embedding networks take integer ids.
+# The shape of one example, without the batch axis; the embedding networks take integer ids.
 INPUT_SHAPES: dict[str, tuple[int, ...]] = {
     "perceptron": (4,),
     "mlp": (28, 28, 1),

@@ -1,4 +1,4 @@
-"""The two first CIFAR-10 networks of chapter 5 with batch normalization: Baseline (C1) and AlexNet-8 (C3)."""
+"""The first two CIFAR-10 networks with batch normalization: Baseline and AlexNet-8."""
 
 from functools import partial
 from typing import Any
@@ -10,9 +10,9 @@ from jaxnets import nn
 
 
 class Baseline(linen.Module):
-    """One convolution with BN, ReLU, pooling, dropout, then 128 units: the CBAPD pattern of chapter 5.
+    """One convolution with BN, ReLU, pooling and dropout, then 128 units.
 
-    198,506 parameters at 32x32x3, 12 of them not trainable.
+    198,506 parameters at 32x32x3, 12 of them not trainable. Source: docs/results.md, row C1.
     """
 
     num_classes: int = 10
@@ -22,7 +22,7 @@ class Baseline(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes) of images (batch, height, width, c), or 128 features."""
+        """Returns logits (batch, num_classes) for images (batch, height, width, c), or 128 features."""
         x = nn.Conv(6, 5, padding="same", dtype=self.dtype, name="conv1")(x)
         x = nn.BatchNorm(axis_name=self.axis_name, name="bn1")(x, train)
         x = nn.max_pool(linen.relu(x), 2, padding="same")
@@ -36,11 +36,12 @@ class Baseline(linen.Module):
 
 
 class AlexNet8(linen.Module):
-    """AlexNet (Krizhevsky et al. 2012) cut to 3x3 kernels and 32x32 images.
+    """AlexNet, reduced to 3x3 kernels and 32x32 images.
 
-    Convolutions 96 and 256 without padding and with BN, 384, 384 and 256 padded without BN; max pooling of
-    3 at stride 2 after the first, second and fifth; 2,048 units twice with dropout .5. 9,639,178 parameters
-    at 32x32x3, 704 of them not trainable.
+    Convolutions of 96 and 256 channels without padding and with BN, then 384, 384 and 256 with padding and
+    without BN; 3x3 max pooling at stride 2 after the first, second and fifth; two layers of 2,048 units with
+    dropout .5. 9,639,178 parameters at 32x32x3, 704 of them not trainable. Source: Krizhevsky et al. 2012;
+    docs/results.md, row C3.
     """
 
     num_classes: int = 10
@@ -50,7 +51,7 @@ class AlexNet8(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes) of images (batch, height, width, c), or 2,048 features."""
+        """Returns logits (batch, num_classes) for images (batch, height, width, c), or 2,048 features."""
         conv = partial(nn.Conv, kernel_size=3, dtype=self.dtype)
         for number, width in enumerate((96, 256), start=1):
             x = conv(width, name=f"conv{number}")(x)

@@ -1,4 +1,4 @@
-"""Small convolutional networks for 28x28 grey images: E4 and E6, E5, F3."""
+"""Small convolutional networks for 28x28 grey images."""
 
 from functools import partial
 from typing import Any
@@ -10,10 +10,10 @@ from jaxnets import nn
 
 
 class CNN(linen.Module):
-    """Two 5x5 convolutions (32, 64) with max pooling, 1,024 units, ``num_classes`` logits (E4).
+    """Two 5x5 convolutions (32, 64) with max pooling, then 1,024 units and ``num_classes`` logits.
 
-    3,274,634 parameters at 28x28x1. E6 is the same network with ``dropout=0.5`` in front of the head,
-    kernels from a truncated normal of deviation .01 and biases that start at .1.
+    3,274,634 parameters at 28x28x1. Source: docs/results.md, row E4; in row E6 it has ``dropout=0.5`` before
+    the head, kernels from a truncated normal of deviation .01, and biases that start at .1.
     """
 
     num_classes: int = 10
@@ -24,7 +24,7 @@ class CNN(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes) of images (batch, height, width, c), or 1,024 features."""
+        """Returns logits (batch, num_classes) for images (batch, height, width, c), or 1,024 features."""
         init = {"kernel_init": self.kernel_init, "bias_init": self.bias_init, "dtype": self.dtype}
         x = linen.relu(nn.Conv(32, 5, padding="same", name="conv1", **init)(x))
         x = nn.max_pool(x, 2)
@@ -39,14 +39,15 @@ class CNN(linen.Module):
 
 
 def normal_over_inputs(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Standard normal divided by the number of inputs, as E5 starts its softmax layer."""
+    """Returns standard normal numbers divided by the number of inputs, for the head of `CNN8`."""
     return jax.random.normal(key, shape, dtype) / shape[0]
 
 
 class CNN8(linen.Module):
-    """The NumPy network of E5: 8 filters 3x3 without bias or activation, max pooling, softmax layer.
+    """A 3x3 convolution of 8 channels without bias or activation, then max pooling and the head.
 
-    28x28x1 -> 26x26x8 -> 13x13x8 -> 10; 13,602 parameters. Meant for inputs ``x/255 - 0.5``.
+    28x28x1 -> 26x26x8 -> 13x13x8 -> 10; 13,602 parameters. It expects inputs ``x/255 - 0.5``. Source:
+    docs/results.md, row E5, a network in NumPy.
     """
 
     num_classes: int = 10
@@ -54,7 +55,7 @@ class CNN8(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes), or the flattened pooled maps when ``features``."""
+        """Returns logits (batch, num_classes), or the flattened pooled maps if ``features``."""
         ninth_normal = jax.nn.initializers.normal(1 / 9)
         x = nn.Conv(8, 3, use_bias=False, kernel_init=ninth_normal, dtype=self.dtype, name="conv1")(x)
         x = nn.max_pool(x, 2)
@@ -65,10 +66,11 @@ class CNN8(linen.Module):
 
 
 class FashionCNN(linen.Module):
-    """Five convolutions in three groups, two hidden layers with dropout (F3).
+    """Five convolutions in three groups, then two hidden layers with dropout.
 
-    Convolution 64 of 7x7, 128 twice and 256 twice of 3x3, all padded, ReLU, max pooling after each group;
-    128 and 64 units with dropout .5. 1,413,834 parameters at 28x28x1.
+    A 7x7 convolution of 64 channels, then 3x3 ones of 128, 128, 256 and 256, all with padding and ReLU, max
+    pooling after each group; 128 and 64 units with dropout .5. 1,413,834 parameters at 28x28x1. Source:
+    docs/results.md, row F3.
     """
 
     num_classes: int = 10
@@ -77,7 +79,7 @@ class FashionCNN(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes) of images (batch, height, width, c), or 64 features."""
+        """Returns logits (batch, num_classes) for images (batch, height, width, c), or 64 features."""
         conv = partial(nn.Conv, padding="same", dtype=self.dtype)
         x = linen.relu(conv(64, 7, name="conv1")(x))
         x = nn.max_pool(x, 2)

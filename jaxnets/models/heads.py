@@ -1,7 +1,7 @@
-"""New heads on any backbone, for transfer learning (F5) and for classification with localisation (F6).
+"""New heads on any backbone, for transfer learning and for classification with localization.
 
 The backbone is a model of this package; only its features are used, so its own head has no parameters here.
-Its weights lie under ``backbone`` in the variables, where a pretrained tree can be put in.
+Its weights are under ``backbone`` in the variables, where a pretrained tree can be inserted.
 """
 
 from typing import Any
@@ -13,7 +13,9 @@ from jaxnets import nn
 
 
 class Classifier(linen.Module):
-    """Backbone features, then ``num_classes`` logits; F5 is Xception with 5 classes.
+    """Backbone features, then ``num_classes`` logits.
+
+    Source: docs/results.md, row F5, on Xception with 5 classes.
 
     Examples:
       >>> from jaxnets.models.xception import Xception
@@ -27,7 +29,7 @@ class Classifier(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes) of what the backbone takes, or the backbone's features."""
+        """Returns logits (batch, num_classes) for the backbone's inputs, or the backbone's features."""
         x = self.backbone(x, train=train, features=True)
         if features:
             return x
@@ -35,7 +37,10 @@ class Classifier(linen.Module):
 
 
 class Localizer(linen.Module):
-    """Backbone features, then two heads: class logits and a box of four numbers (F6)."""
+    """Backbone features, then two heads: class logits and a box of four numbers.
+
+    Source: docs/results.md, row F6.
+    """
 
     backbone: linen.Module
     num_classes: int = 5
@@ -45,7 +50,7 @@ class Localizer(linen.Module):
     def __call__(
         self, x: jax.Array, train: bool = False, features: bool = False
     ) -> jax.Array | dict[str, jax.Array]:
-        """``{"class": logits (batch, num_classes), "box": (batch, 4)}``, or the backbone's features."""
+        """Returns {"class": logits (batch, num_classes), "box": (batch, 4)}, or the backbone's features."""
         x = self.backbone(x, train=train, features=True)
         if features:
             return x

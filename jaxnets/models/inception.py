@@ -1,4 +1,4 @@
-"""Inception-10 (C5): the unit of GoogLeNet (Szegedy et al. 2015) in a small network for CIFAR-10."""
+"""Inception-10: the unit of GoogLeNet in a small network for CIFAR-10."""
 
 from typing import Any
 
@@ -12,15 +12,16 @@ from jaxnets import nn
 class Inception10(linen.Module):
     """A convolution, then blocks of two four-branch units, the first at stride 2, then a mean and the head.
 
-    Branches: 1x1; 1x1 and 3x3; 1x1 and 5x5; 3x3 max pooling and 1x1; each convolution with BN and ReLU, the
-    1x1 one carries the stride. 121,418 parameters at 32x32x3, 1,184 of them not trainable.
+    Branches: 1x1; 1x1 and 3x3; 1x1 and 5x5; 3x3 max pooling and 1x1. Each convolution has BN and ReLU, and
+    the 1x1 one has the stride. 121,418 parameters at 32x32x3, 1,184 of them not trainable. Source: Szegedy et
+    al. 2015; docs/results.md, row C5.
 
     Attributes:
       num_classes: Width of the head.
-      width: Channels of the first convolution and of a branch in the first block; doubles per block.
-      num_blocks: Each has two units.
-      fixed_affine: The document calls BN with ``training=False`` even while it trains, so that the running
-        statistics stay (0, 1) and BN is a trained scale and shift; False is live batch normalization.
+      width: Channels of the first convolution and of a branch in the first block; doubles with every block.
+      num_blocks: Number of blocks of two units.
+      fixed_affine: Whether BN keeps its initial statistics (0, 1), so that it is a trained scale and shift:
+        the document calls it with ``training=False`` even in training. False is live batch normalization.
       axis_name: Axis name for BatchNorm; see `nn.BatchNorm`.
       dtype: Type of the arithmetic.
     """
@@ -34,7 +35,7 @@ class Inception10(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes) of images (batch, height, width, c), or 128 features."""
+        """Returns logits (batch, num_classes) for images (batch, height, width, c), or 128 features."""
 
         def conv(x: jax.Array, width: int, size: int, name: str, strides: int = 1) -> jax.Array:
             x = nn.Conv(width, size, strides, padding="same", dtype=self.dtype, name=f"{name}_conv")(x)

@@ -1,4 +1,4 @@
-"""LeNet-5 (LeCun et al. 1998) in the two forms the documents give."""
+"""LeNet-5 in the two documented forms."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,8 +13,9 @@ from jaxnets import nn
 class LeNet5(linen.Module):
     """Two 5x5 convolutions with max pooling, then 120, 84 and ``num_classes`` units.
 
-    The default is the MNIST form (E2: ReLU, first convolution padded, 61,706 parameters at 28x28x1);
-    `LeNet5Sigmoid` is the CIFAR-10 form (C2: sigmoid, no padding, 62,006 parameters at 32x32x3).
+    The default is the MNIST form (ReLU, first convolution padded, 61,706 parameters at 28x28x1);
+    `LeNet5Sigmoid` is the CIFAR-10 form (sigmoid, no padding, 62,006 parameters at 32x32x3). Source: LeCun et
+    al. 1998; docs/results.md, rows E2 and C2.
     """
 
     num_classes: int = 10
@@ -24,7 +25,7 @@ class LeNet5(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes) of images (batch, height, width, c); 84 features when ``features``."""
+        """Returns logits (batch, num_classes) for images (batch, height, width, c), or 84 features."""
         x = self.activation(nn.Conv(6, 5, padding=self.first_padding, dtype=self.dtype, name="conv1")(x))
         x = nn.max_pool(x, 2)
         x = self.activation(nn.Conv(16, 5, dtype=self.dtype, name="conv2")(x))

@@ -1,4 +1,4 @@
-"""Fully connected networks: the iris perceptron (A11, B1), the multilayer perceptron (B2, A10)."""
+"""Fully connected networks: the perceptron for iris and the multilayer perceptron."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,10 +11,10 @@ from jaxnets import nn
 
 
 class MLP(linen.Module):
-    """Flattens its input, then hidden layers of the given widths, then ``num_classes`` logits.
+    """The flattened input, then hidden layers of the given widths, then ``num_classes`` logits.
 
-    Input (batch, ...), output (batch, num_classes). The default is the documented MNIST network
-    784-128-10 with 101,770 parameters; no hidden layer at all makes the perceptron.
+    Input (batch, ...), output (batch, num_classes). The default is the MNIST network 784-128-10 with 101,770
+    parameters; without hidden layers it is the perceptron. Source: docs/results.md, rows B2 and B1.
     """
 
     widths: tuple[int, ...] = (128,)
@@ -26,7 +26,7 @@ class MLP(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes), or the last hidden layer when ``features``."""
+        """Returns logits (batch, num_classes), or the last hidden layer if ``features``."""
         dense = partial(nn.Dense, kernel_init=self.kernel_init, bias_init=self.bias_init, dtype=self.dtype)
         x = nn.flatten(x)
         for number, width in enumerate(self.widths, start=1):

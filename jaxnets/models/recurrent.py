@@ -1,4 +1,4 @@
-"""Recurrent classifiers and regressors over sequences: letters (D2-D5), stock prices (D6)."""
+"""Recurrent classifiers and regressors over sequences: letters, stock prices."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,15 +11,16 @@ from jaxnets import nn
 
 
 class RecurrentNet(linen.Module):
-    """Perhaps an Embedding, then recurrent layers with dropout, then a dense head on the last output.
+    """An optional Embedding, then recurrent layers with dropout, then a dense head on the last output.
 
-    Input (batch, time, channels), or ids (batch, time) where ``vocabulary`` is given.
+    Input (batch, time, channels), or ids (batch, time) if ``vocabulary`` is given. Source: docs/results.md,
+    rows D2 to D6.
 
     Attributes:
-      units: Width of each recurrent layer; all but the last hand on their whole sequence.
+      units: Width of each recurrent layer; all but the last return their whole sequence.
       layer: `nn.SimpleRNN`, `nn.LSTM` or `nn.GRU`, or one of these with options set by ``partial``.
       num_classes: Width of the head; 1 for a regressor.
-      vocabulary: Number of ids of the Embedding; None: the input is one-hot or real-valued already.
+      vocabulary: Number of ids of the Embedding; None if the input is one-hot or real-valued.
       embedding: Width of the Embedding.
       dropout: Dropout rate after every recurrent layer.
       dtype: Type of the arithmetic.
@@ -35,7 +36,7 @@ class RecurrentNet(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits or values (batch, num_classes), or the last recurrent output when ``features``."""
+        """Returns logits or values (batch, num_classes), or the last recurrent output if ``features``."""
         if self.vocabulary is not None:
             x = nn.Embedding(self.vocabulary, self.embedding, dtype=self.dtype, name="embedding")(x)
         for number, units in enumerate(self.units, start=1):

@@ -1,7 +1,8 @@
-"""Residual networks (He et al. 2016): ResNet-18 for CIFAR-10 (C6), ResNet-34 (F9), ResNet-50 (F4).
+"""Residual networks: ResNet-18 for CIFAR-10, ResNet-34 and ResNet-50.
 
-One class; stem and residual block are functions given to it. Layers carry the names of keras.applications:
-``conv1_conv``, ``conv1_bn``, ``conv2_block1_1_conv`` ... (0 is the projection), ``predictions``.
+There is one class; the stem and the residual block are functions given to it. Layers are named as in
+keras.applications: ``conv1_conv``, ``conv1_bn``, ``conv2_block1_1_conv`` ... (0 is the projection),
+``predictions``.
 """
 
 from collections.abc import Callable
@@ -16,27 +17,27 @@ from jaxnets import nn
 
 
 class ConvNorm(Protocol):
-    """A convolution with its batch normalization, as the network hands it to stems and blocks."""
+    """A convolution with its batch normalization, as the network passes it to stems and blocks."""
 
     def __call__(
         self, x: jax.Array, width: int, size: int, name: str, strides: int = 1, padding: nn.Padding = "same"
     ) -> jax.Array:
-        """(batch, height, width, c) -> (batch, height', width', width)."""
+        """Maps x (batch, height, width, c) to (batch, height', width', ``width`` channels)."""
 
 
 def cifar_stem(x: jax.Array, conv: ConvNorm) -> jax.Array:
-    """3x3 at stride 1: small images keep their size."""
+    """Applies a 3x3 convolution at stride 1, so that small images keep their size."""
     return linen.relu(conv(x, 64, 3, "conv1"))
 
 
 def imagenet_stem(x: jax.Array, conv: ConvNorm) -> jax.Array:
-    """7x7 at stride 2, then 3x3 max pooling at stride 2, both with "same" padding."""
+    """Applies a 7x7 convolution, then 3x3 max pooling, both at stride 2 with "same" padding."""
     x = linen.relu(conv(x, 64, 7, "conv1", strides=2))
     return nn.max_pool(x, 3, strides=2, padding="same")
 
 
 def symmetric_stem(x: jax.Array, conv: ConvNorm) -> jax.Array:
-    """The stem of keras.applications: zeros on all four sides where "same" would pad one end more."""
+    """Applies the stem of keras.applications, `imagenet_stem` with equal padding on all four sides."""
     x = linen.relu(conv(x, 64, 7, "conv1", strides=2, padding=((3, 3), (3, 3))))
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     return nn.max_pool(x, 3, strides=2)
@@ -45,7 +46,7 @@ def symmetric_stem(x: jax.Array, conv: ConvNorm) -> jax.Array:
 def basic_block(
     x: jax.Array, conv: ConvNorm, width: int, strides: int, stage_start: bool, name: str
 ) -> jax.Array:
-    """Two 3x3 convolutions; only the start of a stage that shrinks the image projects its shortcut."""
+    """Applies two 3x3 convolutions; only a stage start that shrinks the image projects its shortcut."""
     shortcut = conv(x, width, 1, f"{name}_0", strides) if stage_start and strides > 1 else x
     x = linen.relu(conv(x, width, 3, f"{name}_1", strides))
     x = conv(x, width, 3, f"{name}_2")
@@ -55,7 +56,7 @@ def basic_block(
 def bottleneck_block(
     x: jax.Array, conv: ConvNorm, width: int, strides: int, stage_start: bool, name: str
 ) -> jax.Array:
-    """1x1, 3x3 and 1x1 to four times the width (v1: the stride is in the first); stage starts project."""
+    """Applies 1x1 (with the stride, as in v1), 3x3, and 1x1 to four times the width; stage starts project."""
     shortcut = conv(x, 4 * width, 1, f"{name}_0", strides) if stage_start else x
     x = linen.relu(conv(x, width, 1, f"{name}_1", strides))
     x = linen.relu(conv(x, width, 3, f"{name}_2"))
@@ -64,15 +65,16 @@ def bottleneck_block(
 
 
 class ResNet(linen.Module):
-    """Stem, stages of residual blocks with 64, 128, 256, 512 ... channels, global mean, head.
+    """A stem, stages of residual blocks with 64, 128, 256, 512 ... channels, a global mean and a head.
 
-    The defaults are ResNet-18 for CIFAR-10: 11,183,562 parameters, 9,600 of them not trainable.
+    The defaults are ResNet-18 for CIFAR-10: 11,183,562 parameters, 9,600 of them not trainable. Source: He et
+    al. 2016; docs/results.md, rows C6, F9 (ResNet-34) and F4 (ResNet-50).
 
     Attributes:
       stage_sizes: Residual blocks per stage; every stage but the first starts at stride 2.
       stem: The layers before the first stage, e.g. `cifar_stem`.
-      block: `basic_block` or `bottleneck_block`.
-      conv_bias: Whether convolutions have biases (BN makes them idle; Keras's ResNet-50 has them).
+      block: The residual block, `basic_block` or `bottleneck_block`.
+      conv_bias: Whether convolutions have biases (redundant before BN, but Keras's ResNet-50 has them).
       epsilon: Epsilon of BatchNorm.
       num_classes: Width of the head.
       axis_name: Axis name for BatchNorm; see `nn.BatchNorm`.
@@ -90,7 +92,7 @@ class ResNet(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes) of images (batch, height, width, c), or the mean feature vector."""
+        """Returns logits (batch, num_classes) for images (batch, height, width, c), or the mean features."""
 
         def conv(
             x: jax.Array, width: int, size: int, name: str, strides: int = 1, padding: nn.Padding = "same"
@@ -114,9 +116,9 @@ class ResNet(linen.Module):
 
 
 ResNet18 = ResNet
-# The ImageNet network as Keras users write it ("same" padding, BN with Keras's constants).
+# The ImageNet network as Keras users write it: "same" padding, BN with Keras's constants.
 ResNet34 = partial(ResNet, stage_sizes=(3, 4, 6, 3), stem=imagenet_stem, num_classes=1000)
-# keras.applications.ResNet50, to the letter.
+# Exactly keras.applications.ResNet50.
 ResNet50 = partial(
     ResNet,
     stage_sizes=(3, 4, 6, 3),

@@ -1,4 +1,4 @@
-"""A small network that learns CIFAR-10 in a few epochs: that of airbench (Jordan 2024, arXiv 2404.00498)."""
+"""A small network that learns CIFAR-10 in a few epochs, as in airbench."""
 
 import math
 from functools import partial
@@ -12,7 +12,7 @@ from jaxnets import nn
 
 
 def dirac(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """A kernel (h, w, in, out) whose first outputs copy the inputs; the rest is uniform, +-1/sqrt(h w in)."""
+    """Returns a kernel (h, w, in, out) that first copies its inputs; the rest is uniform, +-1/sqrt(hw in)."""
     height, width, inputs, outputs = shape
     bound = 1 / math.sqrt(height * width * inputs)
     kernel = jax.random.uniform(key, shape, dtype, -bound, bound)
@@ -23,12 +23,12 @@ def dirac(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
 
 
 def unit_uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Uniform with deviation 1."""
+    """Returns uniform numbers with standard deviation 1."""
     return jax.random.uniform(key, shape, dtype, -math.sqrt(3), math.sqrt(3))
 
 
 def patch_uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Biases (2 n,) of a layer that sees patches of n numbers: uniform, +-1/sqrt(n)."""
+    """Returns biases (2 n,) of a layer over patches of n numbers, uniform in +-1/sqrt(n)."""
     bound = math.sqrt(2 / shape[0])
     return jax.random.uniform(key, shape, dtype, -bound, bound)
 
@@ -36,10 +36,10 @@ def patch_uniform(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Arr
 class SpeedNet(linen.Module):
     """A whitening layer, three blocks of two 3x3 convolutions with max pooling, BN and GELU, a scaled head.
 
-    2x2 convolution "whiten" with twice as many outputs as its patches have numbers (`whitening` computes its
-    kernel from images; recipes then leave it as it is), blocks 64, 256 and 256 wide, global max pooling.
-    BN forgets fast (momentum .6), its scales are meant to stay 1. 1,975,096 parameters at
-    32x32x3, 2,304 of them not trainable.
+    The 2x2 convolution "whiten" has twice as many outputs as its patches have numbers (`whitening` computes
+    its kernel from images; recipes then keep it fixed). The blocks are 64, 256 and 256 wide; global max
+    pooling follows. BN has a low momentum (.6), and its scales are meant to stay 1. 1,975,096 parameters at
+    32x32x3, 2,304 of them not trainable. Source: Jordan 2024, arXiv 2404.00498.
     """
 
     widths: tuple[int, ...] = (64, 256, 256)
@@ -49,7 +49,7 @@ class SpeedNet(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes) of images (batch, height, width, c), or what the head weighs."""
+        """Returns logits (batch, num_classes) for images (batch, height, width, c), or the head's inputs."""
         conv = partial(
             nn.Conv, kernel_size=3, padding="same", use_bias=False, kernel_init=dirac, dtype=self.dtype
         )
@@ -72,18 +72,18 @@ class SpeedNet(linen.Module):
 
 
 def whitening(images: jax.Array, epsilon: float = 5e-4) -> tuple[jax.Array, jax.Array]:
-    """The kernel and bias of a 2x2 convolution whose outputs are uncorrelated and of size 1 on these images.
+    """Returns the kernel and bias of a 2x2 convolution with uncorrelated outputs of size 1 on these images.
 
-    The eigenvectors of the patches' second moments, divided by the roots of their eigenvalues, and once more
-    with the other sign. Patches are those of the images with each channel's mean taken off, divided by its
-    deviation; kernel and bias do that too, so that they take the images as they are.
+    They are the eigenvectors of the patches' second moments, divided by the square roots of the eigenvalues,
+    and the same with the opposite sign. The patches are taken from images standardized per channel; kernel
+    and bias include that standardization, so that they apply to the images as they are.
 
     Args:
-        images: (batch, height, width, c), as the network gets them.
-        epsilon: Added to the eigenvalues, so that what hardly varies is not blown up.
+        images: Images, (batch, height, width, c), as the network gets them.
+        epsilon: Number added to the eigenvalues, so that directions of little variance are not amplified.
 
     Returns:
-        The kernel (2, 2, c, 8 c) and the bias (8 c,), which only takes the mean off, float32.
+        The kernel, (2, 2, c, 8 c), and the bias, (8 c,), which only subtracts the mean, both float32.
     """
     images = images.astype(jnp.float32)
     channels = images.shape[-1]

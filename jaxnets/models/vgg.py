@@ -1,4 +1,4 @@
-"""VGG (Simonyan and Zisserman 2015): groups of padded 3x3 convolutions, two wide layers, a head."""
+"""VGG: groups of padded 3x3 convolutions, two wide layers and a head."""
 
 from functools import partial
 from typing import Any
@@ -10,17 +10,17 @@ from jaxnets import nn
 
 
 class VGG(linen.Module):
-    """One class for the CIFAR-10 network of C4 (its defaults) and for the ImageNet networks of Keras.
+    """VGG for CIFAR-10, with batch normalization (the defaults), and for ImageNet, as in Keras.
 
     Layers are named as in keras.applications: ``block1_conv1`` ..., ``fc1``, ``fc2``, ``predictions``; the
-    batch normalizations of C4 ``block1_bn1`` ....
+    batch normalizations are ``block1_bn1`` .... Source: Simonyan and Zisserman 2015; docs/results.md, row C4.
 
     Attributes:
-      convs: How many convolutions each of the five groups (64, 128, 256, 512, 512 channels) has.
+      convs: Number of convolutions in each of the five groups (64, 128, 256, 512, 512 channels).
       width: Units of each of the two hidden layers.
-      batch_norm: Whether BN stands between a convolution and its ReLU.
+      batch_norm: Whether there is BN between a convolution and its ReLU.
       dropout: Dropout rate after every group and every hidden layer.
-      pool_padding: "same", or "valid" as keras.applications has it (they differ at odd sizes).
+      pool_padding: Padding of the pooling, "same", or "valid" as in keras.applications (for odd sizes).
       num_classes: Width of the head.
       axis_name: Axis name for BatchNorm; see `nn.BatchNorm`.
       dtype: Type of the arithmetic.
@@ -37,7 +37,7 @@ class VGG(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes) of images (batch, height, width, c), or ``width`` features."""
+        """Returns logits (batch, num_classes) for images (batch, height, width, c), or ``width`` features."""
         channels = (64, 128, 256, 512, 512)
         for group, (width, count) in enumerate(zip(channels, self.convs, strict=True), start=1):
             for number in range(1, count + 1):

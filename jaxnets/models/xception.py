@@ -1,4 +1,4 @@
-"""Xception (Chollet 2017) as keras.applications has it (F5, F6)."""
+"""Xception, as in keras.applications."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ class Xception(linen.Module):
     """36 convolutions, 34 of them separable, in 14 blocks, 12 of these with a shortcut.
 
     22,910,480 parameters with 1,000 classes, 54,528 of them not trainable; 20,861,480 without the head,
-    which ``features=True`` never builds. Images of 71x71 or more, 299x299 at ImageNet. Layers are named as in
-    keras.applications; the shortcuts that Keras leaves to numbering are ``block2_shortcut_conv`` and
-    ``block2_shortcut_bn``, and so on for blocks 3, 4 and 13.
+    which ``features=True`` never builds. Images must be 71x71 or larger; ImageNet's are 299x299. Layers are
+    named as in keras.applications; the shortcuts that Keras merely numbers are ``block2_shortcut_conv`` and
+    ``block2_shortcut_bn``, and so on for blocks 3, 4 and 13. Source: Chollet 2017.
     """
 
     num_classes: int = 1000
@@ -23,7 +23,7 @@ class Xception(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool = False, features: bool = False) -> jax.Array:
-        """Logits (batch, num_classes) of images (batch, height, width, c), or 2,048 features."""
+        """Returns logits (batch, num_classes) for images (batch, height, width, c), or 2,048 features."""
 
         def norm(x: jax.Array, name: str) -> jax.Array:
             return nn.BatchNorm(axis_name=self.axis_name, name=f"{name}_bn")(x, train)
@@ -43,7 +43,7 @@ class Xception(linen.Module):
             )(x)
             shortcut = norm(shortcut, name)
             for number, width in enumerate(widths, start=1):
-                if block > 2 or number > 1:  # the first one's input has gone through ReLU already
+                if block > 2 or number > 1:  # the first one's input has already passed a ReLU
                     x = linen.relu(x)
                 x = separable(x, width, f"block{block}_sepconv{number}")
             return nn.max_pool(x, 3, strides=2, padding="same") + shortcut

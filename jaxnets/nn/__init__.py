@@ -1,4 +1,4 @@
-"""Layers and plain functions with Keras semantics: same defaults, same layouts, same numbers."""
+"""Layers and plain functions with Keras semantics: the same defaults, layouts and numbers."""
 
 from jaxnets.nn.conv import Conv, DepthwiseConv, SeparableConv, correlate, depthwise_correlate
 from jaxnets.nn.dense import Dense, Embedding, flatten

@@ -1,4 +1,4 @@
-"""What layers do channel by channel, and the bias that dense and convolution layers have in common."""
+"""Channelwise functions, and the bias that dense and convolution layers have in common."""
 
 import operator
 from collections.abc import Callable
@@ -18,12 +18,12 @@ def channelwise(function: Callable[..., jax.Array], x: jax.Array, *vectors: jax.
 
 
 def optional_bias(layer: Any, features: int) -> jax.Array | None:
-    """The layer's parameter "bias" (features,), or None where it has ``use_bias=False``."""
+    """Returns the layer's parameter "bias" (features,), or None with ``use_bias=False``."""
     if not layer.use_bias:
         return None
     return layer.param("bias", get_initializer(layer.bias_init), (features,), jnp.float32)
 
 
 def add_bias(y: jax.Array, bias: jax.Array | None) -> jax.Array:
-    """Add one number per channel, the last axis of y; None adds nothing."""
+    """Returns y plus one number per channel, its last axis; None adds nothing."""
     return y if bias is None else channelwise(operator.add, y, bias)

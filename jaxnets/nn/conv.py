@@ -1,4 +1,4 @@
-"""Convolutions as Keras computes them: cross-correlations over NHWC images with HWIO kernels."""
+"""Convolutions as in Keras: cross-correlations over NHWC images with HWIO kernels."""
 
 from typing import Any
 
@@ -35,21 +35,21 @@ def correlate(
     padding: Padding = "valid",
     groups: int = 1,
 ) -> jax.Array:
-    """Two-dimensional cross-correlation of images with given kernels; what deep learning calls convolution.
+    """Returns the 2D cross-correlation of images with kernels, which deep learning calls convolution.
 
     Args:
       x: Images, (batch, height, width, in).
-      kernel: (kernel height, kernel width, in/groups, out).
+      kernel: Kernels, (kernel height, kernel width, in/groups, out).
       strides: One number, or (vertical, horizontal).
       padding: "valid" (none, output ceil((n-k+1)/s)), "same" (zeros, output ceil(n/s)) or explicit
         ((top, bottom), (left, right)).
-      groups: The channels are split into this many groups that do not see each other.
+      groups: Number of groups of channels that are convolved separately.
 
     Returns:
-      (batch, new height, new width, out).
+      The output images, (batch, new height, new width, out).
 
     Raises:
-      UserError: x is no batch of images, or too small for the kernel.
+      UserError: If x is not a batch of images, or they are too small for the kernel.
     """
     check_window(x, (kernel.shape[0], kernel.shape[1]), padding)
     return _convolve(x, kernel, pair(strides), padding_of(padding), groups)
@@ -59,7 +59,7 @@ class Conv(linen.Module):
     """Convolution with a trainable kernel (H, W, in/groups, features) and bias (features,); Keras's Conv2D.
 
     Input (batch, height, width, in), output (batch, height', width', features) in ``dtype``, or in the type
-    that inputs and parameters promote to where ``dtype`` is None. Parameters are float32.
+    that inputs and parameters promote to if ``dtype`` is None. Parameters are float32.
     """
 
     features: int
@@ -74,7 +74,7 @@ class Conv(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Correlate x with the kernel and add the bias."""
+        """Returns x correlated with the kernel, plus the bias."""
         shape = (*pair(self.kernel_size), x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
         bias = optional_bias(self, self.features)
@@ -85,16 +85,17 @@ class Conv(linen.Module):
 def depthwise_correlate(
     x: jax.Array, kernel: jax.Array, strides: Size = 1, padding: Padding = "valid"
 ) -> jax.Array:
-    """Correlate every channel on its own, with M kernels each.
+    """Returns the correlation of every channel separately, with M kernels each.
 
     Args:
       x: Images, (batch, height, width, C).
       kernel: (kernel height, kernel width, C, M), Keras's layout.
-      strides: One number, or (vertical, horizontal); unlike TensorFlow's they may differ.
+      strides: One number, or (vertical, horizontal), which may differ, unlike in TensorFlow.
       padding: Padding, as in `correlate`.
 
     Returns:
-      (batch, new height, new width, C*M); channel ``c*M + m`` is channel c under its kernel m.
+      The output images, (batch, new height, new width, C*M); channel ``c*M + m`` is channel c correlated
+      with its kernel m.
     """
     height, width, channels, multiplier = kernel.shape
     kernel = kernel.reshape(height, width, 1, channels * multiplier)
@@ -115,7 +116,7 @@ class DepthwiseConv(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(batch, height, width, C) -> (batch, height', width', C*multiplier)."""
+        """Maps (batch, height, width, C) to (batch, height', width', C*multiplier)."""
         shape = (*pair(self.kernel_size), x.shape[-1], self.multiplier)
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
         bias = optional_bias(self, x.shape[-1] * self.multiplier)
@@ -142,7 +143,7 @@ class SeparableConv(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(batch, height, width, C) -> (batch, height', width', features)."""
+        """Maps (batch, height, width, C) to (batch, height', width', features)."""
         init = get_initializer(self.kernel_init)
         channels = x.shape[-1]
         depthwise_shape = (*pair(self.kernel_size), channels, self.multiplier)

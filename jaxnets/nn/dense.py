@@ -1,4 +1,4 @@
-"""Layers that are one matrix: Dense multiplies by it, Embedding looks its rows up."""
+"""Layers that consist of one matrix: Dense multiplies by it, Embedding looks up its rows."""
 
 import math
 from typing import Any
@@ -15,12 +15,12 @@ from jaxnets.nn.operation import operation
 
 @operation("multiply")
 def multiply(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x (..., in) @ kernel (in, features)."""
+    """Returns x (..., in) @ kernel (in, features), (..., features)."""
     return x @ kernel
 
 
 def flatten(x: jax.Array) -> jax.Array:
-    """(batch, ...) -> (batch, numbers of one example); of an empty batch, too."""
+    """Returns x (batch, ...) as (batch, values per example); the batch may be empty."""
     return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
@@ -28,7 +28,7 @@ class Dense(linen.Module):
     """``x @ kernel + bias`` over the last axis: (..., in) -> (..., features).
 
     Params ``kernel`` (in, features) and ``bias`` (features,), float32; the output is in ``dtype``, or in the
-    type that inputs and parameters promote to where ``dtype`` is None.
+    type that inputs and parameters promote to if ``dtype`` is None.
     """
 
     features: int
@@ -39,7 +39,7 @@ class Dense(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Apply the affine map to the last axis of x."""
+        """Applies the affine map to the last axis of x."""
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
         bias = optional_bias(self, self.features)
@@ -50,8 +50,8 @@ class Dense(linen.Module):
 class Embedding(linen.Module):
     """A trainable vector for each of ``vocabulary`` ids: ids (...) -> vectors (..., features).
 
-    Param ``embedding`` (vocabulary, features), drawn from uniform(-.05, .05). Ids that come as floats are
-    cast to int32, as Keras does; an id outside the vocabulary gives NaN rather than a wrong vector.
+    Param ``embedding`` (vocabulary, features), drawn from uniform(-.05, .05). Floating-point ids are cast to
+    int32, as in Keras; an id outside the vocabulary gives NaN rather than a wrong vector.
     """
 
     vocabulary: int
@@ -61,10 +61,10 @@ class Embedding(linen.Module):
 
     @linen.compact
     def __call__(self, ids: jax.Array) -> jax.Array:
-        """Look the vectors up."""
+        """Looks up the vectors of ids (...), (..., features)."""
         shape = (self.vocabulary, self.features)
         embedding = self.param("embedding", get_initializer(self.embedding_init), shape, jnp.float32)
         (embedding,) = promote_dtype(embedding, dtype=self.dtype)
         ids = ids.astype(jnp.int32)
-        ids = jnp.where(ids < 0, self.vocabulary, ids)  # take would count them from the end
+        ids = jnp.where(ids < 0, self.vocabulary, ids)  # `take` would count them from the end
         return jnp.take(embedding, ids, axis=0, mode="fill")

@@ -1,4 +1,4 @@
-"""Dropout as Keras scales it."""
+"""Dropout, scaled as in Keras."""
 
 import jax
 import jax.numpy as jnp
@@ -10,27 +10,27 @@ from jaxnets.nn.operation import operation
 
 @operation("bernoulli")
 def bernoulli(key: jax.Array, probability: float, shape: tuple[int, ...]) -> jax.Array:
-    """Booleans of this shape, each true with the given probability."""
+    """Returns booleans of this shape, each true with the given probability."""
     return jax.random.bernoulli(key, probability, shape)
 
 
 class Dropout(linen.Module):
-    """While training, zeroes a share ``rate`` of the values and divides the rest by ``1 - rate``.
+    """In training, sets a fraction ``rate`` of the values to zero and divides the others by ``1 - rate``.
 
-    Keeps the expectation, so inference needs no change. Draws from the "dropout" stream of random keys.
+    This keeps the expectation, so inference needs no change. It draws from the "dropout" stream of keys.
     """
 
     rate: float
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Return x itself unless ``train``; same shape and dtype.
+        """Returns x with dropout if ``train``, else x itself; same shape and dtype.
 
         Raises:
-          UserError: the rate is not in [0, 1); 50 for a half would silence the layer without a word.
+          UserError: If the rate is not in [0, 1): a rate of 50 meant as per cent would silence the layer.
         """
         if not 0 <= self.rate < 1:
-            raise UserError(f"a dropout rate of {self.rate} is no share: give a number from 0 to below 1")
+            raise UserError(f"a dropout rate of {self.rate} is no fraction: give a number from 0 to below 1")
         if not train or self.rate == 0:
             return x
         keep = bernoulli(self.make_rng("dropout"), 1 - self.rate, x.shape)

@@ -1,8 +1,8 @@
-"""Keras's initializers by their names: one table, every entry a function ``(key, shape, dtype) -> array``.
+"""Keras's initializers by name: one table, every entry a function ``(key, shape, dtype) -> array``.
 
-Fans follow Keras: the last axis counts outputs, the one before it inputs, and everything in front of these
-is the receptive field. A depthwise kernel ``(H, W, C, M)`` so has fan-in ``H*W*C``, and a recurrent kernel
-is drawn over its whole fused matrix ``(inputs, gates*units)``.
+Fans follow Keras: the last axis counts outputs, the one before it inputs, and all axes in front of these are
+the receptive field. A depthwise kernel ``(H, W, C, M)`` thus has fan-in ``H*W*C``, and a recurrent kernel is
+drawn over its whole fused matrix ``(inputs, gates*units)``.
 """
 
 from collections.abc import Callable
@@ -31,9 +31,9 @@ INITIALIZERS: dict[str, Initializer] = {
 
 
 def get_initializer(init: str | Initializer) -> Initializer:
-    """The function behind a name of `INITIALIZERS`; a function is returned as it is.
+    """Returns the function with this name in `INITIALIZERS`; a function is returned as it is.
 
     Raises:
-      UserError: the name is not in the table.
+      UserError: If the name is not in the table.
     """
     return lookup(INITIALIZERS, init, "initializer") if isinstance(init, str) else init

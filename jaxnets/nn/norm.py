@@ -1,7 +1,7 @@
-"""Batch normalization with Keras's constants, and the two ways the world around a model changes it.
+"""Batch normalization with Keras's constants, and two context managers that change it from outside a model.
 
-A model calls ``BatchNorm(...)(x, train)`` and knows nothing of padded batches or frozen backbones: the train
-step says so with the context managers `batch_mask` and `frozen_batch_norm`.
+A model calls ``BatchNorm(...)(x, train)`` and need not handle padded batches or frozen backbones: for these,
+the train step enters the context managers `batch_mask` and `frozen_batch_norm`.
 """
 
 import math
@@ -22,15 +22,15 @@ from jaxnets.nn.operation import operation
 def batch_statistics(
     x: jax.Array, mask: jax.Array | None = None, axis_name: str | None = None
 ) -> tuple[jax.Array, jax.Array]:
-    """Mean and plain (biased) variance of each channel over everything in front of it.
+    """Returns the mean and the biased variance of each channel over all other axes.
 
     Args:
       x: (batch, ..., channels), float32 or wider.
       mask: (batch,) of 0/1; examples with 0 do not count.
-      axis_name: A mapped axis (pmap, shard_map); with it the statistics are those of all its devices.
+      axis_name: A mapped axis (pmap, shard_map) over whose devices the statistics are taken.
 
     Returns:
-      mean (channels,) and variance (channels,).
+      The mean, (channels,), and the variance, (channels,).
     """
     axes = tuple(range(x.ndim - 1))
     if 0 in x.shape and axis_name is None:  # no example at all
@@ -46,10 +46,10 @@ def batch_statistics(
     else:
         kept = mask.reshape(-1, *(1,) * (x.ndim - 1)) > 0
         count = over_devices(lax.psum, jnp.sum(kept) * math.prod(x.shape[1:-1]))
-        count = jnp.maximum(count, 1).astype(x.dtype)  # a batch of padding alone must not divide by zero
+        count = jnp.maximum(count, 1).astype(x.dtype)  # no division by zero in a batch of padding alone
 
         def average(values: jax.Array) -> jax.Array:
-            # where, not times: an example that only fills up may hold anything, nan included
+            # `where`, not a product: a padding example may hold anything, nan included
             return over_devices(lax.psum, jnp.sum(jnp.where(kept, values, 0), axes)) / count
 
     mean = average(x)
@@ -60,10 +60,10 @@ def batch_statistics(
 def normalize(
     x: jax.Array, mean: jax.Array, var: jax.Array, scale: jax.Array, bias: jax.Array, epsilon: float
 ) -> jax.Array:
-    """``(x - mean) / sqrt(var + epsilon) * scale + bias`` along the last axis.
+    """Returns ``(x - mean) / sqrt(var + epsilon) * scale + bias`` along the last axis.
 
-    As one product and one sum, in Keras's order: rounding then agrees too, so that no ReLU behind a
-    normalization switches on here and off there, which would show in the gradients of deep networks.
+    It is one product and one sum, in Keras's order, so that the rounding agrees too: otherwise a ReLU after a
+    normalization could be on here and off in Keras, which shows in the gradients of deep networks.
     """
     factor = lax.rsqrt(var + epsilon) * scale
     offset = -mean * factor + bias
@@ -79,22 +79,22 @@ def normalize_batch(
     mask: jax.Array | None = None,
     axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns x normalized with its own statistics, and those; see `batch_statistics` and `normalize`."""
+    """Returns x normalized with its own statistics, their mean and variance; see `batch_statistics`."""
     mean, var = batch_statistics(x, mask, axis_name)
     return normalize(x, mean, var, scale, bias, epsilon), mean, var
 
 
 class BatchNorm(linen.Module):
-    """Batch normalization (Ioffe and Szegedy 2015) as Keras does it.
+    """Batch normalization (Ioffe and Szegedy 2015) as in Keras.
 
-    While training, normalizes with the batch's mean and plain variance and moves the running ones:
-    ``running = momentum * running + (1 - momentum) * batch``. Otherwise uses the running ones. Params
+    In training, it normalizes with the batch's mean and biased variance and updates the running ones:
+    ``running = momentum * running + (1 - momentum) * batch``. Otherwise it uses the running ones. Params
     ``scale`` and ``bias``, statistics ``mean`` and ``var`` (collection "batch_stats"), all (channels,).
-    The arithmetic is in float32 even where x is bfloat16; the output is in ``dtype`` (None: that of x).
+    The arithmetic is in float32 even if x is bfloat16; the output is in ``dtype`` (None: that of x).
 
     Attributes:
-      momentum: Share of the old running statistics that stays; Keras's .99.
-      epsilon: Added to the variance; Keras's 1e-3.
+      momentum: Weight of the old running statistics in an update; .99 as in Keras.
+      epsilon: Number added to the variance; 1e-3 as in Keras.
       axis_name: Mapped axis over whose devices the batch statistics are averaged.
       dtype: Type of the output.
     """
@@ -106,7 +106,7 @@ class BatchNorm(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool, mask: jax.Array | None = None) -> jax.Array:
-        """Normalize x (batch, ..., channels); mask (batch,) of 0/1 leaves padded examples out."""
+        """Normalizes x (batch, ..., channels); mask (batch,) of 0/1 excludes padding examples."""
         channels = (x.shape[-1],)
         scale = self.param("scale", linen.initializers.ones, channels, jnp.float32)
         bias = self.param("bias", linen.initializers.zeros, channels, jnp.float32)
@@ -128,16 +128,16 @@ class BatchNorm(linen.Module):
         return y.astype(dtype)
 
 
-# Parts of jit's cache key: what was jitted outside such a context, or inside another, is traced anew.
+# Parts of jit's cache key: a function jitted outside such a context, or inside another, is traced anew.
 _masked, _frozen = jax.make_user_context(None), jax.make_user_context(None)
 
 
 @contextmanager
 def batch_mask(mask: jax.Array) -> Iterator[None]:
-    """Inside this context every BatchNorm leaves the examples with mask 0 out of its statistics.
+    """Context manager within which every BatchNorm excludes examples with mask 0 from its statistics.
 
-    Made to be entered inside the function that is jitted, with a mask that is one of its arguments. Around a
-    jitted function it is right, too, but slow: the function is compiled anew for every mask.
+    Enter it inside the jitted function, with a mask that is one of its arguments. Around a jitted function it
+    gives the same result, but the function is recompiled for every mask.
 
     Args:
       mask: (batch,) of 0/1, one number per example of the batch that the model is applied to.
@@ -163,10 +163,10 @@ def batch_mask(mask: jax.Array) -> Iterator[None]:
 
 @contextmanager
 def frozen_batch_norm(is_frozen: Callable[[tuple[str, ...]], bool]) -> Iterator[None]:
-    """Inside this context the chosen BatchNorms use and keep their running statistics, even while training.
+    """Context manager within which the chosen BatchNorms use and keep their running statistics in training.
 
     Args:
-      is_frozen: Says for a layer's path, e.g. ``("backbone", "bn1")``, whether that layer is frozen.
+      is_frozen: Returns for a layer's path, e.g. ``("backbone", "bn1")``, whether that layer is frozen.
     """
 
     def stop_training(call, args, kwargs, context):

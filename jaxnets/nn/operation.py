@@ -1,9 +1,8 @@
-"""Operations that a program may have computed in another formulation than the plain one.
+"""Operations that a program may have computed in a formulation other than the plain one.
 
-Layers compute by plain JAX operations: on every backend, under every transformation. A program that knows
-what it is compiled for, such as a training step, enters `formulated` inside its own function; then an
-operation takes the first formulation of a table that applies to its arguments. `jaxnets.cpu` has the table
-for CPUs.
+Layers use plain JAX operations, which work on every backend and under every transformation. A program that
+knows its target, such as a training step, enters `formulated` inside its own function; each operation then
+takes the first formulation in a table that applies to its arguments. `jaxnets.cpu` has the table for CPUs.
 """
 
 import functools
@@ -19,9 +18,9 @@ class Formulation(NamedTuple):
 
     Attributes:
         operation: Name of the operation.
-        applies: Takes the operation's arguments and returns whether this way suits them.
-        function: Takes the same arguments and returns the same up to rounding.
-        gain: What it buys, in words and numbers.
+        applies: Function of the operation's arguments that returns whether this way suits them.
+        function: Function of the same arguments with the same result up to rounding.
+        gain: Its advantage, in words and numbers.
     """
 
     operation: str
@@ -32,24 +31,24 @@ class Formulation(NamedTuple):
 
 Table = tuple[Formulation, ...]
 
-# A part of jit's cache key: a jitted function that was traced outside the context is traced anew inside it.
+# Part of jit's cache key: a jitted function that was traced outside the context is traced anew inside it.
 _table = jax.make_user_context(None)
 
 
 @contextmanager
 def formulated(table: Table) -> Iterator[None]:
-    """Inside this context operations are traced in these formulations; never inside `plain_operations`."""
+    """Context manager within which operations use these formulations, except in `plain_operations`."""
     with _table(() if _table.value == () else table):
         yield
 
 
 def plain_operations() -> AbstractContextManager[None]:
-    """Inside this context all operations are traced as the plain ones, in programs that opt in, too."""
+    """Context manager within which all operations are the plain ones, even in programs that opt in."""
     return formulated(())
 
 
 def operation(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Makes of a plain function of positional arguments an operation that formulations can stand in for."""
+    """Turns a plain function of positional arguments into an operation that formulations can replace."""
 
     def decorate(plain: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(plain)

@@ -12,7 +12,7 @@ from jaxnets.nn.window import Padding, Size, check_window, padding_of, pair
 
 @operation("max_pool")
 def _max_pool(x: jax.Array, window: tuple[int, int], strides: tuple[int, int], padding: Padding) -> jax.Array:
-    # By keyword: the ONNX converter replaces this function by one that takes nothing else.
+    # By keyword: the ONNX converter replaces this function by one that takes only keywords.
     return linen.max_pool(x, window_shape=window, strides=strides, padding=padding)
 
 
@@ -22,12 +22,12 @@ def max_pool(
     strides: Size | None = None,
     padding: Padding = "valid",
 ) -> jax.Array:
-    """The largest value under each window: (batch, height, width, c) -> (batch, height', width', c).
+    """Returns the maximum of each window, (batch, height, width, c) -> (batch, height', width', c).
 
-    Padding as in `correlate`.
+    The padding is as in `correlate`.
 
     Raises:
-      UserError: x is no batch of images, or too small for the window.
+      UserError: If x is not a batch of images, or they are too small for the window.
     """
     strides = pair(window if strides is None else strides)
     check_window(x, pair(window), padding)
@@ -40,12 +40,12 @@ def avg_pool(
     strides: Size | None = None,
     padding: Padding = "valid",
 ) -> jax.Array:
-    """The mean under each window: (batch, height, width, c) -> (batch, height', width', c).
+    """Returns the mean of each window, (batch, height, width, c) -> (batch, height', width', c).
 
-    At the border the padding is left out of the mean (Keras, TensorFlow).
+    At the border, the padding is excluded from the mean, as in Keras and TensorFlow.
 
     Raises:
-      UserError: x is no batch of images, or too small for the window.
+      UserError: If x is not a batch of images, or they are too small for the window.
     """
     strides = pair(window if strides is None else strides)
     check_window(x, pair(window), padding)
@@ -56,12 +56,12 @@ def avg_pool(
 
 
 def global_avg_pool(x: jax.Array) -> jax.Array:
-    """The mean of every channel: (batch, height, width, c) -> (batch, c)."""
+    """Returns the mean of every channel, (batch, height, width, c) -> (batch, c)."""
     check_window(x, (1, 1), "valid")
     return jnp.mean(x, axis=(1, 2))
 
 
 def global_max_pool(x: jax.Array) -> jax.Array:
-    """The maximum of every channel: (batch, height, width, c) -> (batch, c)."""
+    """Returns the maximum of every channel, (batch, height, width, c) -> (batch, c)."""
     check_window(x, (1, 1), "valid")
     return jnp.max(x, axis=(1, 2))

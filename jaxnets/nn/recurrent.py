@@ -1,8 +1,8 @@
-"""Recurrent cells and layers with Keras's weights: fused kernels, its gate orders, its two GRUs.
+"""Recurrent cells and layers with Keras's weights: fused kernels, its orders of gates, its two GRUs.
 
 A cell is a function ``(state, projected, ...) -> new state`` of one time step, where ``projected`` is
 ``input @ kernel + bias`` (batch, gates*units) and the first entry of the state is the cell's output
-(batch, units). A layer projects the inputs of all time steps in one product, since they do not wait for
+(batch, units). A layer projects the inputs of all time steps in one product, since these do not depend on
 each other, and scans its cell over the result.
 """
 
@@ -27,7 +27,7 @@ Activation = Callable[[jax.Array], jax.Array]
 def simple_rnn_cell(
     state: State, projected: jax.Array, recurrent_kernel: jax.Array, activation: Activation = jnp.tanh
 ) -> State:
-    """``h = activation(projected + h @ recurrent_kernel)``; recurrent_kernel (units, units)."""
+    """Returns ``h = activation(projected + h @ recurrent_kernel)``; recurrent_kernel (units, units)."""
     (h,) = state
     return (activation(projected + h @ recurrent_kernel),)
 
@@ -35,7 +35,7 @@ def simple_rnn_cell(
 def lstm_cell(
     state: State, projected: jax.Array, recurrent_kernel: jax.Array, activation: Activation = jnp.tanh
 ) -> State:
-    """Long short-term memory (Hochreiter and Schmidhuber 1997); state (h, c), gates in the order i, f, c, o.
+    """Takes a step of the LSTM (Hochreiter and Schmidhuber 1997); state (h, c), gates i, f, c, o.
 
     ``c = f*c + i*activation(candidate)``, ``h = o*activation(c)``; recurrent_kernel (units, 4*units).
     """
@@ -52,7 +52,7 @@ def gru_cell(
     activation: Activation = jnp.tanh,
     recurrent_bias: jax.Array | None = None,
 ) -> State:
-    """Gated recurrent unit that resets after the product (cuDNN's, Keras's default); gates z, r, h.
+    """Takes a step of the GRU that resets after the product (cuDNN's, Keras's default); gates z, r, h.
 
     ``h = z*h + (1-z)*activation(x_h + r*(h @ U_h + b_h))``; recurrent_kernel (units, 3*units),
     recurrent_bias (3*units,).
@@ -67,7 +67,7 @@ def gru_cell(
 def gru_cell_reset_before(
     state: State, projected: jax.Array, recurrent_kernel: jax.Array, activation: Activation = jnp.tanh
 ) -> State:
-    """Gated recurrent unit as Cho et al. 2014 have it: ``activation(x_h + (r*h) @ U_h)``; gates z, r, h."""
+    """Takes a step of the GRU of Cho et al. 2014, with ``activation(x_h + (r*h) @ U_h)``; gates z, r, h."""
     (h,) = state
     x_z, x_r, x_h = jnp.split(projected, 3, axis=-1)
     u_z, u_r, u_h = jnp.split(recurrent_kernel, 3, axis=-1)
@@ -90,7 +90,7 @@ def recur(
     bias: jax.Array,
     recurrent_bias: jax.Array | None,
 ) -> jax.Array:
-    """Outputs (batch, time, units) if ``sequences``, else the last (batch, units); x (batch, time, in)."""
+    """Maps x (batch, time, in) to all outputs (batch, time, units) if ``sequences``, else the last one."""
     projected = add_bias(x @ kernel, bias).swapaxes(0, 1)  # (time, batch, gates*units)
     more = () if recurrent_bias is None else (recurrent_bias,)
 
@@ -98,23 +98,23 @@ def recur(
         state = cell(state, now, recurrent_kernel, activation, *more)
         return state, state[0] if sequences else None
 
-    # Zeros that lie on the devices as what follows does, which a scan under an explicit mesh insists on.
+    # Zeros laid out on the devices as the later states are, which a scan under an explicit mesh requires.
     start = (jnp.zeros_like(projected[0, :, : len(recurrent_kernel)]),) * states
     state, outputs = lax.scan(step, start, projected)
     return state[0] if outputs is None else outputs.swapaxes(0, 1)
 
 
 class Recurrent(linen.Module):
-    """What the three layers share: (batch, time, in) -> (batch, units), or (batch, time, units).
+    """Base class of the recurrent layers: (batch, time, in) -> (batch, units), or (batch, time, units).
 
     Params ``kernel`` (in, gates*units) and ``recurrent_kernel`` (units, gates*units), each drawn over its
     whole fused matrix, and ``bias``. States start at zero.
 
     Attributes:
       units: Width of the output.
-      return_sequences: Give the output of every time step, not of the last one alone.
+      return_sequences: Whether to return the output of every time step instead of the last one only.
       activation: Activation of the candidate (and of the LSTM's output); the gates are sigmoids.
-      dtype: Type of the arithmetic and the output; None: what inputs and parameters promote to.
+      dtype: Type of the arithmetic and the output; None for the one inputs and parameters promote to.
     """
 
     units: int
@@ -128,24 +128,24 @@ class Recurrent(linen.Module):
     states: ClassVar[int] = 1
 
     def make_bias(self) -> jax.Array:
-        """The bias parameter; (gates*units,) zeros unless a layer says otherwise."""
+        """Returns the bias parameter, by default (gates*units,) zeros."""
         return self.param("bias", linen.initializers.zeros, (self.gates * self.units,), jnp.float32)
 
     def split_bias(self, bias: jax.Array) -> tuple[jax.Array, jax.Array | None]:
-        """What joins the projected input, and what joins the recurrent product."""
+        """Returns the bias of the projected input and that of the recurrent product."""
         return bias, None
 
     def cell(self) -> Cell:
-        """One step of time."""
+        """Returns the cell, which takes one time step."""
         raise NotImplementedError
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Run over the time axis of x (batch, time, in); a UserError where x has another rank."""
+        """Runs over the time axis of x (batch, time, in); raises UserError if x has another rank."""
         if x.ndim != 3:
-            raise UserError(f"sequences must come as (batch, time, channels), these are {x.shape}")
+            raise UserError(f"sequences must have shape (batch, time, channels), these have {x.shape}")
         if x.shape[1] == 0:
-            raise UserError(f"these sequences have no step of time at all: {x.shape}")
+            raise UserError(f"these sequences have no time step at all: {x.shape}")
         width = self.gates * self.units
         kernel = self.param("kernel", get_initializer(self.kernel_init), (x.shape[-1], width), jnp.float32)
         recurrent_kernel = self.param(
@@ -159,7 +159,7 @@ class Recurrent(linen.Module):
 
 
 class SimpleRNN(Recurrent):
-    """Fully connected recurrence, `simple_rnn_cell`; bias (units,)."""
+    """Fully connected recurrent layer, `simple_rnn_cell`; bias (units,)."""
 
     def cell(self) -> Cell:
         """See `Recurrent.cell`."""
@@ -167,13 +167,13 @@ class SimpleRNN(Recurrent):
 
 
 class LSTM(Recurrent):
-    """Long short-term memory, `lstm_cell`; the bias (4*units,) of the forget gate starts at one."""
+    """Long short-term memory, `lstm_cell`; bias (4*units,), that of the forget gate starting at one."""
 
     gates: ClassVar[int] = 4
     states: ClassVar[int] = 2
 
     def make_bias(self) -> jax.Array:
-        """Zeros, ones for the forget gate (Jozefowicz et al. 2015), zeros twice."""
+        """Returns the bias: zeros, but ones for the forget gate (Jozefowicz et al. 2015)."""
 
         def unit_forget(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             return jnp.zeros(shape, dtype).at[self.units : 2 * self.units].set(1)
@@ -188,8 +188,8 @@ class LSTM(Recurrent):
 class GRU(Recurrent):
     """Gated recurrent unit; ``reset_after`` chooses between `gru_cell` and `gru_cell_reset_before`.
 
-    With ``reset_after`` the bias is (2, 3*units), the first row for the input, the second for the
-    recurrent product; without it (3*units,).
+    With ``reset_after`` the bias is (2, 3*units), the first row for the input and the second for the
+    recurrent product; without it, (3*units,).
     """
 
     reset_after: bool = True
@@ -197,7 +197,7 @@ class GRU(Recurrent):
     gates: ClassVar[int] = 3
 
     def make_bias(self) -> jax.Array:
-        """Zeros in the shape that ``reset_after`` asks for."""
+        """Returns the bias: zeros in the shape that ``reset_after`` requires."""
         shape = (2, 3 * self.units) if self.reset_after else (3 * self.units,)
         return self.param("bias", linen.initializers.zeros, shape, jnp.float32)
 

@@ -1,6 +1,7 @@
 """Transposed convolution, which enlarges an image: the gradient of a correlation with respect to its input.
 
-F8 shows it twice: as the library computes it and as zeros put between the pixels, then a plain correlation.
+It is implemented twice: by `jax.lax`, and as a plain correlation after inserting zeros between the pixels.
+Source: docs/results.md, row F8.
 """
 
 from typing import Any
@@ -18,19 +19,19 @@ from jaxnets.nn.window import Size, check_window, padding_of, pair
 
 
 def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Size = 1, padding: str = "valid") -> jax.Array:
-    """Transposed convolution as the library does it.
+    """Returns the transposed convolution of images with kernels.
 
     Args:
       x: Images, (batch, height, width, in).
-      kernel: (kernel height, kernel width, out, in), Keras's layout.
-      strides: How far neighbouring pixels of x lie apart in the output.
+      kernel: Kernels, (kernel height, kernel width, out, in), Keras's layout.
+      strides: Distance of neighbouring pixels of x in the output.
       padding: "valid" for height' = height*stride + max(kernel - stride, 0), "same" for height*stride.
 
     Returns:
-      (batch, height', width', out).
+      The output images, (batch, height', width', out).
 
     Raises:
-      UserError: x is no batch of images, or the padding is another word.
+      UserError: If x is not a batch of images, or the padding is unknown.
     """
     check_window(x, (1, 1), padding)  # any image is large enough: it grows
     dims = ("NHWC", "HWIO", "NHWC")
@@ -40,17 +41,17 @@ def conv_transpose(x: jax.Array, kernel: jax.Array, strides: Size = 1, padding: 
 
 
 def upsample_with_zeros(x: jax.Array, strides: Size, kernel_size: Size) -> jax.Array:
-    """Put ``stride - 1`` zeros between the pixels and a border of zeros around, for `correlate` to run over.
+    """Inserts ``stride - 1`` zeros between the pixels and pads with zeros, as input for `correlate`.
 
     Args:
-      x: (batch, height, width, c).
-      strides: Distance of two neighbouring pixels afterwards.
-      kernel_size: The border is one less than the kernel on each side, so that it touches every pixel with
-        each of its weights.
+      x: Images, (batch, height, width, c).
+      strides: Distance of neighbouring pixels afterwards.
+      kernel_size: Size of the kernel; the padding on each side is one less, so that each of the kernel's
+        weights meets every pixel.
 
     Returns:
-      (batch, (height-1)*stride + 2*kernel - 1, ..., c), larger by ``stride - kernel`` at the far end
-      where the stride exceeds the kernel.
+      The images, (batch, (height-1)*stride + 2*kernel - 1, ..., c), larger by ``stride - kernel`` at the far
+      end if the stride exceeds the kernel.
     """
     config = [(0, 0, 0)]
     for stride, size in zip(pair(strides), pair(kernel_size), strict=True):
@@ -59,10 +60,10 @@ def upsample_with_zeros(x: jax.Array, strides: Size, kernel_size: Size) -> jax.A
 
 
 def conv_transpose_by_upsampling(x: jax.Array, kernel: jax.Array, strides: Size = 1) -> jax.Array:
-    """The same numbers as `conv_transpose` ("valid") from the definition.
+    """Returns the same numbers as `conv_transpose` ("valid"), computed from the definition.
 
-    Zeros between the pixels, then correlation with the kernel flipped in both directions, its in and out
-    exchanged. Slower, since most of what it multiplies is zero; here to be understood.
+    It inserts zeros between the pixels, then correlates with the kernel flipped in both directions, its in
+    and out exchanged. It is slower, since most factors are zero, and is here for understanding.
     """
     upsampled = upsample_with_zeros(x, strides, (kernel.shape[0], kernel.shape[1]))
     return correlate(upsampled, jnp.flip(kernel, axis=(0, 1)).transpose(0, 1, 3, 2))
@@ -82,7 +83,7 @@ class ConvTranspose(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(batch, height, width, in) -> (batch, height', width', features)."""
+        """Maps (batch, height, width, in) to (batch, height', width', features)."""
         shape = (*pair(self.kernel_size), self.features, x.shape[-1])
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
         bias = optional_bias(self, self.features)

@@ -1,4 +1,4 @@
-"""What convolutions and pooling have in common: a window that slides over an image."""
+"""The sliding window that convolutions and pooling have in common."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ Padding = str | Sequence[tuple[int, int]]
 
 
 def pair(size: Size) -> tuple[int, int]:
-    """One number stands for both height and width."""
+    """Returns (height, width); one number stands for both."""
     return (size, size) if isinstance(size, int) else size
 
 
 def padding_of(padding: Padding) -> Padding:
-    """Keras's "valid" or "same", or explicit ((top, bottom), (left, right)), in the form XLA takes.
+    """Returns Keras's "valid" or "same", or explicit ((top, bottom), (left, right)), in XLA's form.
 
     Raises:
-      UserError: another word.
+      UserError: If the padding is unknown.
     """
     if not isinstance(padding, str):
         return padding
@@ -29,13 +29,14 @@ def padding_of(padding: Padding) -> Padding:
 
 
 def check_window(x: jax.Array, window: tuple[int, int], padding: Padding) -> None:
-    """See that a window slides over images, (batch, height, width, channels), that are large enough for it.
+    """Checks that x is a batch of images, (batch, height, width, channels), large enough for a window.
 
     Raises:
-      UserError: x is no batch of images, or the window is larger than the image and nothing pads it.
+      UserError: If x is not a batch of images, or the window is larger than the images and they are not
+        padded.
     """
     if x.ndim != 4:
-        raise UserError(f"images must come as (batch, height, width, channels), these are {x.shape}")
+        raise UserError(f"images must have shape (batch, height, width, channels), these have {x.shape}")
     if isinstance(padding, str) and padding.lower() == "valid":
         height, width = x.shape[1:3]
         if height < window[0] or width < window[1]:

@@ -1,4 +1,4 @@
-"""Keras weights into Linen modules and back, exact to the bit.
+"""Conversion of Keras weights to Linen variables and back, exact to the bit.
 
 Examples:
     >>> import keras
@@ -11,23 +11,23 @@ Examples:
     >>> logits = model.apply(variables, np.ones((1, 4), np.float32))
     >>> to_keras(variables, model, theirs)  # and back
 
-Files are read with h5py, without Keras and without TensorFlow. Layers are paired by name where the names
-agree, and otherwise by structure: the sequence of the layers of one kind, their shapes, and the graph where
-the source has it (a live functional or sequential model, ``.keras``, a legacy ``.h5`` of a whole model).
+Files are read with h5py, without Keras or TensorFlow. Layers are paired by name where the names agree, and
+otherwise by structure: the sequence of the layers of one kind, their shapes, and the graph if the source has
+it (a live functional or sequential model, ``.keras``, a legacy ``.h5`` of a whole model).
 
-What a source tells, and what happens where it tells nothing:
+How layers whose names differ are paired depends on what the source contains:
 
-* functional and sequential models, live, ``.keras``, or a legacy ``.h5`` of the whole model: the graph. The
-  module may call its layers in any order; parallel branches that neither graph nor shapes tell apart (a
-  gate's two convolutions) are taken in the order in which they were made.
-* weights alone (legacy ``.h5``; ``.weights.h5`` by Keras 3.6 or later): names. Layers with automatic names
-  are taken in the order in which they were made, which is right where the module calls its branches in the
-  order of the Keras code; where the order of listing rules that out, the file is refused.
-* ``.weights.h5`` by earlier versions, and layers with names of your own in later ones: the numbers in the
-  paths. Where two layers of equal shapes differ by more than numbers, the file is refused.
-* subclassed models: as ``.weights.h5`` (live ones: the order in which layers became attributes).
-* a BatchNorm without gamma or beta in a ``.weights.h5``: not which of the two, so the file is refused.
-* a nested model in a legacy ``.h5`` by Keras 3.0: not where its layers begin, so the file is refused.
+* functional and sequential models (live, ``.keras``, or a legacy ``.h5`` of the whole model) contain the
+  graph. The module may call its layers in any order; parallel branches that neither the graph nor shapes
+  distinguish (a gate's two convolutions) are taken in the order in which they were created.
+* weights alone (legacy ``.h5``; ``.weights.h5`` by Keras 3.6 or later) contain names. Layers with automatic
+  names are taken in the order in which they were created, which is right if the module calls its branches in
+  the order of the Keras code; if the order of listing contradicts it, the file is refused.
+* ``.weights.h5`` by earlier versions, and layers with your own names in later ones, have only the numbers in
+  the paths. If two layers of equal shapes differ by more than numbers, the file is refused.
+* subclassed models are like ``.weights.h5`` (live ones: in the order in which layers became attributes).
+* for a BatchNorm without gamma or beta, a ``.weights.h5`` does not say which is missing: it is refused.
+* for a nested model, a legacy ``.h5`` by Keras 3.0 does not say where its layers begin: it is refused.
 
 In every case layers that have the same names on both sides belong together, whatever their order.
 """
@@ -59,19 +59,20 @@ Shape = tuple[int, ...]
 def from_keras(
     model_or_path: Any, module: linen.Module, input_shape: Shape | None = None, dtype: Any = jnp.float32
 ) -> Variables:
-    """The weights of a Keras model as variables for `module`.
+    """Returns the weights of a Keras model as variables for `module`.
 
     Args:
         model_or_path: A built Keras model, or the path of a ``.keras``, ``.weights.h5`` or legacy ``.h5``.
         module: A Linen module of the same architecture.
-        input_shape: Shape of one example, without the batch; needed where the source does not know it.
+        input_shape: Shape of one example, without the batch axis; required if the source does not contain it.
         dtype: Dtype of the inputs.
 
     Returns:
-        The collections of `module` ("params", and "batch_stats" if it has any), in the module's own types.
+        The collections of `module` ("params", and "batch_stats" if it has any), in the module's own dtypes.
 
     Raises:
-        UserError: the file cannot be read, or does not fit; all that is missing or misshapen is named.
+        UserError: If the file cannot be read or does not fit; the message names every layer that is missing,
+            left over or of another shape.
     """
     variables = {}
     for leaf, target in _pairs(*_read(model_or_path), module, input_shape, dtype):
@@ -90,7 +91,7 @@ def to_keras(
     """Assigns the variables of `module` to a built Keras model of the same architecture; see `from_keras`.
 
     Raises:
-        UserError: the variables are not the module's, or the model has other layers.
+        UserError: If the variables are not the module's, or the model has other layers.
     """
     pairs = _pairs(*_read(keras_model), module, input_shape, dtype)
     for weight, value in _back(pairs, variables):
@@ -105,22 +106,22 @@ def save_keras_weights(
     dtype: Any = jnp.float32,
     like: str | Path | None = None,
 ) -> None:
-    """Writes a file that Keras loads (`model.load_weights`), without Keras.
+    """Writes a file that Keras can load (`model.load_weights`), without needing Keras.
 
     Args:
-        path: File to write; ``.weights.h5``, or with `like` the format of that file, or of the weights in a
-            ``.keras`` one.
+        path: File to write: ``.weights.h5``, or with `like` the format of that file, or of the weights in a
+            ``.keras`` file.
         variables: Variables of `module`.
         module: The network.
-        input_shape: Shape of one example; may be left out where `like` knows it.
+        input_shape: Shape of one example, without the batch axis; not needed if `like` contains it.
         dtype: Dtype of the inputs.
-        like: Any Keras file of the same architecture, whose layout is kept and whose weights are replaced.
-            Without it the layers of each class are numbered in call order, which is Keras's for a chain.
+        like: Any Keras file of the same architecture, whose layout is copied with these weights. Without it
+            the layers of each class are numbered in call order, which for a chain is Keras's order.
 
     Raises:
-        UserError: the variables are not the module's, `like` is of another network or format, or there is no
-            `like` and the module has parallel branches: Keras orders those by depth, and would load some of
-            the weights into one another's layers.
+        UserError: If the variables are not the module's, `like` is of another network or format, or the
+            module has parallel branches and `like` is not given: Keras orders branches by depth, and would
+            load some weights into the wrong layers.
     """
     path = Path(path)
     if like is None:
@@ -137,7 +138,7 @@ def save_keras_weights(
             if before.name not in target.fed_by:
                 raise UserError(
                     f"{type(module).__name__} has branches ({target.name} is not fed by {before.name}): "
-                    "only the Keras model knows their order: give like=, a file of it, or use to_keras"
+                    "only the Keras model has their order: give like=, a file of it, or use to_keras"
                 )
         values = _checked(variables, targets)
         with complete(path) as part:
@@ -146,7 +147,7 @@ def save_keras_weights(
     inner = _ending(path) == ".weights.h5" and zipfile.is_zipfile(like)
     if _ending(path) != _ending(like) and not inner:
         raise UserError(
-            f"{path} would get the format of {like}: end its name in {_ending(like)!r}, by which Keras tells"
+            f"{path} would get the format of {like}: end its name in {_ending(like)!r}, as Keras expects"
         )
     pairs = _pairs(*_read(like), module, input_shape, dtype)
     new = {weight.handle: value for weight, value in _back(pairs, variables)}
@@ -155,7 +156,7 @@ def save_keras_weights(
 
 
 def _ending(path: str | Path) -> str:
-    """By what Keras tells formats apart: ".weights.h5" is not legacy ".h5"."""
+    """Returns the ending by which Keras tells formats apart: ".weights.h5" is not legacy ".h5"."""
     path = Path(path)
     return ".weights.h5" if path.name.endswith(".weights.h5") else path.suffix
 
@@ -174,7 +175,7 @@ def _pairs(
     shape = input_shape or root.input_shape
     if shape is None or None in shape:
         raise UserError(
-            f"{source} does not tell the shape of its inputs: give input_shape=, without the batch"
+            f"{source} does not contain the shape of its inputs: give input_shape=, without the batch axis"
         )
     shape = tuple(n for n in shape if n is not None)
     targets = targets_of(summarize(module, shape, dtype))
@@ -188,7 +189,7 @@ def _fit(leaf: Leaf, target: Target) -> dict[tuple[str, ...], Weight]:
 
 
 def _back(pairs: list[tuple[Leaf, Target]], variables: Variables) -> list[tuple[Weight, np.ndarray]]:
-    """Which Keras weight gets which value; a gamma or beta that Keras lacks must have no effect."""
+    """Returns the value for every Keras weight; a gamma or beta that Keras lacks must have no effect."""
     values = _checked(variables, [target for _, target in pairs])
     result = []
     for leaf, target in pairs:
@@ -204,12 +205,12 @@ def _back(pairs: list[tuple[Leaf, Target]], variables: Variables) -> list[tuple[
 
 
 def _checked(variables: Variables, targets: list[Target]) -> dict[tuple[str, ...], Any]:
-    """The variables by path, once they are known to be those of the module."""
+    """Returns the variables by path, after checking that they are those of the module."""
     values = flatten_dict(variables)
     wanted = {path: array.shape for target in targets for path, array in target.variables.items()}
     wrong = [path for path in wanted if path not in values or jax.numpy.shape(values[path]) != wanted[path]]
     wrong += [path for path in values if path not in wanted]
     if wrong:
         names = ", ".join("/".join(path) for path in wrong)
-        raise UserError(f"the variables are not those of the module, they differ in: {names}")
+        raise UserError(f"the variables are not those of the module; they differ in: {names}")
     return values

@@ -1,4 +1,4 @@
-"""The layers of a module as Keras has them, and whether a Keras layer's weights fit one of them."""
+"""The layers of a module in Keras's terms, and whether a Keras layer's weights fit one of them."""
 
 import dataclasses
 from collections import defaultdict
@@ -17,7 +17,7 @@ Shapes = list[tuple[int, ...]]
 
 @dataclasses.dataclass(eq=False)
 class Target:
-    """A layer of the module that owns variables, these in the order in which Keras keeps its weights."""
+    """A layer of the module that owns variables, which are in Keras's order of weights."""
 
     path: Path
     type: str
@@ -43,7 +43,7 @@ class Target:
 
 
 def targets_of(summary: Summary) -> list[Target]:
-    """The layers of a module that own variables, in call order."""
+    """Returns the layers of a module that own variables, in call order."""
 
     def rank(path: Path) -> tuple[int, str]:
         return (ROLE_ORDER.index(path[-1]) if path[-1] in ROLE_ORDER else len(ROLE_ORDER), path[-1])
@@ -61,9 +61,9 @@ def targets_of(summary: Summary) -> list[Target]:
 
 
 def pair_weights(leaf: Leaf, target: Target) -> dict[Path, Weight] | None:
-    """For every variable of the layer its Keras weight, or None where they do not fit.
+    """Returns the Keras weight for every variable of the layer, or None if they do not fit.
 
-    A BatchNorm without gamma or beta is one whose gamma is 1 or whose beta is 0: such a weight has no handle.
+    A BatchNorm without gamma or beta counts as one with gamma 1 or beta 0: such a weight has no handle.
     """
     weights = leaf.weights
     roles = [weight.role for weight in weights]
@@ -81,7 +81,7 @@ def pair_weights(leaf: Leaf, target: Target) -> dict[Path, Weight] | None:
 
 
 def kind(shapes: Shapes) -> tuple[int, ...]:
-    """The ranks of the arrays: (4, 1) for convolutions, (2, 1) dense, (2, 2, 1) recurrent, () vectors."""
+    """Returns the arrays' ranks: (4, 1) for convolutions, (2, 1) dense, (2, 2, 1) recurrent, () vectors."""
     ranks = tuple(len(shape) for shape in shapes)
     return ranks if max(ranks) > 1 else ()
 

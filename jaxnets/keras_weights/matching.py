@@ -1,7 +1,7 @@
-"""Which Keras layer is which layer of a module: by name where names agree, by structure where they do not.
+"""Pairing Keras layers with the layers of a module: by name where names agree, else by structure.
 
 Structure means the sequence of layers of one kind (convolution, dense, recurrent, normalization), their
-shapes, and the graph where it is known. A match that would need a guess is refused, not guessed.
+shapes, and the graph if it is known. A match that would need a guess is refused.
 """
 
 from collections import Counter, defaultdict
@@ -15,10 +15,11 @@ from jaxnets.keras_weights.tree import Leaf
 
 
 def match(leaves: list[Leaf], targets: list[Target], source: str, module: str) -> list[tuple[Leaf, Target]]:
-    """Pairs every Keras layer with its layer of the module.
+    """Pairs every Keras layer with a layer of the module.
 
     Raises:
-        UserError: naming in one message everything that is missing, left over or misshapen.
+        UserError: If they do not fit; the message names every layer that is missing, left over or of another
+            shape.
     """
     named = _by_name(leaves, targets)
     rest = [leaf for leaf in leaves if all(leaf is not other for other, _ in named)]
@@ -38,7 +39,7 @@ def match(leaves: list[Leaf], targets: list[Target], source: str, module: str) -
 
 
 def _feeders(targets: list[Target]) -> dict[str, set[str]]:
-    """Names of all layers that feed a layer, directly or through others."""
+    """Returns, for every layer, the names of all layers that feed it, directly or through others."""
     found: dict[str, set[str]] = {}
     for target in targets:  # in call order, so that what feeds a layer has been seen
         found[target.name] = set(target.fed_by).union(*(found.get(name, ()) for name in target.fed_by))
@@ -46,7 +47,7 @@ def _feeders(targets: list[Target]) -> dict[str, set[str]]:
 
 
 def _by_name(leaves: list[Leaf], targets: list[Target]) -> list[tuple[Leaf, Target]]:
-    """Layers with the same name on both sides; names that Keras has made count only if all agree."""
+    """Pairs layers with the same name on both sides; automatic names count only if all agree."""
     variants: list[Callable[[Path], str]] = ["/".join, "_".join, lambda path: path[-1] if path else ""]
     best: list[tuple[Leaf, Target]] = []
     for variant in variants:
@@ -65,10 +66,10 @@ def _by_name(leaves: list[Leaf], targets: list[Target]) -> list[tuple[Leaf, Targ
 
 
 def _creation_order(leaves: list[Leaf]) -> list[Leaf]:
-    """Layers whose names Keras has numbered change places so that the numbers of each class rise.
+    """Returns the layers with those that Keras has numbered rearranged so that each class's numbers rise.
 
-    Functional models list their layers by depth, which mixes parallel branches; the numbers tell the order
-    in which the model's code made them.
+    Functional models list their layers by depth, which mixes parallel branches; the numbers give the order
+    in which the model's code created them.
     """
     result = list(leaves)
     places: dict[str, list[int]] = defaultdict(list)
@@ -83,9 +84,9 @@ def _creation_order(leaves: list[Leaf]) -> list[Leaf]:
 
 
 def _in_order(leaves: list[Leaf], targets: list[Target]) -> list[tuple[Leaf, Target]] | None:
-    """The first convolution with the first, and so on, kind by kind; None where a shape does not fit."""
+    """Pairs the first convolution with the first, and so on, kind by kind; None if a shape does not fit."""
     pairs: list[tuple[Leaf, Target]] = []
-    # Files may list their layers class by class: of two classes neither then comes first.
+    # Files may list their layers class by class, so that neither of two classes comes first.
     by_class = all(leaf.class_name for leaf in leaves) and all(target.class_name for target in targets)
     ours, theirs = by_kind(targets, by_class), by_kind(leaves, by_class)
     for k in {**ours, **theirs}:
@@ -98,15 +99,15 @@ def _in_order(leaves: list[Leaf], targets: list[Target]) -> list[tuple[Leaf, Tar
 def _without_graph(
     leaves: list[Leaf], targets: list[Target], feeders: dict[str, set[str]], source: str
 ) -> list[tuple[Leaf, Target]] | None:
-    """Pairs by the order in which layers were made or else by that of the source, but never by a guess.
+    """Pairs layers by the order in which they were created, or else by that of the source, without guessing.
 
-    Each order must be possible where the other is right: no layer is made, or listed, before one that feeds
-    it. If both are, layers have been made branch by branch, as the module calls them, and were listed by
-    depth, as functional models are.
+    An order is possible if no layer is created, or listed, before one that feeds it. If both orders are, the
+    layers were created branch by branch, as the module calls them, and listed by depth, as in functional
+    models.
 
     Args:
-        leaves: The layers without a partner.
-        targets: The same of the module.
+        leaves: The Keras layers without a partner.
+        targets: The module's layers without a partner.
         feeders: For every layer of the module, the names of all that feed it, directly or through others.
         source: Name of the source, for the message.
     """
@@ -130,7 +131,7 @@ def _without_graph(
             break
     first: dict[str, Leaf] = {}
     for leaf in leaves if pairs else ():
-        # In a file without an order only the numbers in their paths tell layers of equal shapes apart.
+        # In a file without an order, only the numbers in the paths tell layers of equal shapes apart.
         other = first.setdefault(str(leaf.shapes), leaf)
         if leaf.origin != other.origin:
             doubtful = other, leaf
@@ -143,7 +144,7 @@ def _without_graph(
 def _contradiction(
     pairs: list[tuple[Leaf, Target]], feeders: dict[str, set[str]], before: Callable[[Leaf, Leaf], bool]
 ) -> tuple[Leaf, Leaf] | None:
-    """A layer that comes `before` one that feeds it, with that one."""
+    """Returns a layer that comes `before` one that feeds it, and that one; None if there is none."""
     leaf_of = {target.name: leaf for leaf, target in pairs}
     for name, leaf in leaf_of.items():
         for feeder in feeders[name] & leaf_of.keys():
@@ -157,7 +158,7 @@ def _by_graph(
 ) -> list[tuple[Leaf, Target]] | None:
     """Pairs layers so that shapes agree and partners are fed by partners.
 
-    Branches that graph and shapes cannot tell apart are taken in the order in which they were made.
+    Branches that the graph and shapes do not distinguish are taken in the order of their creation.
     """
     place = {target.name: i for i, target in enumerate(targets)}
     feeds = [frozenset(place[name] for name in target.fed_by if name in place) for target in targets]
@@ -196,7 +197,7 @@ def _by_graph(
 
 
 def _signatures(layers: Sequence[Any], feeds: Sequence[frozenset[int]]) -> list[int]:
-    """A number for every layer, made of its shapes and of what lies before and behind it in the graph."""
+    """Returns a number for every layer, from its shapes and what precedes and follows it in the graph."""
     # One vector stands for all: BatchNorm may have two to four.
     numbers = [hash(tuple(layer.shapes if kind(layer.shapes) else layer.shapes[:1])) for layer in layers]
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""One sentence that names every layer which does not fit."""
+"""The error sentence that names every layer which does not fit."""
 
 import difflib
 
@@ -18,7 +18,7 @@ def _shapes(shapes: Shapes) -> str:
 def describe(
     named: list[tuple[Leaf, Target]], leaves: list[Leaf], targets: list[Target], source: str, module: str
 ) -> str:
-    """Everything that does not fit, in one sentence."""
+    """Returns one sentence on everything that does not fit."""
     misshapen = [pair for pair in named if pair_weights(*pair) is None]
     missing: list[Target] = []
     left_over: list[Leaf] = []

@@ -1,14 +1,14 @@
-"""Reads a live Keras model or any Keras weight file into a `Node`; files with h5py, zipfile and json alone.
+"""Reading a live Keras model or any Keras weight file as a `Node`, files with h5py, zipfile and json only.
 
-What each format says about the order of layers:
+What each format contains about the order of layers:
 
 * legacy ``.h5`` (Keras 1 to 3; `layer_names`): names of layers and weights, layers in the order of
   `model.layers`; a whole model also has its configuration, and with it the graph.
 * ``.keras``: a zip with the configuration (order and graph of functional and sequential models) beside a
   ``.weights.h5``.
-* ``.weights.h5`` of Keras 3: no order. Layers of functional and sequential models lie under names made of
-  their class and a number that counts in the order of `model.layers`, other layers under the attribute that
-  holds them. Keras 3.6 and later add every layer's own name.
+* ``.weights.h5`` of Keras 3: no order. Layers of functional and sequential models are stored under their
+  class and a number that counts in the order of `model.layers`, other layers under the attribute that holds
+  them. Keras 3.6 and later add every layer's own name.
 """
 
 import io
@@ -37,7 +37,7 @@ NOT_LAYERS = {"vars", "optimizer", "seed_generator", "_loss_tracker", "_metrics"
 
 
 def hdf5() -> Any:
-    """The h5py module, needed only where files are read or written."""
+    """Returns the h5py module, needed only to read or write files."""
     try:
         import h5py
     except ImportError as error:
@@ -47,14 +47,14 @@ def hdf5() -> Any:
 
 
 def read_model(model: Any) -> Node:
-    """A live Keras model; handles are its variables."""
+    """Reads a live Keras model; handles are its variables."""
     if not model.weights:
         raise UserError(
             f"the Keras model {model.name!r} has no weights yet: build it or call it on data first"
         )
     try:
         config = {"config": model.get_config()}
-    except (NotImplementedError, TypeError):  # something subclassed that does not describe itself
+    except (NotImplementedError, TypeError):  # a subclassed model without a configuration
         config = {}
     return _live(model, config)
 
@@ -78,10 +78,10 @@ def _live(layer: Any, config: Any) -> Node:
 
 
 def read_file(path: str | Path) -> Node:
-    """Any Keras weight file; handles are the names of its datasets.
+    """Reads any Keras weight file; handles are the names of its datasets.
 
     Raises:
-        UserError: there is no such file, it is damaged, or it is no Keras weight file.
+        UserError: If there is no such file, it is damaged, or it is not a Keras weight file.
     """
     h5py = hdf5()
     path = Path(path)
@@ -103,7 +103,7 @@ def read_file(path: str | Path) -> Node:
 
 
 def archive_h5(path: Path) -> tuple[io.BytesIO, Any]:
-    """The weights inside of a ``.keras`` file, and the model's configuration."""
+    """Returns the weights inside a ``.keras`` file, and the model's configuration."""
     with zipfile.ZipFile(path) as archive:
         members = set(archive.namelist())
         if not {"config.json", "model.weights.h5"} <= members:
@@ -120,7 +120,7 @@ def _read_archive(path: Path) -> Node:
 
 
 def read_h5(file: Any, source: str, config: Any = None) -> Node:
-    """An open HDF5 file in any of Keras's layouts."""
+    """Reads an open HDF5 file in any of Keras's layouts."""
     if "layer_names" in file.attrs or "layer_names0" in file.attrs:
         return _legacy(file, None)
     if "model_weights" in file:
@@ -182,7 +182,7 @@ def _group(group: Any, name: str, config: Any) -> Node:
 
 
 def _name_batch_norm(weights: list[Weight], group: str, config: Any) -> list[Weight]:
-    """BatchNorm may lack gamma or beta: the configuration tells which, without one four arrays or two do."""
+    """Names a BatchNorm's weights, by its configuration or, without one, if it has four arrays or two."""
     inner = config.get("config", {}) if isinstance(config, dict) else {}
     if (config or {}).get("class_name") == "BatchNormalization":
         roles = ["scale"] * inner.get("scale", True) + ["bias"] * inner.get("center", True) + ["mean", "var"]
@@ -196,14 +196,14 @@ def _name_batch_norm(weights: list[Weight], group: str, config: Any) -> list[Wei
 
 
 def snake_case(name: str) -> str:
-    """`BatchNormalization` -> `batch_normalization`, by Keras's rule."""
+    """Returns `BatchNormalization` as `batch_normalization`, by Keras's rule."""
     name = re.sub(r"\W+", "", name)
     name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def natural(name: str) -> list[tuple[str, int]]:
-    """Sorts conv2 before conv10, and conv2d before conv2d_1."""
+    """Returns a sorting key that puts conv2 before conv10, and conv2d before conv2d_1."""
     return [(text, int(number or -1)) for text, number in re.findall(r"(\D*?)_?(\d+|$)", name)]
 
 
@@ -233,7 +233,7 @@ def _legacy(group: Any, config: Any) -> Node:
 
 
 def _names(group: Any, attribute: str) -> list[str]:
-    """A list of names; long ones are cut into attributes with a number behind their name."""
+    """Returns a list of names; Keras splits long lists into attributes with a number after their name."""
     keys = [attribute] if attribute in group.attrs else []
     while f"{attribute}{len(keys)}" in group.attrs:
         keys.append(f"{attribute}{len(keys)}")
@@ -241,7 +241,7 @@ def _names(group: Any, attribute: str) -> list[str]:
 
 
 def _nested(name: str, parts: dict[tuple[str, ...], list[Weight]], config: Any) -> Node:
-    """A layer made of layers: the names of the weights tell them apart, the configuration their order."""
+    """Returns a layer made of layers: the weights' names tell them apart, the configuration orders them."""
     configs = layer_configs(config)
     node = Node(name)
     add_graph(node, config)

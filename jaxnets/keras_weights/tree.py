@@ -1,9 +1,9 @@
 """A Keras model as a tree of named layers with their weights, whatever it was read from, and its flat order.
 
-The readers make a `Node` of a live model or of a file; `flatten` lists the layers that own weights, together
-with what is known of their order: the graph of a functional or sequential model, where its configuration is
-there, and the numbers that Keras puts behind automatic names (``conv2d``, ``conv2d_1``, ...), which tell the
-order in which layers were made.
+The readers turn a live model or a file into a `Node`; `flatten` lists the layers that own weights, with what
+is known of their order: the graph of a functional or sequential model, if its configuration is available, and
+the numbers that Keras appends to automatic names (``conv2d``, ``conv2d_1``, ...), which give the order in
+which layers were created.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-# Keras's names of weights, in the order of `layer.weights`, and what the Linen layers call them.
+# Keras's names of weights, in the order of `layer.weights`, and those of the Linen layers.
 ROLES = {
     "depthwise_kernel": "depthwise_kernel",
     "pointwise_kernel": "pointwise_kernel",
@@ -28,7 +28,7 @@ ROLES = {
 }
 ROLE_ORDER = list(dict.fromkeys(ROLES.values()))
 
-# Keras's class in snake case for a Linen layer, as the layer's group in a .weights.h5 is called.
+# Keras's class in snake case for a Linen layer, the name of the layer's group in a .weights.h5.
 KERAS_NAMES = {
     "Conv": "conv{rank}d",
     "ConvTranspose": "conv{rank}d_transpose",
@@ -55,25 +55,25 @@ class Weight:
     """One array of a Keras layer."""
 
     role: str | None
-    """The Linen name ("scale" for gamma, ...); None where the source gives no name that is known."""
+    """The Linen name ("scale" for gamma, ...); None if the source gives no known name."""
     value: np.ndarray
     handle: Any = None
-    """Where it lives, for writing: the Keras variable, or the name of the dataset in the file."""
+    """Where to write it: the Keras variable, or the name of the dataset in the file."""
 
 
 @dataclasses.dataclass(eq=False)
 class Node:
-    """A layer or a model: its own weights, its parts, and if it is known which part feeds which."""
+    """A layer or a model: its own weights, its parts and, if known, which part feeds which."""
 
     name: str
     weights: list[Weight] = dataclasses.field(default_factory=list)
     children: list["Node"] = dataclasses.field(default_factory=list)
     graph: Mapping[str, list[str]] | None = None
-    """For every part by name the parts that feed it; None where the source does not say."""
+    """The parts that feed every part, by name; None if the source does not say."""
     outputs: list[str] = dataclasses.field(default_factory=list)
     """The parts whose results leave a node with a graph."""
     group: str | None = None
-    """The path in a file that lists layers in no order (a .weights.h5 without a configuration)."""
+    """The path in a file that stores layers without an order (a .weights.h5 without a configuration)."""
     named: bool = True
     """Whether `name` is the layer's own, not the name of its place in the file."""
     input_shape: tuple[int | None, ...] | None = None
@@ -86,7 +86,7 @@ class Leaf:
     path: tuple[str, ...]
     weights: list[Weight]
     fed_by: frozenset[int] | None = None
-    """Places (in the flat list) of the layers that feed this one, with none between; None: not known."""
+    """Positions (in the flat list) of the layers that directly feed this one; None if unknown."""
     group: str | None = None
     named: bool = True
 
@@ -96,24 +96,24 @@ class Leaf:
 
     @property
     def automatic(self) -> tuple[str, int] | None:
-        """(class, number) of a name that Keras has made: ("conv2d", 3) of ``conv2d_3``."""
+        """(class, number) of an automatic name: ("conv2d", 3) for ``conv2d_3``; None for other names."""
         match = AUTOMATIC_NAME.fullmatch(self.path[-1]) if self.path and self.named else None
         return (match[1], int(match[2] or 0)) if match else None
 
     @property
     def class_name(self) -> str | None:
-        """Keras's class in snake case, where a name tells."""
+        """Keras's class in snake case, if a name contains it."""
         names = [(self.group or "").rsplit("/", 1)[-1], *self.path[-1:]]
         return next((match[1] for name in names if (match := AUTOMATIC_NAME.fullmatch(name))), None)
 
     @property
     def alphabetical(self) -> bool:
-        """Whether the layer stands where it does for the name of the attribute that holds it."""
+        """Whether the layer's position comes from the name of the attribute that holds it."""
         return self.group is not None and not re.fullmatch("(/layers/[^/]+)*", self.group)
 
     @property
     def origin(self) -> str:
-        """The same for layers whose order is known, by creation, by a list, or by numbers in their paths."""
+        """Equal for layers whose order is known: from creation, from a list, or from numbers in paths."""
         return "" if self.automatic else re.sub(r"_?\d+", "", self.group or "")
 
     @property
@@ -122,12 +122,12 @@ class Leaf:
 
 
 def role_of(name: str) -> str | None:
-    """The Linen name for a Keras weight like ``conv2d/kernel:0`` or ``gamma``."""
+    """Returns the Linen name for a Keras weight like ``conv2d/kernel:0`` or ``gamma``."""
     return ROLES.get(name.rsplit("/", 1)[-1].split(":")[0])
 
 
 def ordered(weights: list[Weight]) -> list[Weight]:
-    """The weights of one layer in Keras's order; older files name a depthwise kernel by its full name."""
+    """Returns the weights of one layer in Keras's order; older files spell out "depthwise_kernel"."""
     roles = [weight.role for weight in weights]
     if "depthwise_kernel" in roles and "pointwise_kernel" not in roles:
         weights[roles.index("depthwise_kernel")].role = "kernel"
@@ -137,7 +137,7 @@ def ordered(weights: list[Weight]) -> list[Weight]:
 
 
 def layer_configs(config: Any) -> list[dict[str, Any]] | None:
-    """The layers in the configuration of a functional or sequential model; None for anything else."""
+    """Returns the layers in the configuration of a functional or sequential model; None for any other."""
     inner = config.get("config") if isinstance(config, dict) else None
     if isinstance(inner, list):  # a sequential model before Keras 2.3
         return inner
@@ -150,9 +150,9 @@ def config_name(config: Mapping[str, Any]) -> str:
 
 
 def add_graph(node: Node, config: Any) -> None:
-    """Adds to a node what the configuration of its model says: the graph, and the shape of the inputs.
+    """Adds to a node the graph and the input shape from its model's configuration.
 
-    An edge is what feeds a layer's first call. Layers without inbound nodes form a chain.
+    The edges are the inputs of each layer's first call. Layers without inbound nodes form a chain.
     """
     layers = layer_configs(config)
     if layers is None:
@@ -171,7 +171,7 @@ def add_graph(node: Node, config: Any) -> None:
 
 
 def _histories(value: Any) -> list[str]:
-    """The layers in all tensors' histories ``[layer, node, tensor]`` somewhere inside of `value`."""
+    """Returns the layers in all tensor histories ``[layer, node, tensor]`` anywhere inside `value`."""
     if isinstance(value, dict):
         return [name for inner in value.values() for name in _histories(inner)]
     if not isinstance(value, (list, tuple)):
@@ -182,7 +182,7 @@ def _histories(value: Any) -> list[str]:
 
 
 def input_shape(layers: list[dict[str, Any]]) -> tuple[int | None, ...] | None:
-    """The shape of one example as the first layers of a configuration give it."""
+    """Returns the shape of one example, as given by the first layers of a configuration."""
     for layer in layers:
         config = layer.get("config", {})
         inner = layer_configs(layer)
@@ -195,7 +195,7 @@ def input_shape(layers: list[dict[str, Any]]) -> tuple[int | None, ...] | None:
 
 
 def flatten(root: Node) -> list[Leaf]:
-    """All layers that own weights, in the order of the source, each with the layers that feed it."""
+    """Returns all layers that own weights, in the order of the source, each with the layers that feed it."""
     leaves: list[Leaf] = []
     inside: dict[int, frozenset[int]] = {}  # by node: the places of all leaves in it
 
@@ -209,7 +209,7 @@ def flatten(root: Node) -> list[Leaf]:
         return mine
 
     def connect(node: Node, arriving: frozenset[int] | None) -> frozenset[int] | None:
-        """Notes what feeds the leaves in `node`, given what feeds the node, and returns what leaves it."""
+        """Records what feeds the leaves in `node`, given what feeds the node, and returns its outputs."""
         if node.weights:
             place = min(inside[id(node)])  # the node's own, since it is collected before its children
             leaves[place].fed_by = arriving
@@ -226,7 +226,7 @@ def flatten(root: Node) -> list[Leaf]:
 
         def result_of(name: str) -> frozenset[int] | None:
             if name not in results:
-                results[name] = frozenset()  # against a file whose graph is a circle
+                results[name] = frozenset()  # guards against a file whose graph has a cycle
                 sources = (node.graph or {}).get(name, [])
                 arrives = _union([result_of(source) for source in sources]) if sources else arriving
                 part = parts.get(name)
@@ -243,6 +243,6 @@ def flatten(root: Node) -> list[Leaf]:
 
 
 def _union(parts: list[frozenset[int] | None]) -> frozenset[int] | None:
-    """All of them together; not known if one is not."""
+    """Returns the union; None (unknown) if one of them is."""
     known = [part for part in parts if part is not None]
     return frozenset[int]().union(*known) if len(known) == len(parts) else None

@@ -1,4 +1,4 @@
-"""Weight files that Keras loads, written with h5py alone."""
+"""Writing weight files that Keras can load, with h5py alone."""
 
 import io
 import shutil
@@ -17,11 +17,11 @@ RECURRENT = {"SimpleRNN", "LSTM", "GRU"}
 
 
 def write_new(path: Path, targets: list[Target], values: dict[tuple[str, ...], Any]) -> None:
-    """A ``.weights.h5`` of a sequential or functional model whose layers come in the order of `targets`."""
+    """Writes a ``.weights.h5`` for a sequential or functional model whose layers are in `targets`' order."""
     unknown = sorted({target.type for target in targets if target.class_name is None})
     if unknown:
         raise UserError(
-            f"no Keras layer is known for {', '.join(unknown)}: give like=, a file that Keras wrote"
+            f"no known Keras layer corresponds to {', '.join(unknown)}: give like=, a file that Keras wrote"
         )
     count: Counter[str] = Counter()
     with hdf5().File(path, "w") as file:
@@ -35,9 +35,9 @@ def write_new(path: Path, targets: list[Target], values: dict[tuple[str, ...], A
 
 
 def write_like(path: Path, like: Path, values: dict[str, np.ndarray], *, inner: bool = False) -> None:
-    """A copy of the Keras file `like` in which the named datasets have new values.
+    """Writes a copy of the Keras file `like` in which the named datasets have new values.
 
-    `inner`: only the ``.weights.h5`` that lies in a ``.keras`` file.
+    With `inner`, it is a copy of only the ``.weights.h5`` inside the ``.keras`` file `like`.
     """
     if not zipfile.is_zipfile(like):
         shutil.copyfile(like, path)

@@ -1,8 +1,8 @@
 r"""Optimizers as Optax chains, in two dialects.
 
-`OPTIMIZERS` speaks Keras 3: the numbers agree with `keras.optimizers` to rounding. `TEXTBOOK` speaks the
-course (chapter 2): every optimizer is a first moment m and a second moment V of the gradient g, and
-w <- w - lr m / sqrt(V), with no epsilon anywhere; where V is 0 the step is 0 instead of 0/0.
+`OPTIMIZERS` follows Keras 3: the numbers agree with `keras.optimizers` up to rounding. `TEXTBOOK` follows the
+course: every optimizer has a first moment m and a second moment V of the gradient g, and
+w <- w - lr m / sqrt(V), without any epsilon; where V is 0 the step is 0 instead of 0/0.
 
 | name     | `OPTIMIZERS` (Keras 3)                          | `TEXTBOOK`                                   |
 |----------|-------------------------------------------------|----------------------------------------------|
@@ -18,8 +18,8 @@ w <- w - lr m / sqrt(V), with no epsilon anywhere; where V is 0 the step is 0 in
 | adamw    | adam, and w <- w - lr 0.004 w                   | adam, and w <- w - lr 0.004 w                |
 | muon     | Optax's: orthogonal for kernels, else Adam      | -                                            |
 
-e is 1e-7 and m, v start at 0 unless given. Keras keeps the learning rate inside SGD's velocity: a change
-of rate leaves the steps already in the velocity as they were, while the textbook rescales them.
+e is 1e-7, and m and v start at 0, unless given. Keras keeps the learning rate inside SGD's velocity: a change
+of the rate does not rescale the steps already in the velocity, while in the textbook it does.
 
 Every entry takes the learning rate, a number or a schedule (`jaxnets.schedules`), and its own keywords:
 

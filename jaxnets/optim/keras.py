@@ -1,6 +1,6 @@
 """Keras 3's optimizers, formula for formula; `jaxnets.optim` shows them beside the textbook's.
 
-learning_rate is a number or a schedule of the step (counted from 0). Accumulators have the parameters'
+`learning_rate` is a number or a schedule of the step (counted from 0). Accumulators have the parameters'
 shapes and dtypes.
 """
 
@@ -17,9 +17,9 @@ from optax import GradientTransformation, ScalarOrSchedule
 def sgd(
     learning_rate: ScalarOrSchedule, momentum: float = 0.0, nesterov: bool = False
 ) -> GradientTransformation:
-    """v <- momentum v - lr g; w <- w + v, or with Nesterov w <- w + momentum v - lr g.
+    """SGD: v <- momentum v - lr g; w <- w + v, or with Nesterov's momentum w <- w + momentum v - lr g.
 
-    The rate is inside the velocity (Optax's own `optax.sgd` has it outside), which matters when it changes.
+    The rate is inside the velocity (in `optax.sgd` it is outside), which matters when it changes.
     """
     rate = optax.scale_by_learning_rate(learning_rate)
     return optax.chain(rate, optax.trace(momentum, nesterov)) if momentum else rate
@@ -38,21 +38,21 @@ def nesterov(learning_rate: ScalarOrSchedule, momentum: float = 0.9) -> Gradient
 def adagrad(
     learning_rate: ScalarOrSchedule, initial: float = 0.1, epsilon: float = 1e-7
 ) -> GradientTransformation:
-    """s <- s + g^2, starting at `initial`; w <- w - lr g / sqrt(s + epsilon). Duchi et al., JMLR 2011."""
+    """AdaGrad (Duchi et al. 2011): s <- s + g^2 from `initial`; w <- w - lr g / sqrt(s + epsilon)."""
     return optax.chain(optax.scale_by_rss(initial, epsilon), optax.scale_by_learning_rate(learning_rate))
 
 
 def rmsprop(
     learning_rate: ScalarOrSchedule, rho: float = 0.9, epsilon: float = 1e-7
 ) -> GradientTransformation:
-    """s <- rho s + (1 - rho) g^2; w <- w - lr g / sqrt(s + epsilon). Hinton's lecture 6e."""
+    """RMSProp (Hinton's lecture 6e): s <- rho s + (1 - rho) g^2; w <- w - lr g / sqrt(s + epsilon)."""
     return optax.chain(optax.scale_by_rms(rho, epsilon), optax.scale_by_learning_rate(learning_rate))
 
 
 def adadelta(
     learning_rate: ScalarOrSchedule, rho: float = 0.95, epsilon: float = 1e-7
 ) -> GradientTransformation:
-    """w <- w - lr d with d = g sqrt(a + epsilon) / sqrt(s + epsilon). Zeiler, arXiv 1212.5701.
+    """AdaDelta (Zeiler, arXiv 1212.5701): w <- w - lr d with d = g sqrt(a + epsilon) / sqrt(s + epsilon).
 
     s <- rho s + (1 - rho) g^2 before the step, a <- rho a + (1 - rho) d^2 after it.
     """
@@ -60,7 +60,7 @@ def adadelta(
 
 
 class AdamState(NamedTuple):
-    """Steps taken () int32; first and second moments, trees like the parameters."""
+    """The number of steps taken, int32 (), and the first and second moments, trees like the parameters."""
 
     steps: jax.Array
     mu: optax.Updates
@@ -68,10 +68,10 @@ class AdamState(NamedTuple):
 
 
 def scale_by_keras_adam(beta_1: float, beta_2: float, epsilon: float) -> GradientTransformation:
-    """g -> m sqrt(1 - beta_2^t) / (1 - beta_1^t) / (sqrt(v) + epsilon).
+    """Adam's scaling in Keras: g -> m sqrt(1 - beta_2^t) / (1 - beta_1^t) / (sqrt(v) + epsilon).
 
-    Epsilon stands beside the root of the uncorrected v, so that in the first steps it weighs up to 30 times
-    as much as in `optax.adam`, where it stands beside the corrected one.
+    Epsilon is added to the root of the uncorrected v, so that in the first steps it has up to 30 times the
+    effect that it has in `optax.adam`, where it is added to the root of the corrected v.
     """
 
     def init(params):
@@ -93,7 +93,7 @@ def scale_by_keras_adam(beta_1: float, beta_2: float, epsilon: float) -> Gradien
 def adam(
     learning_rate: ScalarOrSchedule, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7
 ) -> GradientTransformation:
-    """w <- w - lr m sqrt(1 - beta_2^t) / (1 - beta_1^t) / (sqrt(v) + epsilon). arXiv 1412.6980."""
+    """Adam (arXiv 1412.6980): w <- w - lr m sqrt(1 - beta_2^t) / (1 - beta_1^t) / (sqrt(v) + epsilon)."""
     moments = scale_by_keras_adam(beta_1, beta_2, epsilon)
     return optax.chain(moments, optax.scale_by_learning_rate(learning_rate))
 
@@ -106,7 +106,7 @@ def adamw(
     epsilon: float = 1e-7,
     mask: optax.MaskOrFn = None,
 ) -> GradientTransformation:
-    """Adam, and w <- w - lr weight_decay w where mask is true (everywhere by default). arXiv 1711.05101."""
+    """AdamW (arXiv 1711.05101): Adam, and w <- w - lr weight_decay w where `mask` is true (default: all)."""
     return optax.chain(
         scale_by_keras_adam(beta_1, beta_2, epsilon),
         optax.add_decayed_weights(weight_decay, mask),
@@ -115,7 +115,7 @@ def adamw(
 
 
 class NadamState(NamedTuple):
-    """Adam's state, and the product of all momenta so far ()."""
+    """Adam's state, and the product of all momenta so far, ()."""
 
     steps: jax.Array
     product: jax.Array
@@ -124,7 +124,7 @@ class NadamState(NamedTuple):
 
 
 def scale_by_keras_nadam(beta_1: float, beta_2: float, epsilon: float) -> GradientTransformation:
-    """Dozat's Nadam with his warming momentum u_t = beta_1 (1 - 0.96^t / 2), as Keras computes it.
+    """Nadam's scaling in Keras, with Dozat's rising momentum u_t = beta_1 (1 - 0.96^t / 2).
 
     g -> (u_{t+1} m / (1 - U_{t+1}) + (1 - u_t) g / (1 - U_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)
     with U_t = u_1 u_2 ... u_t.
@@ -157,17 +157,17 @@ def scale_by_keras_nadam(beta_1: float, beta_2: float, epsilon: float) -> Gradie
 def nadam(
     learning_rate: ScalarOrSchedule, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7
 ) -> GradientTransformation:
-    """Adam with Nesterov's momentum (Dozat, ICLR 2016 workshop); see `scale_by_keras_nadam`."""
+    """Nadam, Adam with Nesterov's momentum (Dozat, ICLR 2016 workshop); see `scale_by_keras_nadam`."""
     moments = scale_by_keras_nadam(beta_1, beta_2, epsilon)
     return optax.chain(moments, optax.scale_by_learning_rate(learning_rate))
 
 
 def muon(learning_rate: ScalarOrSchedule, **kwargs: Any) -> GradientTransformation:
-    """Optax's Muon: orthogonalised momentum for parameters of two or four axes, Adam for everything else.
+    """Optax's Muon: orthogonalized momentum for parameters with two or four axes, Adam for all others.
 
-    Two axes have dense and recurrent kernels, and embeddings too; a convolution kernel (h, w, in, out) counts
-    as a matrix (h w in, out). Keller Jordan, 2024. The keywords are those of `optax.contrib.muon`, whose
-    `muon_weight_dimension_numbers` makes another choice.
+    Dense and recurrent kernels, and embeddings too, have two axes; a convolution kernel (h, w, in, out)
+    counts as a matrix (h w in, out). The keywords are those of `optax.contrib.muon`, whose
+    `muon_weight_dimension_numbers` changes that choice. Source: Keller Jordan, 2024.
     """
 
     def shapes(params):

@@ -1,4 +1,4 @@
-"""Muon as the CIFAR-10 speed records use it: orthogonal steps, kernels of a fixed length, few iterations."""
+"""Muon as in the CIFAR-10 speed records: orthogonal steps, kernels of fixed length, few iterations."""
 
 import math
 from collections import defaultdict
@@ -9,28 +9,28 @@ import jax.numpy as jnp
 import optax
 from optax import GradientTransformation, ScalarOrSchedule
 
-# The quintic a s + b s^3 + c s^5 with the steepest start that keeps singular values in about .5 ... 1.5.
+# The quintic a s + b s^3 + c s^5, steepest at 0 among those that keep singular values in about .5 ... 1.5.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalize(matrices: jax.Array, steps: int = 3, dtype: Any = None) -> jax.Array:
     """Moves the singular values of matrices towards 1 by a Newton-Schulz iteration, and keeps their vectors.
 
-    Every step applies a polynomial to the singular values, which wants only products of matrices. Three steps
-    lift those above about 0.05 of the matrix's norm into 0.5 ... 1.5. Keller Jordan, "Muon", 2024.
+    Every step applies a polynomial to the singular values, which takes only matrix products. Three steps lift
+    those above about 0.05 of the matrix's norm into 0.5 ... 1.5. Source: Keller Jordan, "Muon", 2024.
 
     Args:
-        matrices: (..., m, n).
-        steps: Steps of the iteration.
+        matrices: Matrices, (..., m, n).
+        steps: Number of steps of the iteration.
         dtype: Dtype of the products. By default that of the matrices.
 
     Returns:
-        The same shape and type.
+        The matrices, of the same shape and dtype.
     """
     a, b, c = QUINTIC
     x = matrices.astype(dtype or matrices.dtype)
     tall = x.shape[-2] > x.shape[-1]
-    x = x.mT if tall else x  # the products are then of the smaller size
+    x = x.mT if tall else x  # so that the products have the smaller size
     norm = jnp.linalg.norm(x.astype(jnp.float32), axis=(-2, -1), keepdims=True)
     x = (x / (norm + 1e-7)).astype(x.dtype)
     for _ in range(steps):
@@ -42,16 +42,16 @@ def orthogonalize(matrices: jax.Array, steps: int = 3, dtype: Any = None) -> jax
 def spherical_muon(
     learning_rate: ScalarOrSchedule, momentum: float = 0.6, steps: int = 3, dtype: Any = None
 ) -> GradientTransformation:
-    """v <- momentum v + g; w <- sqrt(out) w/|w| - lr orthogonal(g + momentum v), for kernels (..., out).
+    """Muon on a sphere: v <- momentum v + g; w <- sqrt(out) w/|w| - lr orthogonal(g + momentum v).
 
-    A kernel counts as one matrix (all but its last axis, out). Kernels of equal sizes are iterated together.
-    For kernels in front of a normalization: their length means nothing there, so it is set anew in every
-    step, and the learning rate alone decides how far they turn. (`muon` leaves lengths alone and scales.)
+    A kernel (..., out) counts as one matrix (all but its last axis, out); equal sizes are iterated together.
+    It is meant for kernels before a normalization: their length has no effect there, so it is reset in every
+    step, and the learning rate alone decides how far they turn. (`muon` keeps lengths and scales the step.)
 
     Args:
         learning_rate: A number or a schedule.
-        momentum: Share of the velocity that stays; the step looks ahead by it (Nesterov).
-        steps: Steps of the Newton-Schulz iteration.
+        momentum: Fraction of the velocity that is kept; the step looks ahead by it (Nesterov).
+        steps: Number of steps of the Newton-Schulz iteration.
         dtype: Dtype of its products; bfloat16 is enough.
 
     Examples:
@@ -79,7 +79,7 @@ def spherical_muon(
 
     def turn(grads, params):
         def move(w, o):
-            length = jnp.linalg.norm(w.ravel())  # 0 of a kernel of zeros, which stays where it is
+            length = jnp.linalg.norm(w.ravel())  # 0 for a kernel of zeros, which stays zero
             return w * (math.sqrt(w.shape[-1]) / jnp.where(length > 0, length, 1) - 1) + o
 
         return jax.tree.map(move, params, grads)

@@ -1,7 +1,7 @@
-"""The course's optimizers (chapter 2): w <- w - lr m / sqrt(V), and only m and V differ between them.
+"""The course's optimizers: w <- w - lr m / sqrt(V), where only m and V differ between them.
 
 There is no epsilon. Where V is 0 the course's scripts divide 0 by 0 (its RMSProp ends in NaN that way, once
-a gradient has been 0 long enough for V to underflow); here such a weight simply stands still.
+a gradient has been 0 long enough for V to underflow); here such a weight is left unchanged.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from optax import GradientTransformation, ScalarOrSchedule
 
 
 def scale_by_moments(first: GradientTransformation, second: GradientTransformation) -> GradientTransformation:
-    """g -> m / sqrt(V): m is what `first` makes of g, V what `second` makes of g^2; 0 where V is 0.
+    """Scales g -> m / sqrt(V), where m is `first` applied to g and V is `second` applied to g^2; 0 if V is 0.
 
     Examples:
         >>> adam = scale_by_moments(optax.ema(0.9), optax.ema(0.999))  # optax.ema divides by 1 - beta^t
@@ -33,14 +33,14 @@ def scale_by_moments(first: GradientTransformation, second: GradientTransformati
 
 
 class NesterovState(NamedTuple):
-    """Steps taken () int32; the average, a tree like the parameters."""
+    """The number of steps taken, int32 (), and the average, a tree like the parameters."""
 
     steps: jax.Array
     average: optax.Updates
 
 
 def nesterov_average(beta: float, debias: bool) -> GradientTransformation:
-    """m <- beta m + (1 - beta) g, then one look ahead: g -> beta m + (1 - beta) g.
+    """Averages m <- beta m + (1 - beta) g, then looks one step ahead: g -> beta m + (1 - beta) g.
 
     With `debias` (Nadam: Dozat, 2016) m is divided by 1 - beta^(t+1) and g by 1 - beta^t.
     """

@@ -1,6 +1,6 @@
-"""What goes before, after or around an optimizer: clipping, penalties, decay, accumulation, averaged weights.
+"""Transformations around an optimizer: clipping, penalties, decay, accumulation, averaged weights.
 
-All are Optax transformations, to be put together with `optax.chain`:
+All are Optax transformations, to be combined with `optax.chain`:
 
     optax.chain(clip_by_global_norm(1.0), OPTIMIZERS["adam"](1e-3), average_weights(0.999))
 """
@@ -17,11 +17,11 @@ from jaxnets.errors import UserError
 
 clip_by_value = optax.clip  # every element into [-limit, limit]; Keras's clipvalue
 clip_by_global_norm = optax.clip_by_global_norm  # the whole gradient to this length; Keras's global_clipnorm
-add_decayed_weights = optax.add_decayed_weights  # decoupled decay: stands before the learning rate
+add_decayed_weights = optax.add_decayed_weights  # decoupled decay: comes before the learning rate
 
 
 def clip_by_norm(limit: float) -> GradientTransformation:
-    """Scales the gradient of each variable by itself to length `limit` at most; Keras's clipnorm."""
+    """Scales the gradient of each variable separately to norm `limit` at most; Keras's clipnorm."""
 
     def clip(g):
         return g * limit / jnp.maximum(jnp.linalg.norm(g.ravel()), limit)
@@ -30,7 +30,7 @@ def clip_by_norm(limit: float) -> GradientTransformation:
 
 
 def add_penalty(penalty: Callable[[Any], jax.Array]) -> GradientTransformation:
-    """Adds the gradient of penalty(params), as if it stood in the loss: for steps whose loss is fixed.
+    """Adds the gradient of penalty(params), as if it were part of the loss, for steps whose loss is fixed.
 
     Examples:
         >>> from functools import partial
@@ -48,7 +48,7 @@ def add_penalty(penalty: Callable[[Any], jax.Array]) -> GradientTransformation:
 
 
 class AccumulateState(NamedTuple):
-    """Micro-batches and weight gathered so far, their weighted gradient, and the wrapped state."""
+    """The number of micro-batches so far, their weight, their weighted gradient, and the wrapped state."""
 
     gathered: jax.Array
     weight: jax.Array
@@ -57,14 +57,14 @@ class AccumulateState(NamedTuple):
 
 
 def accumulate(optimizer: GradientTransformation, every: int) -> optax.GradientTransformationExtraArgs:
-    """Steps once in `every` updates with the mean gradient: many micro-batches count as one large batch.
+    """Takes one step per `every` updates with the mean gradient: micro-batches count as one large batch.
 
-    Between the steps the updates are zeros and the wrapped state does not move. Micro-batches that hold
-    different numbers of examples are given their `weight`: update(grads, state, params, weight=mask.sum()),
-    where grads is of the mean over that micro-batch.
+    Between the steps the updates are zeros and the wrapped state is unchanged. Micro-batches with different
+    numbers of examples are given a `weight`: update(grads, state, params, weight=mask.sum()), where grads is
+    the gradient of the mean over that micro-batch.
 
     Raises:
-        UserError: every is less than 1.
+        UserError: If `every` is less than 1.
     """
     if every < 1:
         raise UserError(f"accumulate over every={every} micro-batches: it must be 1 or more")
@@ -95,17 +95,17 @@ def accumulate(optimizer: GradientTransformation, every: int) -> optax.GradientT
 
 
 class AverageState(NamedTuple):
-    """Steps taken () int32; the averaged weights, a tree like the parameters."""
+    """The number of steps taken, int32 (), and the averaged weights, a tree like the parameters."""
 
     steps: jax.Array
     averaged: optax.Params
 
 
 def average_weights(decay: float = 0.99) -> GradientTransformation:
-    """Keeps an exponential moving average of the weights; stands last in a chain and changes nothing.
+    """Keeps an exponential moving average of the weights; it comes last in a chain and changes no update.
 
     a <- decay a + (1 - decay) w after each step; the first step sets a = w, as Keras's use_ema does.
-    `averaged_weights` takes the average out of the optimizer's state.
+    `averaged_weights` returns the average from the optimizer's state.
     """
 
     def init(params):
@@ -126,5 +126,5 @@ def average_weights(decay: float = 0.99) -> GradientTransformation:
 
 
 def averaged_weights(optimizer_state: optax.OptState) -> optax.Params:
-    """The average that `average_weights` keeps somewhere in this state, a tree like the parameters."""
+    """Returns the average that `average_weights` keeps in this state, a tree like the parameters."""
     return optax.tree.get(optimizer_state, "averaged")

@@ -179,7 +179,7 @@ def test_every_misfit_is_listed_at_once():
 
 def test_shape_of_inputs_must_be_known(tmp_path):
     small().save_weights(tmp_path / "small.weights.h5")
-    with pytest.raises(UserError, match="does not tell the shape of its inputs: give input_shape="):
+    with pytest.raises(UserError, match="does not contain the shape of its inputs: give input_shape="):
         from_keras(tmp_path / "small.weights.h5", Small())
     small().save(tmp_path / "small.keras")
     assert from_keras(tmp_path / "small.keras", Small())["params"]["first"]["kernel"].shape == (3, 5)

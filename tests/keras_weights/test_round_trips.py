@@ -153,7 +153,7 @@ def test_writing_refuses_what_keras_could_not_load(tmp_path):
         save_keras_weights(tmp_path / "ours.weights.h5", variables, pair.module, pair.input_shape)
     cell = linen.RNN(linen.SimpleCell(3))
     x = np.zeros((1, 4, 2), np.float32)
-    with pytest.raises(UserError, match="no Keras layer is known for RNN"):
+    with pytest.raises(UserError, match="no known Keras layer corresponds to RNN"):
         save_keras_weights(tmp_path / "ours.weights.h5", cell.init(jax.random.key(0), x), cell, (4, 2))
     assert not list(tmp_path.iterdir())
 

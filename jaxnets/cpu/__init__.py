@@ -1,7 +1,7 @@
-"""What XLA compiles badly on CPUs, written so that it does not: the formulations that programs for CPUs take.
+"""Formulations for CPUs of operations that XLA compiles badly there.
 
-Layers know nothing of them. A program opts in, by `on_cpu`; the tests hold each formulation against the plain
-operation that it stands in for. How they were found, and what did not pay: docs/developing/speed.md.
+Layers do not depend on them. A program opts in by `on_cpu`; tests compare each formulation with the plain
+operation that it replaces. docs/developing/speed.md tells how they were found, and what did not help.
 """
 
 import functools
@@ -46,7 +46,7 @@ TABLE: Table = (
         "max_pool",
         lambda x, window, strides, padding: suits(x) and math.prod(window) <= pooling.MOST_TAPS,
         pooling.max_pool,
-        "the gradient of XLA's own walks over the windows one by one",
+        "XLA's own gradient visits the windows one by one",
     ),
     Formulation(
         "channelwise",
@@ -86,7 +86,7 @@ TABLE: Table = (
         "only_if",
         lambda condition, change, *old: suits(condition),
         update.only_if,
-        "choosing number by number costs as much as a fifth of a step",
+        "selecting elementwise takes up to a fifth of a step",
     ),
     Formulation(
         "total", lambda tree: True, update.total, "sums as products with ones, far faster than XLA's sums"
@@ -95,10 +95,10 @@ TABLE: Table = (
 
 
 def on_cpu(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the function with the formulations of `TABLE` where it is compiled for a CPU.
+    """Returns the function with the formulations of `TABLE` if it is compiled for a CPU.
 
-    Which is decided when it is lowered, not where it is traced: lowered for CUDA or TPU on a machine that has
-    neither, it is the plain program that runs there.
+    That is decided when it is lowered, not when it is traced: lowered for CUDA or TPU on a machine that has
+    neither, it is the plain program that would run there.
 
     Args:
         function: A pure function of pytrees of arrays.

@@ -13,7 +13,7 @@ from jaxnets.nn.norm import batch_statistics
 
 Statistics = tuple[jax.Array, jax.Array]
 
-FEW = 64  # channels; with more, storing the output's gradient costs as much as computing it again
+FEW = 64  # channels; with more, storing the output's gradient takes as long as recomputing it
 
 
 def normalize_batch(
@@ -24,7 +24,7 @@ def normalize_batch(
     mask: jax.Array | None = None,
     axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns x (batch, ..., channels) normalized with its own statistics, and those."""
+    """Returns x (batch, ..., channels) normalized with its own statistics, their mean and variance."""
     y, (mean, var) = _normalize_batch(x, scale, bias, mask, epsilon)
     return y, mean, var
 
@@ -39,12 +39,11 @@ def _normalize_batch(
 ) -> tuple[jax.Array, Statistics]:
     """Returns x (batch, ..., channels) normalized, and the mean and variance it was normalized with.
 
-    These are the plain ones, `batch_statistics(x, mask)`: in another order their sums are nearer to float64,
-    but round unlike Keras's, and in deep networks ReLUs then switch on here and off there.
+    These are the plain ones, `batch_statistics(x, mask)`: in another order their sums would be nearer to
+    float64 but round unlike Keras's, so that in deep networks some ReLUs would be on here and off in Keras.
 
-    Derived by JAX the gradient goes over x and the output's gradient twice as often as by hand: through the
-    mean in the variance, which comes to nothing, and once for each place that the mean and the factor are
-    used in.
+    JAX's own gradient passes over x and the output's gradient twice as often as the one written by hand:
+    through the mean in the variance, which contributes nothing, and once for each use of the mean and factor.
     """
     return _forward(x, scale, bias, mask, epsilon)[0]
 
@@ -72,7 +71,7 @@ def _backward(epsilon, saved, gradients):
     of_mean -= of_bias * deviation * scale
     slope = 2 * of_var / count
     constant = of_mean / count - mean * slope
-    through = rows * tiled(slope, x) + tiled(constant, x)  # the statistics; of examples that count
+    through = rows * tiled(slope, x) + tiled(constant, x)  # via the statistics, for examples that count
     dx = dy * tiled(deviation * scale, x) + (through if kept is None else jnp.where(kept, through, 0))
     return dx.reshape(x.shape), (of_factor * deviation).astype(scale.dtype), of_bias.astype(bias.dtype), None
 
@@ -97,7 +96,7 @@ def _scale_and_shift(x: jax.Array, factor: jax.Array, offset: jax.Array) -> jax.
 def _gradients(saved, dy):
     x, factor = saved
     if x.shape[-1] < FEW:
-        # Of the identity itself XLA knows that it can do without the condition.
+        # XLA recognizes the identity itself and would drop the condition.
         dy = stored(lambda dy: jnp.where(dy == dy, dy, jnp.nan), dy)
     rows = as_rows(dy)
     dx = (rows * tiled(factor, x)).reshape(x.shape)

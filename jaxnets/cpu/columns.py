@@ -1,4 +1,4 @@
-"""Convolutions of stride 1 to few features: several columns of the output at once, as more features."""
+"""Convolutions of stride 1 to few features, computed as several output columns at once."""
 
 import math
 
@@ -8,11 +8,11 @@ from jax import lax
 
 from jaxnets.cpu.taps import Pads
 
-ENOUGH = 32  # features for XLA's routine; more than these where an odd number of channels is slow to pack
+ENOUGH = 32  # features for XLA's routine; with an odd number of channels, slow to pack, more are needed
 
 
 def at_once(kernel: jax.Array) -> int:
-    """At least how many columns make enough features; 1 where there are enough, or no neighbours overlap."""
+    """Returns the fewest columns that make enough features; 1 if there are enough, or no windows overlap."""
     _, width, channels, features = kernel.shape
     least = ENOUGH + (channels % 2 == 1 < channels)
     return math.ceil(least / features) if width > 1 else 1
@@ -21,9 +21,9 @@ def at_once(kernel: jax.Array) -> int:
 def convolve(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
     """Returns x (batch, height, width, c) convolved with kernel (height, width, c, features).
 
-    A wider kernel holds the given one for every column, with zeros on both sides, and takes long steps. Zeros
-    do not change how sums are rounded, so that on flat ground all outputs are equal; an infinite number in x,
-    which times zero is nan, spoils columns beside those that see it.
+    A wider kernel holds a copy of the given one for every column, with zeros on both sides, and takes long
+    steps. Zeros do not change the rounding of sums, so that over equal pixels all outputs are equal; but an
+    infinite value in x, which times zero is nan, spoils neighbouring columns too.
     """
     width, features = kernel.shape[1], kernel.shape[-1]
     columns = x.shape[2] + sum(pads[1]) - width + 1

@@ -18,19 +18,20 @@ FEW = 16  # channels that do not fill a vector register
 MOST_SHIFTS = 27  # numbers that make one pixel of the output: 3x3 of three colours
 MOST_BAND = 7  # times the kernel's width may the image's be: the band matrix is that much larger
 PIECE = 2**19  # bytes of the output's gradient that stay in a core's cache
-FEW_PIECES = 8  # are of all images, some rows each; more are of some images
-MOST_PIECES = 96  # each is compiled on its own
+FEW_PIECES = 8  # so few hold some rows of all images; more hold some images
+MOST_PIECES = 96  # each is compiled separately
 
 
 def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int = 1) -> jax.Array:
-    """`lax.conv_general_dilated` of NHWC images with an HWIO kernel, float32, without groups.
+    """Returns `lax.conv_general_dilated` of NHWC images with an HWIO kernel, float32, without groups.
 
-    XLA's routines for CPUs want many channels. From few to few, as in first layers, shifted images are
-    added up; where that is much to add, several columns of the output are made at once, as more features.
-    The gradient of an input of few comes by rows times one matrix, a band of copies of the kernel.
-    Images smaller than the kernel take a scalar loop: they become patches times a matrix. The
-    gradient of the kernel comes in pieces: XLA makes one convolution of it whose "kernel" is the whole
-    gradient of the output, read from memory for every few numbers of the result. Pieces share the cores, too.
+    XLA's routines for CPUs need many channels. From few channels to few, as in first layers, shifted images
+    are added up; if these are many, several output columns are computed at once, as more features. The
+    gradient of an input with few channels is computed as rows times one matrix, a band of copies of the
+    kernel. For images smaller than the kernel XLA runs a scalar loop: here they become patches times a
+    matrix. The gradient of the kernel is computed in pieces: XLA makes it one convolution whose "kernel" is
+    the whole gradient of the output, read from memory for every few numbers of the result. The pieces are
+    also spread over the cores.
     """
     return _convolve(x, kernel, strides, padding)
 
@@ -47,8 +48,8 @@ def _plain_convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Pad
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding) -> jax.Array:
-    # No bands here: their sums round differently from place to place. On flat ground, such as the background
-    # of digits, all outputs must be equal, or max pooling sends its gradient elsewhere than Keras's does.
+    # No bands here: their sums round differently from place to place. Over equal pixels, such as the
+    # background of digits, all outputs must be equal, or max pooling sends its gradient elsewhere than Keras.
     pads = pads_of(x, kernel.shape[:2], strides, padding)
     if _is_small(x, kernel):
         return _by_patches(x, kernel, strides, pads)
@@ -95,7 +96,7 @@ def _input_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pai
 
 
 def _by_shifts(pads: Pads, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The convolution of stride 1 as a sum of shifted images, each times a number for every feature."""
+    """Returns a convolution of stride 1 as a sum of shifted images, each times a number per feature."""
     taps = taps_of(x, kernel.shape[:2], (1, 1), pads, jnp.zeros((), x.dtype))
     numbers = kernel.reshape(len(taps), x.shape[-1], 1, 1, 1, -1)
     pairs = zip(taps, numbers, strict=True)
@@ -104,7 +105,7 @@ def _by_shifts(pads: Pads, x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _by_patches(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
-    """The convolution as patches (batch * height' * width', size of a kernel) times one matrix."""
+    """Returns a convolution as patches (batch * height' * width', size of a kernel) times one matrix."""
     taps = taps_of(x, kernel.shape[:2], strides, pads, jnp.zeros((), x.dtype))
     patches = jnp.concatenate(taps, -1)
     y = patches.reshape(-1, patches.shape[-1]) @ kernel.reshape(-1, kernel.shape[-1])
@@ -112,7 +113,7 @@ def _by_patches(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> j
 
 
 def _by_bands(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> jax.Array:
-    """The convolution as rows (batch * height', kernel height * width * channels) times one matrix."""
+    """Returns a convolution as rows (batch * height', kernel height * width * channels) times one matrix."""
     height, width, _, features = kernel.shape
     x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
     batch, old_height, old_width, _ = x.shape

@@ -8,21 +8,21 @@ import jax.numpy as jnp
 
 LARGE = 2**22  # bytes of a matrix that does not stay in a core's cache from one use to the next
 BLOCK = 2**20  # bytes that do
-MANY = 128  # rows of a batch that outweigh the reading of the matrix
+MANY = 128  # rows of a batch that outweigh reading the matrix
 
 
 def multiply(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Returns x (..., in) @ kernel (in, features), float32, where the kernel has several `blocks`.
+    """Returns x (..., in) @ kernel (in, features), float32, for a kernel with several `blocks`.
 
-    XLA copies a matrix before the product, some numbers of all its rows at a time, which are far from one
-    another in memory. A large one is taken as blocks of rows here.
+    XLA copies a matrix before the product, a few numbers of every row at a time, which are far apart in
+    memory. Here a large matrix is split into blocks of rows.
     """
     y = _multiply(x.reshape(-1, x.shape[-1]), kernel, blocks(x, kernel))
     return y.reshape(*x.shape[:-1], -1)
 
 
 def blocks(x: jax.Array, kernel: jax.Array) -> int:
-    """Into how many blocks of as many rows the kernel goes: 1 where that does not pay or there are none."""
+    """Returns the number of equal blocks of rows to split the kernel into; 1 if splitting does not help."""
     size = kernel.size * kernel.dtype.itemsize
     if size < LARGE or not 0 < math.prod(x.shape[:-1]) < MANY:
         return 1

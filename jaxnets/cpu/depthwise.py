@@ -1,4 +1,4 @@
-"""Depthwise convolutions of stride 1: a kernel of its own for every channel."""
+"""Depthwise convolutions of stride 1, with a separate kernel for every channel."""
 
 from functools import partial
 
@@ -22,7 +22,7 @@ def _convolve(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
 
 
 def _by_shifts(pads: Pads, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The sum of shifted images, each times a number for every channel."""
+    """Returns the sum of shifted images, each times a number per channel."""
     taps = taps_of(x, kernel.shape[:2], (1, 1), pads, jnp.zeros((), x.dtype))
     numbers = kernel.reshape(-1, 1, 1, 1, kernel.shape[-1])
     return sum((seen * number for seen, number in zip(taps, numbers, strict=True)), jnp.zeros((), x.dtype))

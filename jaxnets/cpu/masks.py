@@ -1,7 +1,7 @@
-"""Random masks: the bits of `jax.random`, in one loop that XLA vectorises.
+"""Random masks: the bits of `jax.random`, in one loop that XLA vectorizes.
 
-On CPUs JAX keeps the rounds of its generator (Threefry, Salmon et al. 2011) in a loop, to be compiled faster,
-that goes through memory again and again.
+On CPUs, to compile faster, JAX keeps the rounds of its generator (Threefry, Salmon et al. 2011) in a loop
+that passes through memory again and again.
 """
 
 import math
@@ -31,7 +31,7 @@ def bernoulli(key: jax.Array, probability: float, shape: tuple[int, ...]) -> jax
 
 
 def is_threefry(key: jax.Array) -> bool:
-    """Whether jax.random would draw 32 bits for each number from (0, its place), by Threefry."""
+    """Returns whether jax.random would draw 32 bits for each number from (0, its index), by Threefry."""
     by_place = getattr(jax.config, "jax_threefry_partitionable", True)
     return by_place and jnp.result_type(float) == jnp.float32 and jax.random.key_impl(key) == "threefry2x32"
 
@@ -41,7 +41,7 @@ def _words(key: jax.Array) -> jax.Array:
 
 
 def _threefry(words: jax.Array, left: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Twenty rounds over two words of 32 bits."""
+    """Applies the twenty rounds to two words of 32 bits."""
     keys = words[0], words[1], words[0] ^ words[1] ^ PARITY
     left, right = left + keys[0], right + keys[1]
     for group in range(5):

@@ -1,6 +1,7 @@
 """The gradients of 1x1 convolutions as products of two matrices.
 
-The convolution itself stays XLA's: as a product it rounds unlike Keras's, and ReLUs in deep networks notice.
+The convolution itself is XLA's: as a product it would round unlike Keras's, which shows at ReLUs in deep
+networks.
 """
 
 import jax
@@ -9,18 +10,18 @@ from jax import lax
 
 from jaxnets.cpu.taps import Pads, Pair
 
-FEW = 64  # channels or features, below which XLA's convolution is as fast and fits better what is around it
-MANY = 2**12  # pixels, from which on a product over them is shorter in parts
+FEW = 64  # channels or features below which XLA's convolution is as fast and suits its surroundings better
+MANY = 2**12  # pixels from which a product over them is faster in parts
 PARTS = 2
 
 
 def pays(kernel: jax.Array, pads: Pads) -> bool:
-    """Whether this is such a convolution, of many channels."""
+    """Returns whether this is a 1x1 convolution of many channels."""
     return kernel.shape[:2] == (1, 1) and min(kernel.shape[2:]) >= FEW and pads == ((0, 0), (0, 0))
 
 
 def input_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pair) -> jax.Array:
-    """The gradient of x from that of the output."""
+    """Returns the gradient of x, given that of the output."""
     dx = (dy.reshape(-1, dy.shape[-1]) @ kernel[0, 0].T).reshape(*dy.shape[:3], -1)
     if strides == (1, 1):
         return dx
@@ -32,10 +33,10 @@ def input_gradient(x: jax.Array, kernel: jax.Array, dy: jax.Array, strides: Pair
 
 
 def kernel_gradient(seen: jax.Array, dy: jax.Array) -> jax.Array:
-    """The gradient of any 1x1 kernel, (c, features), from the pixels that it saw and the output's gradient.
+    """Returns the gradient of a 1x1 kernel, (c, features), from the pixels it saw and the output's gradient.
 
-    The product over many pixels is taken in parts, the one of fewer channels first: XLA turns the first
-    matrix before it multiplies several; of a single product it decides which to turn.
+    The product over many pixels is taken in parts, the factor with fewer channels first: XLA transposes the
+    first matrix before it multiplies several pairs; for a single product it chooses which to transpose.
     """
     if seen.shape[-1] > dy.shape[-1]:
         return kernel_gradient(dy, seen).T

@@ -14,10 +14,10 @@ MOST_TAPS = 25  # of a pooling window
 
 
 def max_pool(x: jax.Array, window: Pair, strides: Pair, padding: Padding) -> jax.Array:
-    """Maxima of windows over (batch, height, width, c); the gradient goes to the first maximum of a window.
+    """Returns the maxima of windows over (batch, height, width, c), with the gradient to each first maximum.
 
-    By comparing shifted images: the gradient of XLA's own walks over all windows one by one, and that of the
-    comparisons, left to JAX, becomes loops that XLA does not vectorise.
+    It compares shifted images: the gradient of XLA's own routine visits all windows one by one, and JAX's
+    gradient of the comparisons becomes loops that XLA does not vectorize.
     """
     return _max_pool(x, window, strides, pads_of(x, window, strides, padding))
 
@@ -28,7 +28,7 @@ def _max_pool(x: jax.Array, window: Pair, strides: Pair, pads: Pads) -> jax.Arra
 
 
 def _largest(x: jax.Array, window: Pair, strides: Pair, pads: Pads) -> tuple[jax.Array, jax.Array]:
-    """The maxima, nan where one is nan, and which place in the window held them, the first if several did."""
+    """Returns the maxima, nan if any value is, and the place in the window of each, the first if several."""
     lowest = jnp.array(-jnp.inf if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.iinfo(x.dtype).min, x.dtype)
     values, *others = taps_of(x, window, strides, pads, lowest)
     which = jnp.zeros(values.shape, jnp.int8)
@@ -51,7 +51,7 @@ def _max_pool_backward(window, strides, pads, saved, dy):
 def _to_pixels(
     window: Pair, strides: Pair, pads: Pads, size: Pair, which: jax.Array, dy: jax.Array
 ) -> jax.Array:
-    """The sum, for every pixel of images of this size, over the windows whose maximum it is."""
+    """Returns, for every pixel of images of this size, the sum over the windows whose maximum it is."""
     # A pixel is seen by every window in `reach` that ends there or below. Which places in a window see it
     # depends on (row % stride, column % stride) alone: pixels that share these are one image of plain sums.
     reach = [(window[axis] - 1) // strides[axis] for axis in (0, 1)]

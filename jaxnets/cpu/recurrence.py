@@ -1,8 +1,8 @@
-"""The LSTM and the GRU over time, every activation computed once, and their gradients.
+"""The LSTM and the GRU over time, with every activation computed once, and their gradients.
 
-Left to XLA, the LSTM's state and its output each compute the gates anew, and JAX's gradient of the scan adds
-to the recurrent kernel's gradient in every step. Here a step keeps its activations, and what the parameters
-get is one matrix product after the scan.
+Left to XLA, the LSTM's state and its output each recompute the gates, and JAX's gradient of the scan adds to
+the recurrent kernel's gradient in every step. Here a step keeps its activations, and the parameters' gradient
+is one matrix product after the scan.
 """
 
 import operator
@@ -23,16 +23,16 @@ Once = Callable[..., Any]
 
 
 class Cell(NamedTuple):
-    """One step of time, elementwise: all but the product ``h @ recurrent_kernel``.
+    """One time step, elementwise: everything but the product ``h @ recurrent_kernel``.
 
     Attributes:
-      states: How many arrays (batch, units) a state has.
-      forward: (once, state, projected, product) to the new state and what the gradient needs; ``once`` is
+      states: Number of arrays (batch, units) in a state.
+      forward: (once, state, projected, product) -> the new state and what the gradient needs; ``once`` is
         `stored`.
-      backward: (once, state before, what forward kept, gradient of the new state) to the gradients of
-        everything before the activations (batch, wide), and that of the state but for the product's part.
-      of_projected: Picks that of ``projected`` from (..., wide).
-      of_product: Picks that of the product.
+      backward: (once, state before, what forward kept, gradient of the new state) -> the gradients of
+        everything before the activations, (batch, wide), and that of the state without the product's part.
+      of_projected: Picks the gradient of ``projected`` from (..., wide).
+      of_product: Picks the gradient of the product from (..., wide).
     """
 
     states: int
@@ -110,7 +110,7 @@ CELLS: dict[Callable[..., Any], Cell] = {  # for the activation tanh
 def recur(
     cell: Callable[..., Any], states: int, activation: Any, sequences: bool, *weights: Any
 ) -> jax.Array:
-    """See `jaxnets.nn.recurrent.recur`; for the cells in `CELLS`."""
+    """Computes `jaxnets.nn.recurrent.recur` for the cells in `CELLS`."""
     return _recur(CELLS[cell], sequences, *weights)
 
 
@@ -124,7 +124,7 @@ def _recur(
     bias: jax.Array,
     recurrent_bias: jax.Array | None,
 ) -> jax.Array:
-    """Outputs (batch, time, units) if ``sequences``, else the last (batch, units); x (batch, time, in)."""
+    """Maps x (batch, time, in) to all outputs (batch, time, units) if ``sequences``, else the last one."""
     step, start, projected = _prepare(cell, x, kernel, recurrent_kernel, bias, recurrent_bias)
 
     def shown(state: State, now: jax.Array) -> tuple[State, jax.Array | None]:
@@ -136,7 +136,7 @@ def _recur(
 
 
 def _prepare(cell, x, kernel, recurrent_kernel, bias, recurrent_bias):
-    """A step of time, the state before the first, and the projected input (time, batch, gates*units)."""
+    """Returns the time step, the initial state, and the projected input (time, batch, gates*units)."""
     once = partial(stored, by=recurrent_kernel)  # every device has it: nothing to send
 
     def step(state, now):
@@ -176,12 +176,12 @@ def _backward(cell, sequences, saved, dy):
         dh = cell.of_product(wide) @ turned_kernel
         return (dh + direct[0], *direct[1:]), wide
 
-    turned_kernel = stored(jnp.transpose, recurrent_kernel)  # else every step's product turns it anew
+    turned_kernel = stored(jnp.transpose, recurrent_kernel)  # else every step's product transposes it again
     nothing = tuple(jnp.zeros_like(values[0]) for values in states)
     start, outer = (nothing, dy.swapaxes(0, 1)) if sequences else ((dy, *nothing[1:]), None)
     _, wide = lax.scan(step, start, (trace, outer), reverse=True)
 
-    # Of all parameters in one product: what met the gates was [x, h, 1] @ [kernel, recurrent kernel, bias].
+    # For all parameters in one product: the gates' input was [x, h, 1] @ [kernel, recurrent kernel, bias].
     time, batch = wide.shape[:2]
     met = jnp.concatenate([x.swapaxes(0, 1), states[0], jnp.ones((time, batch, 1), x.dtype)], axis=-1)
     whole = met.reshape(time * batch, -1).T @ wide.reshape(time * batch, -1)

@@ -1,4 +1,4 @@
-"""How XLA is made to compute something once, and which arrays the formulations for CPUs take."""
+"""Making XLA compute something only once, and the arrays that the formulations for CPUs accept."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,11 +10,11 @@ from jax.sharding import AxisType
 
 
 def stored(function: Callable[..., Any], *arrays: Any, by: jax.Array | None = None) -> Any:
-    """Returns function(*arrays), an array or several, computed once.
+    """Returns function(*arrays), one array or several, computed only once.
 
-    XLA computes a long elementwise function again in every loop that uses its result, unless it stands behind
-    a condition. This one XLA cannot foresee, and it makes no difference: whether the first number of ``by``
-    is finite, or of the last array.
+    XLA recomputes a long elementwise function in every loop that uses its result, unless it is inside a
+    condition. The condition here cannot be predicted by XLA and has no effect: whether the first number of
+    ``by``, or of the last array, is finite.
     """
     by = arrays[-1] if by is None else by
     number = lax.slice(by.reshape(-1), (0,), (1,)).reshape(())
@@ -22,10 +22,10 @@ def stored(function: Callable[..., Any], *arrays: Any, by: jax.Array | None = No
 
 
 def suits(*arrays: jax.Array) -> bool:
-    """Whether these arrays have shapes of known, positive numbers, on no mesh that is programmed by hand.
+    """Returns whether these arrays have known, positive sizes and are on no manual or explicit mesh.
 
-    Not inside `jax.shard_map` and not under explicit mesh axes: there the gradients that are written by hand
-    would have to say how they lie on the devices. A mesh that XLA partitions by itself is no obstacle.
+    Inside `jax.shard_map` and under explicit mesh axes, gradients written by hand would have to specify their
+    layout on the devices. A mesh that XLA partitions automatically is no obstacle.
     """
     return all(_suits(jax.typeof(array)) for array in arrays)
 

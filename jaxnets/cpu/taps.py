@@ -1,4 +1,4 @@
-"""What each place of a sliding window sees, as shifted images."""
+"""The values that each place of a sliding window sees, as shifted images."""
 
 from collections.abc import Sequence
 
@@ -12,15 +12,15 @@ Pair = tuple[int, int]
 
 
 def pads_of(x: jax.Array, window: Sequence[int], strides: Pair, padding: Padding) -> Pads:
-    """The rows above and below and the columns left and right that a padding adds."""
+    """Returns the rows above and below and the columns left and right that a padding adds."""
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:3], window, strides, padding)
     (top, bottom), (left, right) = padding
-    return (top, bottom), (left, right)  # tuples, as what a gradient is written for must be
+    return (top, bottom), (left, right)  # tuples, since a custom gradient needs hashable arguments
 
 
 def turned_pads(kernel: jax.Array, pads: Pads) -> Pads:
-    """What a convolution of stride 1 by the kernel turned around adds, to be the gradient of the input."""
+    """Returns the padding with which a convolution by the flipped kernel is the gradient of the input."""
     (top, bottom), (left, right) = pads
     height, width = kernel.shape[0] - 1, kernel.shape[1] - 1
     return (height - top, height - bottom), (width - left, width - right)
@@ -29,7 +29,7 @@ def turned_pads(kernel: jax.Array, pads: Pads) -> Pads:
 def taps_of(
     x: jax.Array, window: Sequence[int], strides: Pair, pads: Pads, fill: jax.Array
 ) -> list[jax.Array]:
-    """Of every place in the window what it sees, (batch, height', width', c) each, row by row."""
+    """Returns what every place in the window sees, (batch, height', width', c) each, row by row."""
     x = lax.pad(x, fill, [(0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)])
     height, width = ((x.shape[axis + 1] - window[axis]) // strides[axis] for axis in (0, 1))
     return [

@@ -1,4 +1,4 @@
-"""What a training step does to all parameters at once."""
+"""The operations of a training step on all parameters at once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +9,12 @@ from jax import lax
 
 
 def only_if(condition: jax.Array, change: Callable[..., Any], *old: Any) -> Any:
-    """Returns change(*old) where the condition, a scalar, holds, else old; computed only then."""
+    """Returns change(*old), computed only if the scalar condition holds, else old."""
     return lax.cond(condition, change, lambda *old: old, *old)
 
 
 def total(tree: Any) -> jax.Array:
-    """The sum of all numbers in a tree, as products with ones."""
+    """Returns the sum of all numbers in a tree, (), as products with ones."""
     leaves = [leaf for leaf in jax.tree.leaves(tree) if leaf.size]
     rows = [leaf.reshape(-1, leaf.shape[-1] if leaf.ndim else 1) for leaf in leaves]
     return sum((jnp.sum(some @ jnp.ones(some.shape[1], some.dtype)) for some in rows), jnp.zeros(()))

@@ -4,8 +4,8 @@ Images are cut into 4x4 tiles that overlap by two pixels; each gives 2x2 pixels 
 A' [(G g G') * (B' d B)] A for a tile d and a kernel g, summed over channels, so that each of the 16 places of
 a tile is one matrix product. The two gradients are the same formula read from its other ends.
 
-All numbers of B and A are 0, 1 or -1, so that equal pixels cancel exactly: on flat ground, along rows or
-columns, all pixels of the output are equal.
+All entries of B and A are 0, 1 or -1, so that equal pixels cancel exactly: where pixels are equal along rows
+or columns, so are the pixels of the output.
 """
 
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ A_T = ((1, 1, 1, 0), (0, 1, -1, -1))
 G = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
 B, A, G_T = (tuple(zip(*matrix, strict=True)) for matrix in (B_T, A_T, G))
 
-PRODUCTS = 48  # in a matrix product take as long as it takes to compute and store one number of a tile
+PRODUCTS = 48  # so many in a matrix product take as long as computing and storing one number of a tile
 
 
 def pays(x: jax.Array, kernel: jax.Array, strides: Pair, pads: Pads) -> bool:
-    """Whether the products saved outweigh the tiles to be made of image, kernel and output."""
+    """Returns whether the products saved outweigh computing the tiles of image, kernel and output."""
     height, width, channels, features = kernel.shape
     if (height, width) != (3, 3) or strides != (1, 1) or min(x.shape[1:3]) < 3:
         return False
@@ -48,7 +48,7 @@ def convolve(x: jax.Array, kernel: jax.Array, pads: Pads) -> jax.Array:
 
 
 def gradients(x: jax.Array, kernel: jax.Array, dy: jax.Array, pads: Pads) -> tuple[jax.Array, jax.Array]:
-    """The gradients of x and kernel, from that of the output, (batch, height', width', features)."""
+    """Returns the gradients of x and kernel, given that of the output (batch, height', width', features)."""
     batch, rows, columns, _ = dy.shape
     dy = jnp.pad(dy, ((0, 0), (0, rows % 2), (0, columns % 2), (0, 0)))
     of_dy = _flat(_both(A, [[dy[:, i::2, j::2] for j in (0, 1)] for i in (0, 1)]))
@@ -71,8 +71,8 @@ def _size(x: jax.Array, pads: Pads) -> Pair:
 
 
 def _of_image(x: jax.Array, pads: Pads) -> Grid:
-    """B' d B for every tile d: 4 x 4 arrays (tiles, c)."""
-    rows, columns = (2 * _half(size) for size in _size(x, pads))  # of whole tiles of the output
+    """Returns B' d B for every tile d, as 4 x 4 arrays (tiles, c)."""
+    rows, columns = (2 * _half(size) for size in _size(x, pads))  # in whole tiles of the output
     (top, _), (left, _) = pads
     below, right = rows + 2 - top - x.shape[1], columns + 2 - left - x.shape[2]
     x = jnp.pad(x, ((0, 0), (top, below), (left, right), (0, 0)))
@@ -85,7 +85,7 @@ def _places(kernel: jax.Array) -> Grid:
 
 
 def _both(matrix: Matrix, grid: Grid) -> Grid:
-    """matrix @ grid @ matrix.T."""
+    """Returns matrix @ grid @ matrix.T."""
 
     def product(grid: Grid) -> Grid:
         columns = list(zip(*grid, strict=True))
@@ -115,7 +115,7 @@ def _unfolded(grid: Grid, shape: tuple[int, int, int]) -> Grid:
 
 
 def _overlapping(tiles: Grid, i: int, j: int) -> jax.Array:
-    """The sum, for every second pixel from (i, j) on, over the tiles that see it: in two rows and columns."""
+    """Returns the sum, for every second pixel from (i, j) on, over the tiles that see it."""
     around = ((0, 1), (1, 0))  # seen by its own tile at the place, by the one before at the place + 2
     first, *others = [
         jnp.pad(tiles[i + 2 * up][j + 2 * left], ((0, 0), around[up], around[left], (0, 0)))
@@ -126,7 +126,7 @@ def _overlapping(tiles: Grid, i: int, j: int) -> jax.Array:
 
 
 def _joined(grid: Grid) -> jax.Array:
-    """The image whose every second pixel from (i, j) on is grid[i][j]."""
+    """Returns the image in which every second pixel from (i, j) on is grid[i][j]."""
     rows = [jnp.stack(row, axis=3) for row in grid]
     image = jnp.stack(rows, axis=2)
     batch, height, _, width, _, channels = image.shape

@@ -1,4 +1,4 @@
-"""A local page on which to draw for a trained network: `python -m jaxnets app WORKDIR`."""
+"""A local page for drawing pictures that a trained network classifies: `python -m jaxnets app WORKDIR`."""
 
 from jaxnets.app.server import serve
 

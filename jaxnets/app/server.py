@@ -1,8 +1,8 @@
-"""The local page: draw or drop a picture, and see what a network sees of it and what it takes it for.
+"""The local page: draw or drop a picture, and see what a network sees of it and how it classifies it.
 
-Python's own HTTP server is enough for one person on one machine. It listens on 127.0.0.1 alone, answers
-requests that name it so and come from its own page, so that no page elsewhere can use it, and ends no request
-with a traceback: what is refused is refused in one sentence of JSON.
+Python's own HTTP server is enough for one person on one machine. It listens only on 127.0.0.1, answers only
+requests that use this address and come from its own page, so that no other page can use it, and ends no
+request with a traceback: a refusal is one sentence of JSON.
 """
 
 import base64
@@ -30,7 +30,7 @@ from jaxnets.runs.predict import guesses, look
 
 HOST = "127.0.0.1"
 MOST_BYTES = 10_000_000  # of a picture
-MOST_PIXELS = 50_000_000  # a few kilobytes can hold more than a machine has memory for
+MOST_PIXELS = 50_000_000  # a few kilobytes can encode more than fits in memory
 SECONDS = 20  # how long a request may keep its thread waiting
 
 FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
@@ -56,11 +56,11 @@ class Page(ThreadingHTTPServer):
     """Serves the page of one run; see `serve_until`.
 
     Args:
-        run: See `load_image_run`.
-        port: 0 for any that is free; `server_port` tells which.
+        run: The run, from `load_image_run`.
+        port: Port to listen on; 0 for any free one, given by `server_port`.
 
     Raises:
-        UserError: the port is taken, may not be used, or is none.
+        UserError: If the port is taken, may not be used, or is not a port number.
     """
 
     def __init__(self, run: Run, port: int):
@@ -72,18 +72,18 @@ class Page(ThreadingHTTPServer):
             raise UserError(f"port {port}: it must be 0 to 65535") from error
         except OSError as error:
             raise UserError(
-                f"port {port} of {HOST} cannot be had ({error.strerror}): give another --port, or 0 for any "
-                "that is free"
+                f"port {port} of {HOST} is not available ({error.strerror}): give another --port, or 0 for "
+                "any free one"
             ) from error
-        self.answer(_png(np.zeros(run.features.shape, np.uint8)))  # compiled before anybody waits for it
+        self.answer(_png(np.zeros(run.features.shape, np.uint8)))  # compiles it before anybody waits
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """The address of the page."""
         return f"http://{HOST}:{self.server_port}/"
 
     def about(self) -> dict[str, Any]:
-        """Returns what the page must know of the network."""
+        """Returns what the page needs to know about the network."""
         config = self.run.config
         return {
             "model": config["model"],
@@ -97,10 +97,10 @@ class Page(ThreadingHTTPServer):
         }
 
     def answer(self, picture: bytes) -> dict[str, Any]:
-        """Returns what is seen of an image file and all classes with their probabilities, the best first.
+        """Returns what the network sees of an image file, and all classes by falling probability.
 
         Raises:
-            UserError: it is no image, or too large.
+            UserError: If it is not an image, or is too large.
         """
         with self.one_at_a_time:
             seen = look(self.run, io.BytesIO(picture), "the picture", largest=MOST_PIXELS).seen
@@ -111,10 +111,10 @@ class Page(ThreadingHTTPServer):
         }
 
     def serve_until(self, ended: threading.Event) -> None:
-        """Answers requests until `ended` is set, by a signal's handler or by another thread.
+        """Answers requests until `ended` is set, by a signal handler or another thread.
 
-        No answer is being computed when it returns, and none will be: a thread that computes while Python
-        ends aborts the process.
+        When it returns, no answer is being computed and none will be: a thread that computes while Python
+        exits aborts the process.
         """
         self.timeout = 0.1  # seconds between two looks at `ended`
         while not ended.is_set():
@@ -122,7 +122,7 @@ class Page(ThreadingHTTPServer):
         self.one_at_a_time.acquire()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Who hangs up in the middle of an answer is no error of ours."""
+        """Ignores a client that hangs up in the middle of an answer."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
 
@@ -146,12 +146,12 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         except Exception:
             traceback.print_exc()
-            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "a defect of ours: see the terminal's last lines")
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug in jaxnets: see the end of the terminal")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _respond
 
     def _check_host(self) -> None:
-        """Another site's name may be made to lead here (DNS rebinding), and another site's page may post."""
+        """Refuses requests by another site's name (DNS rebinding) or from another site's page."""
         ours = {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}
         host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
         if host not in ours or (origin is not None and origin.removeprefix("http://") not in ours):
@@ -191,9 +191,9 @@ class Handler(BaseHTTPRequestHandler):
         return body
 
     def _refuse(self, status: HTTPStatus, sentence: str, headers: dict[str, str] | None = None) -> None:
-        self.close_connection = True  # what is left of its body would be read as the next request
+        self.close_connection = True  # the rest of its body would be read as the next request
         self._send(status, json.dumps({"error": sentence}).encode(), "application/json", headers)
-        with contextlib.suppress(OSError):  # who closes on unread bytes takes the answer back from its reader
+        with contextlib.suppress(OSError):  # closing with unread bytes would discard the answer
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(1)
             for _ in range(4 * MOST_BYTES // 65536):
@@ -214,16 +214,16 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the base class finds wrong with a request before a method of ours sees it."""
-        self.request_version = self.protocol_version  # it may not have got as far as that
-        self._refuse(HTTPStatus(code), f"{message or HTTPStatus(code).phrase}: this is not a request of ours")
+        """Answers a request that the base class refuses before a method of this class sees it."""
+        self.request_version = self.protocol_version  # it may not be set yet
+        self._refuse(HTTPStatus(code), f"{message or HTTPStatus(code).phrase}: not a request of this page")
 
     def version_string(self) -> str:
-        """Says nothing of Python's version."""
+        """Returns a name that does not reveal Python's version."""
         return "jaxnets"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The terminal is left to what matters."""
+        """Logs nothing, to keep the terminal clear."""
 
 
 def _png(image: np.ndarray) -> bytes:
@@ -238,25 +238,25 @@ def serve(run: Run, port: int, *, show: bool = False) -> None:
     """Serves the page until Ctrl-C.
 
     Args:
-        run: See `load_image_run`.
+        run: The run, from `load_image_run`.
         port: Port of 127.0.0.1 to listen on; 0 for any free one.
-        show: Whether to open it in the browser.
+        show: Whether to open the page in the browser.
 
     Raises:
-        UserError: the port cannot be had.
+        UserError: If the port is not available.
     """
     before = signal.getsignal(signal.SIGINT)
     ended = threading.Event()
     try:
         with Page(run, port) as page:
-            # An exception would get lost where the signal comes while garbage is collected.
+            # An exception would get lost if the signal came during garbage collection.
             signal.signal(signal.SIGINT, lambda *_: ended.set())
-            trained = f"{run.config['model']}, trained on {run.config['dataset'] or 'what it does not say'}"
-            print(f"{trained}: {page.url} (Ctrl-C ends it)", flush=True)
+            trained = f"{run.config['model']}, trained on {run.config['dataset'] or 'unknown data'}"
+            print(f"{trained}: {page.url} (Ctrl-C stops it)", flush=True)
             if show:
                 threading.Thread(target=webbrowser.open, args=(page.url,), daemon=True).start()
             page.serve_until(ended)
-    except KeyboardInterrupt:  # before the page was there
+    except KeyboardInterrupt:  # before the page was up
         pass
     finally:
         signal.signal(signal.SIGINT, before)

@@ -147,7 +147,7 @@ def test_colour_images_are_answered_in_colour():
         ({"method": "POST", "path": "/", "body": b"x"}, 405, "/ takes GET, HEAD only"),
         ({"path": "/answer"}, 405, "/answer takes POST only"),
         ({"method": "DELETE", "path": "/answer"}, 405, "/answer takes POST only"),
-        ({"method": "BREW"}, 501, "Unsupported method ('BREW'): this is not a request of ours"),
+        ({"method": "BREW"}, 501, "Unsupported method ('BREW'): not a request of this page"),
         ({"Host": "evil.example:80"}, 403, "this page answers only to itself"),
         ({"Host": "127.0.0.1"}, 403, "this page answers only to itself"),
         ({"Host": None}, 403, "this page answers only to itself"),
@@ -204,7 +204,7 @@ def test_who_hangs_up_leaves_no_trace(page, capfd):
 
 def test_a_port_that_is_taken_or_is_none_is_one_line(run, workdir, page):
     for port, message in (
-        (page.server_port, f"port {page.server_port} of 127.0.0.1 cannot be had (Address already in use)"),
+        (page.server_port, f"port {page.server_port} of 127.0.0.1 is not available (Address already in use)"),
         (70_000, "port 70000: it must be 0 to 65535"),
     ):
         code, _, err = run("app", workdir, "--port", port)

@@ -1,4 +1,4 @@
-"""Exceptions that are no defects: what a user can put right, and a run that was told to stop."""
+"""Exceptions that are not bugs: errors that the user can correct, and a run that was told to stop."""
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,15 +8,15 @@ T = TypeVar("T")
 
 
 class UserError(ValueError):
-    """What was asked for is wrong; the message is one sentence: what, where and what would be right."""
+    """Wrong input; the message is one sentence that says what is wrong, where, and what would be right."""
 
 
 class NotAtHand(UserError):
-    """A data set that is known by name, but neither prepared on this machine nor to be had now."""
+    """A data set whose name is known, but which is not prepared here and cannot be obtained now."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was asked to stop, and has saved itself where it has a folder.
+    """A run was told to stop; if it has a folder, it is saved there.
 
     Attributes:
         exit_code: 130 after Ctrl-C, 0 after SIGTERM.
@@ -30,7 +30,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def reason(error: BaseException) -> str:
-    """Returns the first line of an error's message, or its kind where it has none."""
+    """Returns the first line of an error's message, or the error's type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".: ")
 
 
@@ -38,14 +38,14 @@ def lookup(table: Mapping[str, T], name: str, what: str, elsewhere: Iterable[str
     """Returns `table[name]`.
 
     Args:
-        table: What is known, by name.
+        table: The known entries by name.
         name: The name asked for.
-        what: What the table holds, in words ("model", "optimizer").
-        elsewhere: Further names that would have been right, too many to list: only the closest is named.
+        what: What an entry is, in words ("model", "optimizer").
+        elsewhere: Further valid names, too many to list; only the closest match is named.
         where: What those further names are, in words.
 
     Raises:
-        UserError: the name is unknown; the message lists the known ones and the closest.
+        UserError: If the name is unknown; the message lists the known names and the closest match.
     """
     if name in table:
         return table[name]

@@ -1,7 +1,8 @@
-"""A network for other programs: its arrays (safetensors, text) or its whole computation (StableHLO, ONNX).
+"""Export for other programs: a network's arrays (safetensors, text) or its computation (StableHLO, ONNX).
 
-Every function of `FORMATS` takes (path, module, variables, input_shape) and writes one file, complete or not
-at all. StableHLO and ONNX files take batches of any size, of prepared inputs, and give what the module gives.
+Every function in `FORMATS` takes (path, module, variables, input_shape) and writes one file, completely or
+not at all. StableHLO and ONNX files take preprocessed inputs in batches of any size, and return the module's
+output.
 """
 
 import io
@@ -30,7 +31,7 @@ Shape = tuple[int, ...]
 def export_safetensors(
     path: str | Path, module: linen.Module, variables: Variables, input_shape: Shape, dtype: Any = jnp.float32
 ) -> None:
-    """All arrays by path ("params/conv1/kernel") in the safetensors format; see `load_safetensors`."""
+    """Writes all arrays by path ("params/conv1/kernel") as safetensors; see `load_safetensors`."""
     with _needed("safetensors"):
         from safetensors.numpy import save
 
@@ -40,10 +41,10 @@ def export_safetensors(
 
 
 def load_safetensors(path: str | Path) -> Variables:
-    """The variables that `export_safetensors` has written, bit for bit.
+    """Returns the variables that `export_safetensors` wrote, bit for bit.
 
     Raises:
-        UserError: there is no such file, or it is damaged.
+        UserError: If there is no such file, or it is damaged.
     """
     with _needed("safetensors"):
         from safetensors import SafetensorError
@@ -55,7 +56,7 @@ def load_safetensors(path: str | Path) -> Variables:
         raise UserError(f"there is no file {str(path)!r} to read weights from") from error
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{str(path)!r} is no complete safetensors file ({error}): export it again"
+            f"{str(path)!r} is not a complete safetensors file ({error}): export it again"
         ) from error
     return unflatten_dict({tuple(name.split("/")): jnp.asarray(array) for name, array in arrays.items()})
 
@@ -63,7 +64,7 @@ def load_safetensors(path: str | Path) -> Variables:
 def export_stablehlo(
     path: str | Path, module: linen.Module, variables: Variables, input_shape: Shape, dtype: Any = jnp.float32
 ) -> None:
-    """The computation with its weights inside, for CPU, CUDA and TPU; any process with jax alone runs it.
+    """Writes the computation, weights included, for CPU, CUDA and TPU; running it needs only jax.
 
     Examples:
         >>> import jax
@@ -73,7 +74,7 @@ def export_stablehlo(
         >>> variables = model.init(jax.random.key(0), jnp.zeros((1, *shape)))
         >>> export_stablehlo(Path("iris.stablehlo"), model, variables, shape)
 
-        In any process, which needs nothing but jax:
+        In any other process, with nothing but jax:
 
         >>> from jax import export
         >>> run = export.deserialize(bytearray(Path("iris.stablehlo").read_bytes())).call
@@ -95,14 +96,14 @@ def export_stablehlo(
 def export_onnx(
     path: str | Path, module: linen.Module, variables: Variables, input_shape: Shape, dtype: Any = jnp.float32
 ) -> None:
-    """The computation with its weights inside, for ONNX runtimes; needs the extra `onnx`.
+    """Writes the computation, weights included, for ONNX runtimes; needs the extra `onnx`.
 
-    The input is called "x", the first output "y"; the batch is the symbolic dimension "B".
+    The input is called "x" and the first output "y"; the batch is the symbolic dimension "B".
     """
     with _needed("onnx"):
         import onnx
         from jax2onnx import to_onnx
-    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns of names that it leaves out
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns about names that it drops
     x = jax.ShapeDtypeStruct(("B", *input_shape), dtype)
     model = to_onnx(lambda x: module.apply(variables, x), [x], input_names=["x"], return_mode="proto")
     with complete(Path(path)) as part:
@@ -112,12 +113,12 @@ def export_onnx(
 def export_text(
     path: str | Path, module: linen.Module, variables: Variables, input_shape: Shape, dtype: Any = jnp.float32
 ) -> None:
-    """Name, shape and all values of every trainable array, layer by layer in call order, as text (B7)."""
+    """Writes the name, shape and values of every trainable array as text, layer by layer in call order."""
     rows = [row.variables for row in summarize(module, input_shape, dtype).layers]
     keys = [key for row in rows for key in sorted(row, key=_kernel_first) if key[0] == "params"]
     values = flatten_dict(variables)
     text = io.StringIO()
-    # All values, with as many digits as it takes to read the same float back.
+    # All values, with as many digits as are needed to read the same float back.
     with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
         for key in keys:
             text.write(f"{'/'.join(key[1:])}\n{values[key].shape}\n{np.asarray(values[key])}\n")

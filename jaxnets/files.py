@@ -1,4 +1,4 @@
-"""Files that are complete or not there, and failures to write them as one sentence."""
+"""Files that are either complete or absent, and one sentence for a failure to write them."""
 
 import filecmp
 import os
@@ -8,17 +8,17 @@ from pathlib import Path
 
 from jaxnets.errors import UserError
 
-PART = ".part"  # the end of the name of a file that is being written; a killed process leaves it behind
+PART = ".part"  # the suffix of a file that is being written; a killed process leaves it behind
 
 
 @contextmanager
 def complete(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place once it is written and on the disk; folders are made.
+    """Yields a file beside `path` that replaces it once written to disk; missing folders are created.
 
-    Whenever the process ends, `path` is the old file or the new one; the old one too where both are the same.
+    Whenever the process ends, `path` is either the old file or the new one.
 
     Raises:
-        UserError: it cannot be written there.
+        UserError: If the file cannot be written there.
 
     Examples:
         >>> with complete(Path("weights.bin")) as part:
@@ -43,7 +43,7 @@ def complete(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Says of a system error inside the block that `path` cannot be written, as a UserError."""
+    """Turns a system error inside the block into a UserError: `path` cannot be written."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What to type next, as this program was called: sentences name commands that work where they are read."""
+"""Commands to suggest to the user, given as this program was called, so that they work as shown."""
 
 import os
 import shlex
@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# What extras of pyproject.toml stand for: jaxnets itself is on no index, and its source need not be at hand.
+# The packages of pyproject.toml's extras: jaxnets is on no index, and its source may not be available.
 EXTRAS = {
     "tfds": ["tensorflow-cpu" if sys.platform == "linux" else "tensorflow"],
     "onnx": ["jax2onnx>=0.17.1", "onnxruntime>=1.24", "jax<0.12"],
@@ -15,7 +15,7 @@ EXTRAS = {
 
 
 def join(*words: object) -> str:
-    """Returns a command line of these words, quoted as this system's shell needs it."""
+    """Returns a command line of these words, quoted for this system's shell."""
     line = list(map(str, words))
     return subprocess.list2cmdline(line) if os.name == "nt" else shlex.join(line)
 
@@ -32,7 +32,7 @@ def program() -> str:
         return python("-m", module.name.removesuffix(".__main__"))
     if script.endswith(".py"):
         return python(script)
-    name = Path(script).name  # a command of its own: by that name, where the shell finds this one by it
+    name = Path(script).name  # a command of its own: by its name, if the shell finds it by that
     return join(name if shutil.which(name) == script else script)
 
 
@@ -44,6 +44,6 @@ def jaxnets(*words: object) -> str:
 
 
 def install(*packages: str) -> str:
-    """Returns the command that installs these packages, or what an extra of that name stands for."""
+    """Returns the command that installs these packages, or the packages of an extra of that name."""
     names = [name for package in packages for name in EXTRAS.get(package, [package])]
     return python("-m", "pip", "install", *names)

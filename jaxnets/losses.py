@@ -1,8 +1,8 @@
-"""Losses: pure functions of (predictions, targets) that give one float32 value an example, shape (batch,).
+"""Losses: pure functions of (predictions, targets) with one float32 value per example, shape (batch,).
 
-Classification losses take logits; their `_from_probabilities` forms take what softmax or sigmoid gave and
-clip it to [1e-7, 1 - 1e-7], as Keras does. Whatever follows the batch axis (time steps, pixels, outputs) is
-averaged. `masked_mean` makes the one number to minimize; penalties are added to it.
+Classification losses take logits; their `_from_probabilities` forms take the output of a softmax or sigmoid
+and clip it to [1e-7, 1 - 1e-7], as Keras does. All axes after the batch axis (time steps, pixels, outputs)
+are averaged. `masked_mean` gives the number to minimize; penalties are added to it.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,9 +17,9 @@ EPSILON = 1e-7  # keras.config.epsilon()
 
 
 def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-    """The mean of values (batch,) where mask (batch,) is 1; 0 where nothing is left.
+    """Returns the mean, (), of values (batch,) where mask (batch,) is 1; 0 if that is nowhere.
 
-    What the mask hides may be anything, nan included.
+    Masked values may be anything, nan included.
     """
     kept = jnp.where(mask > 0, values, 0) * mask
     total = jnp.sum(mask)
@@ -27,7 +27,7 @@ def masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def _real(x: jax.Array) -> jax.Array:
-    """At least float32: bfloat16 has too few digits for a loss."""
+    """Returns x as at least float32: bfloat16 has too few digits for a loss."""
     x = jnp.asarray(x)
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
@@ -42,7 +42,7 @@ def _pair(predictions: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Ar
 
 
 def _per_example(values: jax.Array) -> jax.Array:
-    """(batch, ...) -> (batch,): the mean of everything that belongs to one example."""
+    """Returns the mean over all values of each example, (batch, ...) -> (batch,)."""
     return jnp.mean(values, axis=tuple(range(1, values.ndim)))
 
 
@@ -51,29 +51,32 @@ def _clip(probabilities: jax.Array) -> jax.Array:
 
 
 def _log_of_distribution(probabilities: jax.Array) -> jax.Array:
-    """Keras first divides by the sum, then clips."""
+    """Returns the logarithm of probabilities, first divided by their sum, then clipped, as in Keras."""
     return jnp.log(_clip(probabilities / jnp.sum(probabilities, axis=-1, keepdims=True)))
 
 
 def smooth_labels(targets: jax.Array, amount: float) -> jax.Array:
-    """(1 - amount) targets + amount / classes, for one-hot targets (..., classes). arXiv 1512.00567."""
+    """Returns one-hot targets (..., classes) smoothed to (1 - amount) targets + amount / classes.
+
+    Source: arXiv 1512.00567.
+    """
     return _real(targets) * (1 - amount) + amount / targets.shape[-1]
 
 
 def _categorical(log_probabilities: jax.Array, targets: jax.Array, label_smoothing: float) -> jax.Array:
     targets = smooth_labels(targets, label_smoothing) if label_smoothing else targets
-    # 0 log 0 is 0: a class that nobody asked for costs nothing, however impossible it is.
+    # 0 log 0 is 0: a class that is not the target costs nothing, however improbable it is.
     return _per_example(-jnp.sum(jnp.where(targets == 0, 0, targets * log_probabilities), axis=-1))
 
 
 def _sparse(log_probabilities: jax.Array, labels: jax.Array, label_smoothing: float) -> jax.Array:
     if labels.shape != log_probabilities.shape[:-1] or not jnp.issubdtype(labels.dtype, jnp.integer):
         raise UserError(
-            f"labels of shape {labels.shape} and type {labels.dtype} do not go with predictions of shape "
+            f"labels of shape {labels.shape} and type {labels.dtype} do not fit predictions of shape "
             f"{log_probabilities.shape}: they must be whole numbers of shape {log_probabilities.shape[:-1]}"
         )
     labels = labels.astype(jnp.int32)
-    labels = jnp.where(labels < 0, log_probabilities.shape[-1], labels)  # or -1 would be the last class
+    labels = jnp.where(labels < 0, log_probabilities.shape[-1], labels)  # else -1 would be the last class
     picked = jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1, mode="fill")[..., 0]
     if label_smoothing:
         uniform = jnp.mean(log_probabilities, axis=-1)
@@ -84,7 +87,7 @@ def _sparse(log_probabilities: jax.Array, labels: jax.Array, label_smoothing: fl
 def categorical_crossentropy(
     logits: jax.Array, targets: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """-sum(targets log softmax(logits)): logits and targets (batch, ..., classes) -> (batch,)."""
+    """Returns -sum(targets log softmax(logits)), both (batch, ..., classes) -> (batch,)."""
     logits, targets = _pair(logits, targets)
     return _categorical(jax.nn.log_softmax(logits), targets, label_smoothing)
 
@@ -92,7 +95,7 @@ def categorical_crossentropy(
 def categorical_crossentropy_from_probabilities(
     probabilities: jax.Array, targets: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """-sum(targets log probabilities), clipped: both (batch, ..., classes) -> (batch,).
+    """Returns -sum(targets log probabilities), clipped, both (batch, ..., classes) -> (batch,).
 
     Examples:
         >>> print(categorical_crossentropy_from_probabilities(jnp.array([[0.6, 0.4]]), jnp.array([[1, 0]])))
@@ -105,9 +108,9 @@ def categorical_crossentropy_from_probabilities(
 def sparse_categorical_crossentropy(
     logits: jax.Array, labels: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """-log softmax(logits)[label]: logits (batch, ..., classes), integer labels (batch, ...) -> (batch,).
+    """Returns -log softmax(logits)[label], logits (batch, ..., classes), labels (batch, ...) -> (batch,).
 
-    A label that is no class, -1 say, gives nan rather than the loss of another class.
+    Labels are integers. One that is not a class, such as -1, gives nan rather than the loss of another class.
     """
     return _sparse(jax.nn.log_softmax(_real(logits)), labels, label_smoothing)
 
@@ -115,12 +118,12 @@ def sparse_categorical_crossentropy(
 def sparse_categorical_crossentropy_from_probabilities(
     probabilities: jax.Array, labels: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """-log probabilities[label], clipped: (batch, ..., classes), integer labels (batch, ...) -> (batch,)."""
+    """Returns -log probabilities[label], clipped, (batch, ..., classes), labels (batch, ...) -> (batch,)."""
     return _sparse(_log_of_distribution(_real(probabilities)), labels, label_smoothing)
 
 
 def binary_crossentropy(logits: jax.Array, targets: jax.Array, label_smoothing: float = 0.0) -> jax.Array:
-    """-t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)): logits and targets (batch, ...) -> (batch,).
+    """Returns -t log sigmoid(x) - (1 - t) log(1 - sigmoid(x)), logits and targets (batch, ...) -> (batch,).
 
     Smoothed targets are (1 - s) t + s/2, as in Keras.
     """
@@ -133,7 +136,7 @@ def binary_crossentropy(logits: jax.Array, targets: jax.Array, label_smoothing: 
 def binary_crossentropy_from_probabilities(
     probabilities: jax.Array, targets: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """-t log p - (1 - t) log(1 - p), p clipped: both (batch, ...) -> (batch,); smoothed as from logits."""
+    """Returns -t log p - (1 - t) log(1 - p), with p clipped, both (batch, ...) -> (batch,)."""
     probabilities, targets = _pair(probabilities, targets)
     targets = (1 - label_smoothing) * targets + label_smoothing / 2
     p = _clip(probabilities)
@@ -141,19 +144,19 @@ def binary_crossentropy_from_probabilities(
 
 
 def mean_squared_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """mean((predictions - targets)^2): both (batch, ...) -> (batch,)."""
+    """Returns mean((predictions - targets)^2), both (batch, ...) -> (batch,)."""
     predictions, targets = _pair(predictions, targets)
     return _per_example(jnp.square(predictions - targets))
 
 
 def mean_absolute_error(predictions: jax.Array, targets: jax.Array) -> jax.Array:
-    """mean(|predictions - targets|): both (batch, ...) -> (batch,)."""
+    """Returns mean(|predictions - targets|), both (batch, ...) -> (batch,)."""
     predictions, targets = _pair(predictions, targets)
     return _per_example(jnp.abs(predictions - targets))
 
 
 def huber(predictions: jax.Array, targets: jax.Array, delta: float = 1.0) -> jax.Array:
-    """mean of e^2/2 where |e| <= delta, else delta |e| - delta^2/2: both (batch, ...) -> (batch,)."""
+    """Returns the mean of e^2/2 if |e| <= delta, else delta |e| - delta^2/2, (batch, ...) -> (batch,)."""
     predictions, targets = _pair(predictions, targets)
     size = jnp.abs(predictions - targets)
     inner = jnp.minimum(size, delta)
@@ -161,10 +164,10 @@ def huber(predictions: jax.Array, targets: jax.Array, delta: float = 1.0) -> jax
 
 
 def asymmetric_cost(predictions: jax.Array, targets: jax.Array, cost: float, profit: float) -> jax.Array:
-    """cost (y - t) where y > t, profit (t - y) elsewhere, summed: both (batch, ...) -> (batch,).
+    """Returns the sum of cost (y - t) where y > t, else profit (t - y), both (batch, ...) -> (batch,).
 
-    The course's own loss for selling yogurt (chapter 2): too much made costs `cost` a piece, too little
-    loses `profit` a piece.
+    This is the course's loss for selling yogurt: each one too many costs `cost`, each one too few loses
+    `profit`. Source: docs/results.md, row A8.
     """
     predictions, targets = _pair(predictions, targets)
     excess = predictions - targets
@@ -172,10 +175,10 @@ def asymmetric_cost(predictions: jax.Array, targets: jax.Array, cost: float, pro
 
 
 def weighted_sum(values: Mapping[str, jax.Array], weights: Mapping[str, float]) -> jax.Array:
-    """The loss of a network with several heads: each head's values (batch,) times its weight, added up.
+    """Returns the weighted sum, (batch,), of the losses (batch,) of a network's heads.
 
     Raises:
-        UserError: the heads and the weights do not have the same names.
+        UserError: If the heads and the weights do not have the same names.
     """
     if values.keys() != weights.keys():
         raise UserError(
@@ -186,7 +189,7 @@ def weighted_sum(values: Mapping[str, jax.Array], weights: Mapping[str, float]) 
 
 
 def heads(parts: Mapping[str, tuple[Callable[..., jax.Array], float]]) -> Callable[[Any, Any], jax.Array]:
-    """The loss of outputs and targets that are dicts: each head's own loss times its weight, added up (F6).
+    """Returns a loss of outputs and targets that are dicts: the weighted sum of each head's own loss.
 
     Examples:
         >>> loss = heads({"class": (sparse_categorical_crossentropy, 0.8), "box": (mean_squared_error, 0.2)})
@@ -205,15 +208,15 @@ def heads(parts: Mapping[str, tuple[Callable[..., jax.Array], float]]) -> Callab
 
 
 def of_head(name: str, function: Callable[..., jax.Array]) -> Callable[[Any, Any], jax.Array]:
-    """A loss or metric of one head, as a function of the dicts of all."""
+    """Returns a loss or metric of one head as a function of the dicts of all heads."""
     return lambda outputs, targets: function(outputs[name], targets[name])
 
 
 def kernels(params: Any) -> Any:
-    """A tree of booleans like params: True for every variable named `kernel`.
+    """Returns a tree of booleans like params, True for every variable named `kernel`.
 
-    As Keras's `kernel_regularizer`, that is: recurrent, depthwise and pointwise kernels have names, and in
-    Keras regularizers, of their own.
+    This matches Keras's `kernel_regularizer`: recurrent, depthwise and pointwise kernels have names and, in
+    Keras, regularizers of their own.
     """
 
     def is_kernel(path, _):
@@ -225,10 +228,10 @@ def kernels(params: Any) -> Any:
 def l1_l2_penalty(
     params: Any, l1: float = 0.0, l2: float = 0.0, select: Callable[[Any], Any] = kernels
 ) -> jax.Array:
-    """l1 sum(|w|) + l2 sum(w^2) over the selected variables, () : what Keras's regularizers add to the loss.
+    """Returns l1 sum(|w|) + l2 sum(w^2), (), over the selected variables, as Keras's regularizers do.
 
-    There is no 1/2: the gradient is 2 l2 w. Biases, scales and embeddings stay free unless `select`, a
-    function from params to a tree of booleans, says otherwise.
+    There is no 1/2: the gradient is 2 l2 w. Biases, scales and embeddings are not penalized unless `select`,
+    a function from params to a tree of booleans, selects them.
     """
     chosen = jax.tree.map(lambda w, take: w if take else None, params, select(params))
     zero = jnp.zeros(())

@@ -1,7 +1,7 @@
-"""Metrics: pure functions that give one value an example, to be summed, counted and divided once.
+"""Metrics: pure functions with one value per example, to be summed, counted and divided once.
 
-Those of the last sections (regression errors, confusion matrix, average precision) are about many examples
-together; their `mask` (N,) of 0/1 leaves padding out.
+Regression errors, confusion matrix and average precision are functions of many examples together; their
+`mask` (N,) of 0/1 excludes padding.
 """
 
 import jax
@@ -11,7 +11,7 @@ from jaxnets.errors import UserError
 
 
 def _same_shape(predictions: jax.Array, targets: jax.Array) -> None:
-    """(N, 1) beside (N,) would broadcast to every pair of examples and give a plausible wrong number."""
+    """Refuses unequal shapes: (N, 1) and (N,) would broadcast to all pairs and give a plausible number."""
     if jnp.shape(predictions) != jnp.shape(targets):
         raise UserError(
             f"predictions have shape {jnp.shape(predictions)} and targets {jnp.shape(targets)}: "
@@ -20,35 +20,35 @@ def _same_shape(predictions: jax.Array, targets: jax.Array) -> None:
 
 
 def accuracy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """1.0 where the largest logit is the label: logits (batch, classes), labels (batch,) -> (batch,)."""
+    """Returns 1.0 where the largest logit is the label's, (batch, classes), (batch,) -> (batch,)."""
     return label_accuracy(jnp.argmax(logits, axis=-1), labels)
 
 
 def categorical_accuracy(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """As accuracy, for one-hot targets: both (batch, classes) -> (batch,)."""
+    """Returns `accuracy` for one-hot targets, both (batch, classes) -> (batch,)."""
     return accuracy(logits, jnp.argmax(targets, axis=-1))
 
 
 def label_accuracy(predicted: jax.Array, labels: jax.Array) -> jax.Array:
-    """1.0 where the predicted label is the label: both (batch,) -> (batch,). Keras's plain `Accuracy`."""
+    """Returns 1.0 where the predicted label is right, both (batch,) -> (batch,), as Keras's `Accuracy`."""
     _same_shape(predicted, labels)
     return (predicted == labels).astype(jnp.float32)
 
 
 def top_k_accuracy(logits: jax.Array, labels: jax.Array, k: int = 5) -> jax.Array:
-    """1.0 where fewer than k classes beat the label's logit: (batch, classes), (batch,) -> (batch,)."""
+    """Returns 1.0 where fewer than k logits exceed the label's, (batch, classes), (batch,) -> (batch,)."""
     own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
     in_top = (jnp.sum(logits > own, axis=-1) < k) & ~jnp.isnan(own[:, 0])  # nothing is larger than nan
     return in_top.astype(jnp.float32)
 
 
 def intersection_over_union(boxes: jax.Array, others: jax.Array) -> jax.Array:
-    """The area that two boxes share over the area that they cover: both (..., 4) -> (...).
+    """Returns the intersection of two boxes divided by their union, both (..., 4) -> (...).
 
-    A box is ymin, xmin, ymax, xmax; one whose edges are the wrong way round covers nothing.
+    A box is ymin, xmin, ymax, xmax; one with its edges the wrong way round has no area.
 
     Raises:
-        UserError: the two do not have the same shape.
+        UserError: If the two do not have the same shape.
 
     Examples:
         >>> print(intersection_over_union(jnp.array([0.0, 0.0, 1.0, 1.0]), jnp.array([0.5, 0.0, 1.5, 1.0])))
@@ -70,17 +70,17 @@ def _mask_of(values: jax.Array, mask: jax.Array | None) -> jax.Array:
 def regression_errors(
     predictions: jax.Array, targets: jax.Array, mask: jax.Array | None = None
 ) -> dict[str, jax.Array]:
-    """Mean squared error, its root and mean absolute error: {"mse", "rmse", "mae"}, each ().
+    """Returns the mean squared error, its root and the mean absolute error: {"mse", "rmse", "mae"}, each ().
 
-    predictions and targets are (N, ...). The root is of the whole mean, not a mean of roots. Where the mask
-    leaves nothing, all three are nan.
+    Predictions and targets are (N, ...). The root is that of the whole mean, not a mean of roots. If the mask
+    excludes everything, all three are nan.
 
     Raises:
-        UserError: the two do not have the same shape.
+        UserError: If the two do not have the same shape.
     """
     _same_shape(predictions, targets)
     mask = _mask_of(predictions, mask)
-    # bfloat16 has too few digits for sums, and 1 - 2 is 255 among bytes.
+    # bfloat16 has too few digits for sums, and 1 - 2 is 255 in bytes.
     wide = jnp.promote_types(jnp.result_type(predictions, targets), jnp.float32)
     error = jnp.asarray(predictions, wide) - jnp.asarray(targets, wide)
     error = error.reshape(len(predictions), -1)
@@ -93,13 +93,13 @@ def regression_errors(
 def confusion_matrix(
     predicted: jax.Array, labels: jax.Array, num_classes: int, mask: jax.Array | None = None
 ) -> jax.Array:
-    """How often a label (row) was taken for a class (column): labels (N,) twice -> (classes, classes)."""
+    """Returns how often each label (row) was predicted as each class (column), (classes, classes)."""
     rows = jax.nn.one_hot(labels, num_classes) * _mask_of(labels, mask)[:, None]
     return rows.T @ jax.nn.one_hot(predicted, num_classes)
 
 
 def maximum_precisions(precisions: jax.Array) -> jax.Array:
-    """The best precision at this recall or a higher one: a running maximum from the right, (N,) -> (N,).
+    """Returns the best precision at each recall or a higher one: a maximum from the right, (N,) -> (N,).
 
     Examples:
         >>> print(maximum_precisions(jnp.array([0.9, 0.5, 0.6])))
@@ -109,14 +109,14 @@ def maximum_precisions(precisions: jax.Array) -> jax.Array:
 
 
 def interpolated_average_precision(precisions: jax.Array, recalls: jax.Array, points: int = 11) -> jax.Array:
-    """The mean over `points` recall levels, 0 to 1 in equal steps, of the best precision from there on: ().
+    """Returns the mean, (), over equidistant recall levels from 0 to 1, of the best precision from there on.
 
-    11 points are PASCAL VOC's and the course's rule, 101 are COCO's. A level that no recall reaches counts 0.
+    PASCAL VOC and the course use 11 points, COCO uses 101. A level that no recall reaches counts as 0.
 
     Args:
-        precisions: (N,).
-        recalls: (N,), rising.
-        points: How many recall levels.
+        precisions: Precisions, (N,).
+        recalls: Recalls, (N,), rising.
+        points: Number of recall levels.
     """
     best = jnp.append(maximum_precisions(precisions), 0)
     # The level i / (points - 1) is met when recall * (points - 1) is i up to rounding.
@@ -132,14 +132,15 @@ def average_precision(
     points: int = 11,
     num_positives: jax.Array | int | None = None,
 ) -> jax.Array:
-    """How well one class's scores put the right examples first: () between 0 and 1; 0 without a positive.
+    """Returns the average precision of one class's scores, () between 0 and 1; 0 without positives.
 
     Args:
-        scores: (N,), higher means surer; equal scores keep their order.
+        scores: Confidence scores, (N,); equal scores keep their order.
         positive: (N,), 1 where the example (or detection) is right.
         mask: (N,), 0 for padding.
-        points: Recall levels, see `interpolated_average_precision`.
-        num_positives: How many there are to find, when some were not even proposed; default sum(positive).
+        points: Number of recall levels; see `interpolated_average_precision`.
+        num_positives: Number of positives to find, if some were not proposed at all. By default
+            sum(positive).
     """
     mask = _mask_of(scores, mask)
     order = jnp.argsort(jnp.where(mask > 0, -jnp.asarray(scores, jnp.float32), jnp.inf), stable=True)
@@ -157,13 +158,13 @@ def average_precision(
 def mean_average_precision(
     scores: jax.Array, labels: jax.Array, mask: jax.Array | None = None, *, points: int = 11
 ) -> jax.Array:
-    """The average precision of each class, averaged over the classes that occur: ().
+    """Returns the average precision of each class, averaged over the classes that occur, ().
 
     Args:
-        scores: (N, classes).
+        scores: Confidence scores, (N, classes).
         labels: (N, classes) of 0/1; an example may belong to several classes, or none.
         mask: (N,), 0 for padding.
-        points: 11 (PASCAL VOC, the course) or 101 (COCO).
+        points: Number of recall levels, 11 (PASCAL VOC, the course) or 101 (COCO).
     """
     mask = _mask_of(scores, mask)
     occurs = jnp.sum(labels * mask[:, None], axis=0) > 0

@@ -1,9 +1,9 @@
 """ImageNet weights of ResNet-50, Xception and VGG: the official Keras files, their inputs and their classes.
 
 The class index (imagenet_class_index.json, number -> [WordNet id, name]) lists the ILSVRC 2012 classes, each
-with its first WordNet lemma as its name. It is put together from the synset and lemma lists of the PyTorch
-Image Models package (timm 1.0.31, Apache License 2.0; the lemmas are WordNet's, Princeton's WordNet licence).
-It is byte for byte the file that keras.applications downloads (MD5 c2c37ea517e94d9795004a39431a14cb).
+named by its first WordNet lemma. It is compiled from the synset and lemma lists of the PyTorch Image Models
+package (timm 1.0.31, Apache License 2.0; the lemmas are WordNet's, under Princeton's WordNet licence) and is
+byte for byte the file that keras.applications downloads (MD5 c2c37ea517e94d9795004a39431a14cb).
 """
 
 import dataclasses
@@ -33,20 +33,20 @@ URL = "https://storage.googleapis.com/tensorflow/keras-applications/"
 
 
 def caffe_inputs(images: jax.Array) -> jax.Array:
-    """RGB images with values 0 to 255 -> BGR minus ImageNet's mean colour; (..., 3) float32."""
+    """Returns RGB images with values 0 to 255 as BGR minus ImageNet's mean colour, float32 (..., 3)."""
     return jnp.asarray(images, jnp.float32)[..., ::-1] - jnp.array([103.939, 116.779, 123.68]).reshape(
         (1,) * (jnp.ndim(images) - 1) + (3,)
     )
 
 
 def tf_inputs(images: jax.Array) -> jax.Array:
-    """Images with values 0 to 255 -> values -1 to 1; (..., 3) float32."""
+    """Returns images with values 0 to 255 scaled to -1 to 1, float32 (..., 3)."""
     return jnp.asarray(images, jnp.float32) / 127.5 - 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
-    """An official file: where it is, its MD5 checksum, and what its network takes."""
+    """An official file: its address, its MD5 checksum, and its network's preprocessing."""
 
     url: str
     md5: str
@@ -72,14 +72,14 @@ PRETRAINED = {
 
 
 def load_pretrained(name: str, source: str | Path = "imagenet") -> Variables:
-    """The variables of `MODELS[name]()` with its 1,000 classes.
+    """Returns the pretrained variables of `MODELS[name]()` with its 1,000 classes.
 
     Args:
         name: One of `PRETRAINED`.
         source: "imagenet" for the official file, downloaded once (`download`), or the path of a Keras file.
 
     Raises:
-        UserError: there are no such weights, they cannot be had, or the file is of another network.
+        UserError: If there are no such weights, they cannot be obtained, or the file is of another network.
 
     Examples:
         >>> variables = load_pretrained("resnet50")  # doctest: +SKIP
@@ -97,16 +97,16 @@ def transplant(
     under: str = "backbone",
     without: Collection[str] = ("predictions",),
 ) -> Variables:
-    """`variables` with the arrays of `pretrained` in place of those below `under`, for transfer learning.
+    """Returns `variables` with the arrays below `under` replaced by those of `pretrained`.
 
     Args:
         variables: Variables of the new network, e.g. of `Classifier(backbone=Xception())`.
         pretrained: Variables of the backbone's own model, e.g. from `load_pretrained("xception")`.
-        under: Where the backbone lies in `variables`; "" where the two have the same layers.
-        without: Layers that are not taken over: the old head.
+        under: Name of the backbone in `variables`; "" if the two have the same layers.
+        without: Layers that are not transferred: the old head.
 
     Raises:
-        UserError: `variables` has other layers or shapes there.
+        UserError: If `variables` has other layers or shapes there.
     """
     new, prefix = flatten_dict(variables), (under,) if under else ()
     old = {
@@ -121,36 +121,36 @@ def transplant(
     wrong |= {path for path in open_places & old.keys() if jnp.shape(new[path]) != jnp.shape(old[path])}
     if wrong:
         names = ", ".join(sorted("/".join(path[1:]) for path in wrong))
-        raise UserError(f"the pretrained layers are not those of the network, which differs in: {names}")
+        raise UserError(f"the pretrained layers are not those of the network: they differ in {names}")
     return unflatten_dict(new | old)
 
 
 def preprocess(name: str, images: jax.Array) -> jax.Array:
-    """Images as the pretrained network `name` was trained on them.
+    """Returns images preprocessed as for the training of the pretrained network `name`.
 
     Args:
         name: One of `PRETRAINED`.
-        images: (..., 3) RGB, values 0 to 255 of any type.
+        images: RGB images, (..., 3), with values 0 to 255 of any dtype.
 
     Returns:
-        (..., 3) float32: BGR minus the mean colour (ResNet, VGG), or values -1 to 1 (Xception).
+        The inputs, float32 (..., 3): BGR minus the mean colour (ResNet, VGG), or values -1 to 1 (Xception).
     """
     return lookup(PRETRAINED, name, "pretrained model").inputs(images)
 
 
 @functools.cache
 def class_index() -> list[tuple[str, str]]:
-    """(WordNet id, name) of every ImageNet class, by its number."""
+    """Returns (WordNet id, name) for every ImageNet class, in the order of their numbers."""
     index = json.loads(Path(__file__).with_name("imagenet_class_index.json").read_text(encoding="utf-8"))
     return [tuple(index[str(number)]) for number in range(len(index))]
 
 
 def decode_predictions(probabilities: Any, top: int = 5) -> list[list[tuple[str, str, float]]]:
-    """For every image its `top` most probable classes as (WordNet id, name, probability), best first.
+    """Returns each image's `top` most probable classes as (WordNet id, name, probability), best first.
 
     Args:
-        probabilities: (batch, 1000), e.g. `jax.nn.softmax(logits)`.
-        top: How many classes, at most 1,000.
+        probabilities: Probabilities, (batch, 1000), e.g. `jax.nn.softmax(logits)`.
+        top: Number of classes, at most 1,000.
     """
     probabilities = np.asarray(probabilities)
     classes = class_index()
@@ -164,19 +164,19 @@ def decode_predictions(probabilities: Any, top: int = 5) -> list[list[tuple[str,
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: JAXNETS_CACHE, or else jaxnets in the user's cache folder."""
+    """Returns the folder of downloads: JAXNETS_CACHE, or else jaxnets in the user's cache folder."""
     if folder := os.environ.get("JAXNETS_CACHE"):
         return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxnets"
 
 
 def download(name: str) -> Path:
-    """The official file of `name` in the cache, downloaded if it is not there yet.
+    """Returns the path of the official file of `name` in the cache, downloading it if necessary.
 
-    Nothing is ever left half-written or with another checksum under the file's name.
+    No incomplete file or file with a wrong checksum is ever left under that name.
 
     Raises:
-        UserError: it cannot be downloaded; the message says where to put a copy.
+        UserError: If it cannot be downloaded; the message says where to put a copy.
     """
     wanted = lookup(PRETRAINED, name, "pretrained model")
     path = cache_folder() / wanted.file_name
@@ -197,12 +197,12 @@ def download(name: str) -> Path:
                 f"the download of {wanted.url} broke off after {had:,} of {size:,} bytes: {otherwise}"
             )
         if _md5(part) != wanted.md5:
-            raise UserError(f"{wanted.url} has not the checksum {wanted.md5} that Keras knows: {otherwise}")
+            raise UserError(f"{wanted.url} does not have Keras's checksum {wanted.md5}: {otherwise}")
     return path
 
 
 def _fetch(url: str, path: Path) -> int | None:
-    """Writes what the server sends and returns how many bytes it has announced."""
+    """Writes what the server sends and returns the number of bytes that it announced."""
     from tqdm import tqdm
 
     with urllib.request.urlopen(url, timeout=60) as response, path.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Recipes: what goes well together, as table entries that fill in what a user leaves open."""
+"""Recipes: settings that go well together, as defaults for the options that a user does not set."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ from jaxnets.data.augment import Fill
 from jaxnets.errors import UserError, lookup
 from jaxnets.models import whitening
 
-WHITENED_FROM = 5000  # images whose patches decide the whitening layer
-MUON_RATE = 0.24  # airbench's, to which its other rates stand in proportion
+WHITENED_FROM = 5000  # images whose patches determine the whitening layer
+MUON_RATE = 0.24  # airbench's, to which its other rates are proportional
 
 
 def speed(
@@ -26,17 +26,17 @@ def speed(
     whiten: ScalarOrSchedule | None = None,
     dtype: Any = None,
 ) -> GradientTransformation:
-    """The optimizer of airbench94_muon for a `SpeedNet` (github.com/KellerJordan/cifar10-airbench).
+    """Returns the optimizer of airbench94_muon for a `SpeedNet` (github.com/KellerJordan/cifar10-airbench).
 
-    Spherical Muon for the convolutions; SGD with Nesterov momentum .85 and weight decay for the biases of the
-    normalizations and for the head. The whitening kernel and the normalizations' scales stay as they are.
-    Airbench's loss is the sum over the batch; here it is the mean, so that SGD's rates grow with the batch.
+    The convolutions get spherical Muon; the biases of the normalizations and the head get SGD with Nesterov
+    momentum .85 and weight decay. The whitening kernel and the normalizations' scales are not trained.
+    Airbench's loss is the sum over the batch; here it is the mean, so SGD's rates grow with the batch size.
 
     Args:
-        learning_rate: Learning rate of Muon, .24 in airbench; the others go with it.
-        batch_size: Examples in a step.
-        whiten: The same for the whitening layer's bias; None leaves it as it is, and its gradient, which
-            alone reaches back to the largest images, is not computed.
+        learning_rate: Learning rate of Muon, .24 in airbench; the others are proportional to it.
+        batch_size: Number of examples in a step.
+        whiten: Learning rate of the whitening layer's bias; with None it is not trained, and its gradient,
+            the only one that reaches back to the largest images, is not computed.
         dtype: Dtype of Muon's products.
     """
 
@@ -49,7 +49,7 @@ def speed(
     def kept(grads: Any, state: Any, params: Any = None) -> Any:
         return jax.tree.map(jnp.zeros_like, grads), state
 
-    biases, head, decay = 0.053 / MUON_RATE, 0.67 / MUON_RATE, 2e-6  # the decay: of an example and a step
+    biases, head, decay = 0.053 / MUON_RATE, 0.67 / MUON_RATE, 2e-6  # the decay is per example and step
     of_whitening = sgd(learning_rate if whiten is None else whiten, biases, 0.0)
     groups = {
         "kernel": optim.spherical_muon(learning_rate, dtype=dtype),
@@ -69,9 +69,9 @@ def speed(
 
 
 def whitened(variables: Any, images: jax.Array) -> Any:
-    """The variables of a `SpeedNet` with its whitening layer computed from images as the network gets them.
+    """Returns the variables of a `SpeedNet` with its whitening layer computed from images as it gets them.
 
-    Its bias keeps what it was drawn as, on top of what takes the mean off.
+    The layer's bias is its initial value plus the part that subtracts the mean.
     """
     kernel, bias = whitening(images)
     params = variables["params"]
@@ -81,17 +81,17 @@ def whitened(variables: Any, images: jax.Array) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How to train; the fields are options of experiments/train.py.
+    """The settings of a training; the fields are options of experiments/train.py.
 
     Attributes:
-        model: A registered network.
-        epochs: Passes over the training examples.
-        batch_size: Examples in a step; 0 makes it a 25th of the examples, between 16 and 2,000.
-        optimizer: A name of `optim.OPTIMIZERS`, or "speed".
-        learning_rate: Learning rate of the optimizer; "speed" lets it fall to 0 in a straight line.
-        augment: Changes of the training images; {steps} stands for the steps of an epoch.
-        fill: What lies outside an image that is shifted.
-        label_smoothing: Share of a label that all classes get alike.
+        model: Name of a registered network.
+        epochs: Number of passes over the training examples.
+        batch_size: Number of examples in a step; 0 means a 25th of the examples, between 16 and 2,000.
+        optimizer: A name in `optim.OPTIMIZERS`, or "speed".
+        learning_rate: Learning rate of the optimizer; "speed" decreases it linearly to 0.
+        augment: Augmentation steps; {steps} stands for the number of steps in an epoch.
+        fill: How to fill the area outside an image that is shifted.
+        label_smoothing: Fraction of a label that is spread evenly over all classes.
     """
 
     model: str = "lenet5"
@@ -135,12 +135,12 @@ RECIPES = {
 
 
 def choose(name: str, dataset: Dataset, **asked: Any) -> Recipe:
-    """Returns the recipe for a data set, with what was asked for (not None) in place of its own.
+    """Returns the recipe for a data set, with the options asked for (not None) in place of its own.
 
-    Grey images are not mirrored: most of them show signs, which have a side.
+    Grey images are not mirrored: most of them show characters, which are not symmetric.
 
     Raises:
-        UserError: no such recipe; or an optimizer was asked for whose learning rate the recipe cannot know.
+        UserError: If there is no such recipe, or an optimizer is asked for without a learning rate.
     """
     recipe = lookup(RECIPES, name, "recipe")
     asked = {key: value for key, value in asked.items() if value is not None}

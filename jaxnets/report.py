@@ -1,4 +1,4 @@
-"""What was measured, beside what was documented."""
+"""Measured figures beside the documented ones."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,9 @@ def beside(documented: Mapping[str, Any], measured: Mapping[str, Any], on: str =
     """Prints a row for every documented figure, with the measured one of the same name.
 
     Args:
-        documented: Figures by name.
-        measured: At least those, by the same names.
-        on: The data that was measured on, for the heading.
+        documented: Documented figures by name.
+        measured: Measured figures, at least those, by the same names.
+        on: Name of the data measured on, for the heading.
 
     Examples:
         >>> beside({"w after step 0": 2.6}, {"w after step 0": np.float32(2.6), "loss": 36.0})

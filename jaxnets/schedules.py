@@ -1,4 +1,4 @@
-"""Learning rates that change: each function here returns a schedule, step -> rate, steps counted from 0."""
+"""Learning rate schedules: each function returns a schedule, step -> rate, with steps counted from 0."""
 
 import jax
 import jax.numpy as jnp
@@ -8,17 +8,17 @@ from jaxnets.errors import UserError
 
 
 def _real(step) -> jax.Array:
-    """The step as the default float: int32 / int would stay float32 where float64 is turned on."""
+    """Returns the step as the default float: int32 / int would stay float32 when float64 is enabled."""
     return jnp.asarray(step, float)
 
 
 def exponential_decay(
     initial: float, decay_rate: float, decay_steps: float = 1, staircase: bool = False
 ) -> Schedule:
-    """initial * decay_rate^(step / decay_steps), the exponent rounded down with `staircase` (chapter 2).
+    """Returns initial * decay_rate^(step / decay_steps), with the exponent rounded down if `staircase`.
 
     Raises:
-        UserError: `decay_steps` is not positive.
+        UserError: If `decay_steps` is not positive.
 
     Examples:
         >>> print(f"{exponential_decay(0.2, 0.99)(39):.6f}")
@@ -35,15 +35,15 @@ def exponential_decay(
 
 
 def time_decay(initial: float, decay: float) -> Schedule:
-    """initial / (1 + decay * step): the `decay` argument of Keras's older optimizers."""
+    """Returns initial / (1 + decay * step), the `decay` argument of Keras's older optimizers."""
     return lambda step: initial / (1 + decay * _real(step))
 
 
 def piecewise_constant(boundaries: list[int], values: list[float]) -> Schedule:
-    """values[i] up to and including step boundaries[i], the last value afterwards (Keras's convention).
+    """Returns values[i] up to and including step boundaries[i], and the last value afterwards, as in Keras.
 
     Raises:
-        UserError: there is not one value more than boundaries, or the boundaries do not rise.
+        UserError: If there is not exactly one value more than boundaries, or the boundaries do not rise.
     """
     if len(values) != len(boundaries) + 1 or sorted(set(boundaries)) != list(boundaries):
         raise UserError(
@@ -56,11 +56,11 @@ def piecewise_constant(boundaries: list[int], values: list[float]) -> Schedule:
 def warmup_cosine(
     peak: float, decay_steps: int, warmup_steps: int = 0, start: float = 0.0, final_fraction: float = 0.0
 ) -> Schedule:
-    """A straight rise from start to peak, then half a cosine down to final_fraction * peak.
+    """Returns a linear warm-up from start to peak, then half a cosine down to final_fraction * peak.
 
-    peak * ((1 - final_fraction) * (1 + cos(pi * t / decay_steps)) / 2 + final_fraction), where t counts the
-    steps after the warm-up and stays at decay_steps: keras.optimizers.schedules.CosineDecay
-    (arXiv 1608.03983, warm-up 1706.02677).
+    After the warm-up it is peak * ((1 - final_fraction) * (1 + cos(pi * t / decay_steps)) / 2 +
+    final_fraction), where t counts the steps from there and stays at decay_steps, as Keras's CosineDecay.
+    Source: arXiv 1608.03983, warm-up arXiv 1706.02677.
     """
 
     def schedule(step):

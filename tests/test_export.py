@@ -66,7 +66,7 @@ def test_safetensors_that_cannot_be_read(tiny, tmp_path):
     content = (tmp_path / "tiny.safetensors").read_bytes()
     for damaged in (b"", content[:5], content[:-4], b"text" * 20):
         (tmp_path / "damaged").write_bytes(damaged)
-        with pytest.raises(UserError, match="is no complete safetensors file"):
+        with pytest.raises(UserError, match="is not a complete safetensors file"):
             load_safetensors(tmp_path / "damaged")
 
 

@@ -80,7 +80,7 @@ def test_downloads_once(server, tmp_path):
     [
         ("truncated", "broke off after 2,560,000 of 5,120,000 bytes"),
         ("missing", r"cannot be downloaded \(Not Found\)"),
-        ("wrong", "has not the checksum 0123 that Keras knows"),
+        ("wrong", "does not have Keras's checksum 0123"),
         ("offline", r"cannot be downloaded \(.*refused.*\)"),
     ],
 )

@@ -1,1 +1,1 @@
-"""What only the lessons use: layers and trainings written by hand, letters, a cache, counts of operations."""
+"""Code for the lessons only: layers and trainings written by hand, letters, a cache, operation counts."""

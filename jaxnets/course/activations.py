@@ -1,11 +1,11 @@
-"""The course's activations (chapter 2) and, written out, the derivatives that `jax.grad` must find."""
+"""The course's activations and, written out, the derivatives that `jax.grad` must find."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-SLOPE = 0.2  # of the leaky ReLU below 0: TensorFlow's default, while a Keras layer takes 0.3
+SLOPE = 0.2  # of the leaky ReLU below 0: TensorFlow's default, while Keras's layer has 0.3
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "sigmoid": jax.nn.sigmoid,  # 1 / (1 + e^-x), in (0, 1)

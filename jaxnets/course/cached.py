@@ -1,4 +1,4 @@
-"""B4 as documented: images and a label file become arrays, kept as .npy beside them and read again."""
+"""Images and a label file as arrays, cached as .npy files beside them. Source: docs/results.md, row B4."""
 
 import hashlib
 import json
@@ -27,25 +27,23 @@ def labelled_images(
     classes: Sequence[str] | None = None,
     problems: Problems | None = None,
 ) -> ArraySource:
-    """Returns the images that a text file labels, `image label` a line, as arrays.
+    """Returns the images listed in a text file, with one line `image label` for each, as arrays.
 
-    They are kept beside the text file (`NAME.x.npy`, `NAME.y.npy`, `NAME.cache.json`) and read from there as
-    long as the names, sizes and times of all files are what they were. Bytes are kept, as everywhere in
-    jaxnets; the division by 255 is the train step's.
-
-    The arrays have the order of the text file's lines.
+    They are cached beside the text file (`NAME.x.npy`, `NAME.y.npy`, `NAME.cache.json`) and read from there
+    as long as the names, sizes and times of all files are unchanged. Pixels stay bytes, as everywhere in
+    jaxnets; the train step divides them by 255. The arrays are in the order of the lines.
 
     Args:
-        images: The folder.
-        labels: The text file.
-        channels: 1 makes them grey, as the document does; 3 colour.
-        size: (height, width) to scale all to; by default they must be of one size.
-        classes: For held-out images, those of the training images, so that the labels get the same numbers;
-            not all of them need be there.
-        problems: What to do about lines and images that are wrong.
+        images: Folder of the images.
+        labels: Path of the text file.
+        channels: Number of channels to convert all images to: 1, grey as in the document, or 3, colour.
+        size: (height, width) to scale all images to. By default they must be of one size.
+        classes: Names of the classes. For held-out images give those of the training images, so that labels
+            get the same numbers; not all of them need occur.
+        problems: What to do about faulty lines and images.
 
     Raises:
-        UserError: a file is missing or wrong; the message says which line.
+        UserError: If a file is missing or faulty; the message names the line.
     """
     folder, file = Path(images), Path(labels)
     problems = problems or Problems()
@@ -63,7 +61,7 @@ def labelled_images(
                 problems.found += known["left_out"]
                 return ArraySource(np.load(stored["x"]), np.load(stored["y"]), known["classes"])
         except (OSError, ValueError, KeyError, TypeError, EOFError):
-            pass  # a cache that is damaged is made anew
+            pass  # a damaged cache is rebuilt
     archive = Archive(folder)
     try:
         text = file.read_text("utf-8-sig")
@@ -83,8 +81,8 @@ def labelled_images(
             problems(error)
     source = ArraySource(np.stack(x), np.array(y), contents.classes)
     known = {"fingerprint": wanted, "classes": contents.classes, "left_out": problems.found}
-    with suppress(OSError, UserError):  # in a folder that cannot be written to, there is no cache
-        note.unlink(missing_ok=True)  # nor is there one until both arrays are whole
+    with suppress(OSError, UserError):  # without write permission there is no cache
+        note.unlink(missing_ok=True)  # nor before both arrays are complete
         np.save(stored["x"], source.x)
         np.save(stored["y"], source.y)
         with complete(note) as partial:
@@ -95,7 +93,7 @@ def labelled_images(
 def _fingerprint(
     folder: Path, labels: Path, channels: int, size: tuple[int, int] | None, classes: Sequence[str] | None
 ) -> str:
-    """Of what the arrays depend on: names, sizes and times of the files, and the form asked for."""
+    """Returns a key of what the arrays depend on: the files' names, sizes and times, and the options."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS)
     stats = [(str(path.relative_to(folder)), path.stat()) for path in files] + [("", labels.stat())]
     facts = [channels, size, classes, *((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)]

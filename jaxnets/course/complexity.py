@@ -1,6 +1,6 @@
-"""What a layer costs, by formula (chapters 2 and 5): parameters, multiply-adds, output size, receptive field.
+"""The cost of a layer by formula: parameters, multiply-adds, output size, receptive field.
 
-`jaxnets.summary.summarize` counts the same on any network of this package; these are the rules behind it.
+`jaxnets.summary.summarize` counts the same for any network; these are the rules behind it.
 """
 
 import math
@@ -16,30 +16,30 @@ def _area(size: Size) -> int:
 
 
 def dense_parameters(inputs: int, outputs: int, bias: bool = True) -> int:
-    """inputs * outputs + outputs."""
+    """Returns the parameters of a dense layer, inputs * outputs + outputs."""
     return inputs * outputs + bias * outputs
 
 
 def dense_multiply_adds(inputs: int, outputs: int) -> int:
-    """inputs * outputs; adding the bias is not counted."""
+    """Returns the multiply-adds of a dense layer, inputs * outputs; adding the bias is not counted."""
     return inputs * outputs
 
 
 def conv_parameters(kernel: Size, inputs: int, outputs: int, bias: bool = True) -> int:
-    """k * k * c_in * c_out + c_out, whatever the size of the image."""
+    """Returns the parameters of a convolution, k * k * c_in * c_out + c_out, for images of any size."""
     return _area(kernel) * inputs * outputs + bias * outputs
 
 
 def conv_multiply_adds(kernel: Size, inputs: int, outputs: int, output_size: Size) -> int:
-    """k * k * c_in * c_out for every place of the output."""
+    """Returns the multiply-adds of a convolution, k * k * c_in * c_out per output pixel."""
     return _area(kernel) * inputs * outputs * _area(output_size)
 
 
 def output_size(n: int, kernel: int, stride: int = 1, padding: str = "valid") -> int:
-    """The side a convolution or pooling gives: ceil(n / s) for "same", ceil((n - k + 1) / s) for "valid".
+    """Returns the output side of a window: ceil(n / s) for "same", ceil((n - k + 1) / s) for "valid".
 
     Raises:
-        UserError: the padding is neither, or a "valid" kernel is larger than the image.
+        UserError: If the padding is neither, or a "valid" kernel is larger than the image.
 
     Examples:
         >>> output_size(28, kernel=5, padding="same"), output_size(32, kernel=5), output_size(7, 3, stride=2)
@@ -54,9 +54,9 @@ def output_size(n: int, kernel: int, stride: int = 1, padding: str = "valid") ->
 
 
 def receptive_field(layers: Sequence[tuple[int, int]]) -> int:
-    """The side of the input patch that one output value sees, for layers (kernel, stride) from the first on.
+    """Returns the side of the input patch that one output sees, for layers (kernel, stride), first to last.
 
-    Each layer widens it by (kernel - 1) times the strides before it.
+    Each layer widens it by (kernel - 1) times the product of the strides before it.
 
     Examples:
         >>> receptive_field([(3, 1), (3, 1)]), receptive_field([(5, 1)])

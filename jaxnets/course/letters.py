@@ -1,4 +1,4 @@
-"""Letters that predict the next one (D2-D5), from a text and its alphabet."""
+"""Letters from which to predict the next one, from a text and its alphabet."""
 
 import numpy as np
 
@@ -14,17 +14,19 @@ def letters(
     one_hot: bool = True,
     cyclic: bool = True,
 ) -> ArraySource:
-    """Returns every `window` letters of a text in a row, labelled with the letter after them.
+    """Returns all windows of consecutive letters of a text, labelled with the letter after them.
+
+    Source: docs/results.md, rows D2 to D5.
 
     Args:
-        text: "abcde" in the documents, and the 26 letters.
-        window: Letters to predict from.
+        text: The text; "abcde" or the 26 letters in the documents.
+        window: Number of letters to predict from.
         alphabet: The classes in their order. By default the text's letters, sorted.
-        one_hot: float32 (window, letters) an example; otherwise int32 (window,), for an embedding.
+        one_hot: Whether an example is float32 (window, letters), or else int32 (window,) for an embedding.
         cyclic: Whether the first letter follows the last.
 
     Raises:
-        UserError: a letter is not in the alphabet, the alphabet has one twice, or the text is too short.
+        UserError: If a letter is not in the alphabet or is in it twice, or the text is too short.
 
     Examples:
         >>> source = letters("abcde", 4, one_hot=False)
@@ -38,7 +40,7 @@ def letters(
         raise UserError(f"the letter {strange[0]!r} of the text is not in the alphabet {alphabet!r}")
     count = len(text) if cyclic else len(text) - window
     if window < 1 or count < 1:
-        raise UserError(f"a text of {len(text)} letters has no {window} in a row with one after them")
+        raise UserError(f"a text of {len(text)} letters has no {window} in a row that another one follows")
     ids = np.array([alphabet.index(letter) for letter in text])
     places = (np.arange(count)[:, None] + np.arange(window + 1)) % len(text)
     x, y = ids[places[:, :-1]], ids[places[:, -1]]
@@ -46,10 +48,10 @@ def letters(
 
 
 def encode(text: str, window: int, *, alphabet: str, one_hot: bool = True) -> np.ndarray:
-    """Returns the letters to predict from as `letters` gives them: (window, letters) or (window,).
+    """Returns one window of letters, encoded as by `letters`: (window, letters) or (window,).
 
     Raises:
-        UserError: a letter is not in the alphabet, or there are not `window` of them.
+        UserError: If a letter is not in the alphabet, or there are not `window` of them.
 
     Examples:
         >>> encode("cab", 3, alphabet="abcde", one_hot=False).tolist()

@@ -1,4 +1,4 @@
-"""A whole training as one compiled program, for networks so small that starting a step costs more than it."""
+"""A whole training as one compiled program, for networks whose steps take less time than starting them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -17,18 +17,18 @@ def make_training(
     epochs: int,
     watch: Callable[[Any], Any] = lambda params: None,
 ) -> Callable[[Any], tuple[Any, jax.Array, Any]]:
-    """Returns all epochs over the same batches in the same order as one jitted function of the first params.
+    """Returns a jitted function that trains for all epochs, over the same batches in the same order.
 
     Args:
-        loss: (params, batch) to the number to minimize.
+        loss: Function of (params, batch) to minimize.
         optimizer: An Optax transformation.
         batches: Batches of one epoch, all of one shape (`jaxnets.data.Batches(...).epoch()`).
-        epochs: Passes over the batches.
-        watch: What to note of the parameters after each epoch.
+        epochs: Number of passes over the batches.
+        watch: Function of the parameters to record after each epoch.
 
     Returns:
-        params -> (params, losses, notes): losses (epochs, batches) before each step, notes with a leading
-        axis of epochs.
+        A function params -> (params, losses, records): the losses before each step, (epochs, batches), and
+        the values of `watch` with a leading axis of epochs.
     """
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
 

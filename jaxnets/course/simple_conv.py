@@ -1,4 +1,7 @@
-"""The convolution layer that E1 writes by hand, to show what a layer is: parameters and a function."""
+"""A convolution layer written by hand, to show what a layer is: parameters and a function.
+
+Source: docs/results.md, row E1.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +12,9 @@ from jaxnets.nn.initializers import INITIALIZERS
 
 
 class SimpleConv(linen.Module):
-    """``relu(correlate(x, kernel) + bias)``, no padding; Glorot uniform kernels, normal(.05) bias.
+    """``relu(correlate(x, kernel) + bias)`` without padding; Glorot uniform kernels, normal(.05) bias.
 
-    Its configuration is its fields, so ``dataclasses.asdict(layer)`` or ``layer.num_kernels`` reads it.
+    Its fields are its configuration, read by ``dataclasses.asdict(layer)`` or ``layer.num_kernels``.
 
     Attributes:
       num_kernels: Channels of the output.
@@ -27,7 +30,7 @@ class SimpleConv(linen.Module):
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(batch, height, width, in) -> (batch, height', width', num_kernels)."""
+        """Maps (batch, height, width, in) to (batch, height', width', num_kernels)."""
         kernel_shape = (*self.kernel_size, x.shape[-1], self.num_kernels)
         kernel = self.param("kernel", INITIALIZERS["glorot_uniform"], kernel_shape, jnp.float32)
         z = correlate(x, kernel, self.strides, "valid")

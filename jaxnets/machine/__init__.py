@@ -1,4 +1,4 @@
-"""The process and the machine that a training runs on: what is set, and which processes take part."""
+"""The process and the machine of a training: its settings, its devices and the processes that take part."""
 
 from jaxnets.machine.description import gpus, hardware
 from jaxnets.machine.distributed import is_writer, join, make_mesh

@@ -1,4 +1,4 @@
-"""What this machine is, in words."""
+"""A description of this machine in words."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def hardware() -> str:
-    """The GPU where there is one, the processor and how many of its cores this process may use."""
+    """Returns the GPU, if there is one, the processor, and how many of its cores this process may use."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
@@ -17,7 +17,7 @@ def hardware() -> str:
 
 
 def gpus() -> list[str]:
-    """Names of the NVIDIA GPUs here."""
+    """Returns the names of this machine's NVIDIA GPUs."""
     if not shutil.which("nvidia-smi"):
         return []
     asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]

@@ -1,4 +1,4 @@
-"""Several devices and several processes: which take part, and who writes."""
+"""Several devices and several processes: which take part, and which one writes."""
 
 import atexit
 import re
@@ -25,13 +25,13 @@ def make_mesh(devices: int | None = None) -> Mesh | None:
     """Returns a mesh over the first `devices` devices of all processes, by default all; None for just one.
 
     Raises:
-        UserError: there are fewer devices, or several processes would not use as many each.
+        UserError: If there are fewer devices, or several processes would not use equally many each.
     """
     found = jax.devices()
     shares = Counter(device.process_index for device in found)
     if len(set(shares.values())) > 1:
         counts = ", ".join(str(shares[index]) for index in sorted(shares))
-        raise UserError(f"the processes have {counts} devices: each must have as many as the others")
+        raise UserError(f"the processes have {counts} devices: each must have equally many")
     count = devices or len(found)
     if not 1 <= count <= len(found):
         raise UserError(f"{devices} devices: there are {len(found)} ({found[0].platform})")
@@ -41,14 +41,15 @@ def make_mesh(devices: int | None = None) -> Mesh | None:
 
 
 def join(how: str | None) -> None:
-    """Joins the other processes of a run; to be called before anything else touches a device.
+    """Joins the other processes of a run; must be called before anything else uses a device.
 
     Args:
-        how: None, a process of its own; "auto", where the cluster tells (Slurm, TPU pods, Open MPI,
-            Kubernetes); "HOST:PORT,COUNT,INDEX", the address of process 0, how many, and which this is.
+        how: None for a single process; "auto" on a cluster that JAX detects (Slurm, TPU pods, Open MPI,
+            Kubernetes); or "HOST:PORT,COUNT,INDEX", the address of process 0, the number of processes and
+            the index of this one.
 
     Raises:
-        UserError: `how` is neither, it is too late, or the others cannot be reached.
+        UserError: If `how` is none of these, it is too late, or the others cannot be reached.
     """
     if how is None:
         return
@@ -57,7 +58,7 @@ def join(how: str | None) -> None:
     if has_devices():
         raise UserError(
             f"cannot join the other processes by {how!r}: it is too late, since JAX has started the devices "
-            "for this process alone; call join before anything else of JAX"
+            "for this process alone; call join before anything else in JAX"
         )
     try:
         if how == "auto":
@@ -76,14 +77,14 @@ def join(how: str | None) -> None:
 
 
 def _parts(how: str) -> tuple[str, int, int]:
-    """Takes HOST:PORT,COUNT,INDEX apart."""
+    """Returns the parts of HOST:PORT,COUNT,INDEX."""
     if not (found := re.fullmatch(r"(.+:\d+),(\d+),(\d+)", how)):
         raise ValueError("it is neither")
     return found[1], int(found[2]), int(found[3])
 
 
 def _wait_for(address: str) -> None:
-    """Waits until something answers there; JAX itself would abort the process with a page of addresses."""
+    """Waits until something answers there; JAX itself would abort the process with a native stack trace."""
     host, port = address.rsplit(":", 1)
     deadline = time.monotonic() + PATIENCE
     while True:
@@ -97,7 +98,7 @@ def _wait_for(address: str) -> None:
 
 
 def wait_on_cpus(tree: Any, mesh: Mesh | None) -> None:
-    """Waits for the arrays where several CPU devices share a batch; elsewhere the host runs ahead.
+    """Waits for the arrays if several CPU devices share a batch; otherwise the host runs ahead.
 
     Virtual CPU devices share a few threads: two programs in flight can keep each other's collectives waiting
     until XLA gives up and aborts the process.
@@ -107,14 +108,14 @@ def wait_on_cpus(tree: Any, mesh: Mesh | None) -> None:
 
 
 def any_process(flag: bool) -> bool:
-    """Returns whether the flag is set in any process; all of them must ask."""
+    """Returns whether the flag is set in any process; every process must call it."""
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
 def is_writer() -> bool:
-    """Whether this process writes what all would write alike: logs, pictures, lines on the screen."""
+    """Returns whether this is the process that writes what all share: logs, pictures, lines on the screen."""
     return jax.process_index() == 0
 
 
@@ -122,7 +123,7 @@ def run_on_writer(action: Callable[[], Any]) -> None:
     """Calls `action` in the process that writes, and waits for it in the others.
 
     Raises:
-        UserError: it raised one: in every process, so that none waits for one that has stopped.
+        UserError: If `action` raised one; in every process, so that none waits for one that has stopped.
     """
     refused: UserError | None = None
     if is_writer():
@@ -134,18 +135,18 @@ def run_on_writer(action: Callable[[], Any]) -> None:
     if refused is not None:
         raise refused
     if elsewhere:
-        raise UserError("process 0 has stopped: see what it says")
+        raise UserError("process 0 has stopped: see its message")
 
 
 def check_alike(what: str, tree: Any) -> None:
-    """Makes sure that all processes of a run hold the same numbers; each of them must ask.
+    """Checks that all processes of a run hold the same numbers; every process must call it.
 
     Args:
-        what: The name of these numbers, for the message.
-        tree: Of NumPy arrays, or a string.
+        what: Name of these numbers, for the message.
+        tree: A tree of NumPy arrays, or a string.
 
     Raises:
-        UserError: One does not: in every process.
+        UserError: If a process holds others; in every process.
     """
     if jax.process_count() == 1:
         return

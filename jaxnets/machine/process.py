@@ -1,4 +1,4 @@
-"""What is set for a whole process: where compiled programs are kept, who computes, who keeps memory."""
+"""Settings of a whole process: where compiled programs are kept, which thread computes, who keeps memory."""
 
 import ctypes
 import hashlib
@@ -21,18 +21,18 @@ _in_line = False  # whether the calling thread runs programs, which is settled b
 def set_up() -> None:
     """Sets this process up for training, as the commands of jaxnets do before anything else.
 
-    Importing a library and `fit` change nothing of the process that they run in. A notebook or a script of
-    your own calls this before its first computation, if it wants what the commands have:
+    Importing the library and calling `fit` change nothing in the process. To get what the commands have, call
+    this in your own notebook or script before its first computation:
 
     - Compiled programs are kept in the user's cache folder, where the next process finds them.
-    - On machines that have only CPUs, glibc keeps the memory that XLA frees after every step, instead of
-      handing it back. The kernel clears every page it gives out again: up to two fifths of a step's time.
-    - The calling thread runs programs for a single CPU device, not one of XLA's: only the thread that a
-      process began with keeps arrays of more than 64 MB (32 images of 224x224 in ResNet-50).
+    - On machines with only CPUs, glibc keeps the memory that XLA frees after every step instead of returning
+      it. The kernel clears every page that it hands out again, which takes up to two fifths of a step's time.
+    - Programs for a single CPU device run in the calling thread, not in one of XLA's: only the main thread of
+      a process keeps arrays of more than 64 MB (32 images of 224x224 in ResNet-50).
 
-    What the environment or `jax.config` says already (JAX_COMPILATION_CACHE_DIR, MALLOC_...,
-    JAX_ENABLE_COMPILATION_CACHE, GLIBC_TUNABLES) stays. After the first computation the calling thread no
-    longer takes programs over; the rest works as well. A second call changes nothing.
+    Settings in the environment or `jax.config` (JAX_COMPILATION_CACHE_DIR, MALLOC_...,
+    JAX_ENABLE_COMPILATION_CACHE, GLIBC_TUNABLES) take precedence. After the first computation, programs can
+    no longer be moved to the calling thread; the rest still works. A second call changes nothing.
     """
     _keep_programs()
     if not has_accelerators():
@@ -43,8 +43,8 @@ def set_up() -> None:
 def memory_options() -> dict[str, Any]:
     """Returns ``compiler_options`` for the `jax.jit` of a step on a CPU, so that its memory is kept.
 
-    {} unless `set_up` has had memory kept and threads of XLA run programs: then a program's work space comes
-    in blocks that they keep, too. (JAX does not write programs with several blocks to its cache.)
+    They are {} unless `set_up` has had memory kept and XLA's threads run the programs: then a program's work
+    space comes in blocks that these threads keep, too. (JAX does not cache programs with several blocks.)
     """
     import jax
 
@@ -55,7 +55,7 @@ def memory_options() -> dict[str, Any]:
 
 
 def has_devices() -> bool:
-    """Returns whether JAX has started its devices: what is settled by then can no longer be changed."""
+    """Returns whether JAX has started its devices, after which some settings can no longer be changed."""
     import jax
 
     config: Any = jax.config
@@ -69,7 +69,7 @@ def has_devices() -> bool:
 
 
 def has_accelerators() -> bool:
-    """Returns whether JAX may find other devices than CPUs, by what is installed; starts none."""
+    """Returns whether JAX may find devices other than CPUs, going by what is installed; starts none."""
     return any(importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu"))
 
 
@@ -86,10 +86,9 @@ def xla_accepts(option: str, value: int | str) -> bool:
 
 
 def _keep_programs() -> None:
-    """Has compiled programs kept, in a folder for each kind of machine.
+    """Makes JAX keep compiled programs, in one folder per kind of machine.
 
-    Programs for CPUs use the instructions of the one that compiled them, and JAX's key does not tell these
-    apart.
+    Programs for CPUs use the instructions of the one that compiled them, which JAX's key does not include.
     """
     import jax
 
@@ -102,12 +101,12 @@ def _keep_programs() -> None:
         config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     warnings.filterwarnings("ignore", message="(?s).*persistent compilation cache.*Multiple temp buffer")
     # jaxlib takes two of LLVM's tuning hints for instructions that the machine lacks, and logs a page about
-    # it for every program it reads. What fails raises all the same.
+    # it for every program it reads. Real failures still raise.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _instructions() -> str:
-    """A name for what instructions this processor has."""
+    """Returns a name for this processor's set of instructions."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         kind = next(line for line in lines if line.startswith(("flags", "Features")))

@@ -14,7 +14,7 @@ def curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
 
     Args:
         history: The records of `fit` or `fit_compiled`, or the lines of metrics.jsonl; epochs that were not
-            judged are passed over.
+            evaluated are left out of the held-out curves.
         path: Path of the PNG.
     """
     from matplotlib.ticker import MaxNLocator
@@ -44,7 +44,7 @@ def lines(
         panels: {name of the y axis: {label of the line: (x, y)}}.
         path: Path of the PNG.
         xlabel: Name of the x axis.
-        logarithmic: Names of the panels whose y axis is.
+        logarithmic: Names of the panels with a logarithmic y axis.
     """
     with figure(path, 1, len(panels)) as axes:
         for axis, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
@@ -97,9 +97,9 @@ def decision(
 
     Args:
         surfaces: {title: the network's output (n, n)} over the square grid x grid.
-        grid: (n,).
-        x: Points (N, 2).
-        labels: 0 or 1 (N,).
+        grid: Coordinates of the grid along each axis, (n,).
+        x: Points, (N, 2).
+        labels: Labels 0 or 1, (N,).
         path: Path of the PNG.
     """
     with figure(path, 1, len(surfaces), size=(4.0, 4.4)) as axes:
@@ -118,13 +118,13 @@ def decision(
 
 
 def precision_recall(recalls: Any, precisions: Any, best: Any, mean: float, path: Path) -> None:
-    """Draws precision over recall, its running maximum from the right and the mean of that.
+    """Draws precision over recall, its running maximum from the right, and the average precision.
 
     Args:
-        recalls: (N,).
-        precisions: (N,).
-        best: (N,), the best precision at that recall or a higher one.
-        mean: Average precision.
+        recalls: Recalls, (N,).
+        precisions: Precisions, (N,).
+        best: The best precision at each recall or a higher one, (N,).
+        mean: The average precision.
         path: Path of the PNG.
     """
     with figure(path, size=(5.0, 3.6)) as axes:

@@ -1,4 +1,4 @@
-"""How a classifier's answers compare with the labels."""
+"""Comparison of a classifier's predictions with the labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ MOST_NUMBERS = 30  # classes; with more the cells are too small to write in
 
 
 def confusion(matrix: Any, classes: Sequence[str], path: Path) -> None:
-    """Draws a confusion matrix: counts, the share of each true class as colour, and how much of it was right.
+    """Draws a confusion matrix: counts, the fraction of each true class as colour, and how much was right.
 
     Args:
-        matrix: (N, N) how often examples of a class (row) were taken for a class (column), as
-            `metrics.confusion_matrix` gives it.
+        matrix: How often examples of a class (row) were predicted as a class (column), (N, N), as returned by
+            `metrics.confusion_matrix`.
         classes: Names of the classes.
         path: Path of the PNG.
     """
@@ -28,7 +28,7 @@ def confusion(matrix: Any, classes: Sequence[str], path: Path) -> None:
 
     with figure(path, size=(side + 1.6, side)) as axes:
         axis = axes[0, 0]
-        # The root makes one mistake in a hundred visible beside ninety-nine that are none.
+        # The root makes one mistake in a hundred visible beside ninety-nine right answers.
         # "auto", since the layout makes too little room for the labels of axes that keep their shape.
         shown = axis.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), aspect="auto")
         axis.grid(False)

@@ -1,4 +1,4 @@
-"""Pictures of pictures: images with titles and boxes, what kernels look like, what layers answer."""
+"""Pictures of images with titles and boxes, of kernels, and of feature maps."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from jaxnets.errors import UserError
 from jaxnets.plots.style import COLOURS, figure
 
-SIGNED = "cividis"  # grey in the middle, and its brightness rises all the way: it survives a grey print
+SIGNED = "cividis"  # grey in the middle, with brightness rising throughout: it survives printing in grey
 
 
 def images(
@@ -24,13 +24,13 @@ def images(
     """Draws a grid of images, each under its title; a title that ends in "!" is drawn in the warning colour.
 
     Args:
-        pictures: uint8 (H, W, 1 or 3) each.
-        titles: One each, of one line or more.
+        pictures: Images, uint8 (H, W, 1 or 3).
+        titles: A title per image, of one or more lines.
         path: Path of the PNG.
-        columns: Images in a row.
-        size: Size of one of them with its title, in inches.
+        columns: Number of images in a row.
+        size: Size of an image with its title, in inches.
         boxes: {name in the legend: for every image (4,) or (K, 4)}, such as {"true": ..., "predicted": ...}:
-            the edges ymin, xmin, ymax, xmax as fractions of the image, as TFDS has them.
+            the edges ymin, xmin, ymax, xmax as fractions of the image, as in TFDS.
     """
     columns = max(1, min(columns, len(titles)))
     rows = max(1, -(-len(titles) // columns))
@@ -50,7 +50,7 @@ def images(
 
 
 def _draw_boxes(axis: Any, boxes: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> None:
-    """Blue, orange, ... on a white rim, to be seen on any photo; by their dashes, without colours too."""
+    """Draws boxes with a white rim, visible on any photo, told apart by their dashes even without colours."""
     from matplotlib.patches import Rectangle
 
     size = np.array([*shape[:2], *shape[:2]])
@@ -76,12 +76,12 @@ def kernels(kernel: Any, path: Path, *, columns: int = 8) -> None:
     """Draws the kernels of a first layer, all on one scale on which grey is zero.
 
     Args:
-        kernel: (H, W, C, N), C 1 or 3: kernels of three channels are shown as colours.
+        kernel: Kernels, (H, W, C, N), C 1 or 3: kernels of three channels are shown as colours.
         path: Path of the PNG.
-        columns: Kernels in a row.
+        columns: Number of kernels in a row.
 
     Raises:
-        UserError: it has another number of axes or channels.
+        UserError: If the kernel has another number of axes or channels.
     """
     kernel = np.asarray(kernel, np.float32)
     if kernel.ndim != 4 or kernel.shape[2] not in (1, 3):
@@ -100,14 +100,14 @@ def feature_maps(
     columns: int = 8,
     size: tuple[float, float] = (1.2, 1.2),
 ) -> None:
-    """Draws what the channels of a layer answer to one image, all on one scale.
+    """Draws the feature maps of a layer for one image, all on one scale.
 
     Args:
-        maps: Numbers (H, W, N).
+        maps: Feature maps, (H, W, N).
         path: Path of the PNG.
-        titles: One each, or none.
-        columns: Maps in a row.
-        size: Size of one of them, in inches.
+        titles: A title per map, or none.
+        columns: Number of maps in a row.
+        size: Size of a map, in inches.
     """
     each = np.moveaxis(np.asarray(maps, np.float32), -1, 0)
     low, high = float(each.min()), float(each.max())
@@ -126,7 +126,7 @@ def _grid(
     label: str,
     titles: Sequence[str] = (),
 ) -> None:
-    """Draws numbers (N, H, W) on one scale with its bar, or colours (N, H, W, 3)."""
+    """Draws numbers (N, H, W) on one scale with a colour bar, or colours (N, H, W, 3)."""
     columns = min(columns, len(each))
     with figure(path, -(-len(each) // columns), columns, size=size) as axes:
         for axis in axes.flat:

@@ -35,9 +35,9 @@ def figure(
 
     Args:
         path: Path of the PNG.
-        rows: Rows of axes.
-        columns: Columns of axes.
-        size: Size of one of the axes, in inches.
+        rows: Number of rows of axes.
+        columns: Number of columns of axes.
+        size: Size of each of the axes, in inches.
     """
     from cycler import cycler
     from matplotlib import rc_context
@@ -46,7 +46,7 @@ def figure(
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        # Not pyplot: it keeps every figure alive and wants a display on some machines.
+        # Not pyplot: it keeps every figure alive and needs a display on some machines.
         drawing = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
         FigureCanvasAgg(drawing)
         yield drawing.subplots(rows, columns, squeeze=False)

@@ -1,4 +1,4 @@
-"""What a network consists of: layers, shapes, parameters, multiply-adds; and what its program tells."""
+"""Summary of a network: its layers with their shapes, parameters, multiply-adds and connections."""
 
 from jaxnets.summary.table import LayerRow, Summary, summarize
 

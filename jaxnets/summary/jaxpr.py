@@ -1,8 +1,8 @@
-"""What a traced program (a jaxpr) tells of the layers whose calls are marked in it.
+"""Reading the multiply-adds and connections of layers from a traced program (a jaxpr) that marks their calls.
 
-Whoever traces a network wraps the n-th call of layer i in ``jax.named_scope(Call(i, n).mark)``. Then the
-operations of that call carry the mark, also inside of jit, scan or remat, and the program says how often a
-layer multiplies and which layers feed it, whoever wrote the layer.
+To trace a network, wrap the n-th call of layer i in ``jax.named_scope(Call(i, n).mark)``. The operations of
+that call then carry the mark, even inside jit, scan or remat, and the program shows how often a layer
+multiplies and which layers feed it, for any implementation of the layer.
 """
 
 import dataclasses
@@ -25,20 +25,20 @@ class Call:
 
 
 def call_of(equation: Any, around: Call) -> Call:
-    """The innermost call that an operation belongs to."""
+    """Returns the innermost call that an operation belongs to."""
     marks = re.findall(r"layer_(\d+)_call_(\d+)_", str(equation.source_info.name_stack))
     return Call(*map(int, marks[-1])) if marks else around
 
 
 def programs_in(equation: Any) -> list[Any]:
-    """The programs inside of jit, scan, while, remat and custom rules."""
+    """Returns the programs inside jit, scan, while, remat and custom rules."""
     return [value for value in equation.params.values() if hasattr(value, "eqns")]
 
 
 def multiply_adds(jaxpr: Any, around: Call = Call(0, 0)) -> Iterator[tuple[Call, int]]:
-    """The multiply-adds of every matrix product and convolution, times the steps of the scans around it.
+    """Yields the multiply-adds of every matrix product and convolution, times the steps of enclosing scans.
 
-    A while loop, whose steps are not known, counts once; a cond counts as its dearest branch.
+    A while loop, whose number of steps is unknown, counts once; a cond counts as its most expensive branch.
     """
     for equation in jaxpr.eqns:
         call, name = call_of(equation, around), equation.primitive.name
@@ -59,7 +59,7 @@ def multiply_adds(jaxpr: Any, around: Call = Call(0, 0)) -> Iterator[tuple[Call,
 
 
 def _convolution(equation: Any) -> int:
-    """Kernel size times the places it is put on; for a transposed convolution those are the input's."""
+    """Returns the kernel's size times the positions it is applied at, the input's if it is transposed."""
     numbers, dilation = equation.params["dimension_numbers"], equation.params["lhs_dilation"]
     image, kernel = (variable.aval for variable in equation.invars)
     output = equation.outvars[0].aval
@@ -70,7 +70,7 @@ def _convolution(equation: Any) -> int:
 
 
 def feeding(jaxpr: Any, layers: Collection[int]) -> dict[int, frozenset[int]]:
-    """For every one of `layers` (rows) those of them that feed its first call, with none of them between."""
+    """Returns, for each of `layers` (rows), those of them that directly feed its first call."""
     found: dict[int, set[int]] = {row: set() for row in layers}
 
     def walk(jaxpr: Any, inputs: list[frozenset[int]], around: Call) -> list[frozenset[int]]:

@@ -1,7 +1,7 @@
-"""What a network consists of: its layers in call order, with shapes, parameter counts and multiply-adds.
+"""The layers of a network in call order, with shapes, parameter counts and multiply-adds.
 
-The network is traced with abstract arrays, so that not a byte of parameters is allocated, and its layers need
-no code for it: parameters are found under the layer's path, and the rest is read off the traced program
+The network is traced with abstract arrays, so that no parameters are allocated, and its layers need no code
+for it: parameters are found under the layer's path, and the rest is read from the traced program
 (`jaxnets.summary.jaxpr`).
 """
 
@@ -21,17 +21,17 @@ Shape = tuple[int | None, ...]
 
 @dataclasses.dataclass
 class LayerRow:
-    """One line of the table; shapes have None for the batch, and a layer with several outputs has several."""
+    """One row of the table; shapes have None for the batch, and there is one per output of the layer."""
 
     name: str
     type: str
     output_shapes: list[Shape]
     variables: dict[Path, jax.ShapeDtypeStruct] = dataclasses.field(default_factory=dict)
-    """What the layer owns, by full path, e.g. ("params", "conv1", "kernel")."""
+    """The layer's own variables, by full path, e.g. ("params", "conv1", "kernel")."""
     multiply_adds: int = 0
-    """For one example, all calls of the layer together; elementwise work and pooling count nothing."""
+    """For one example and all calls of the layer; elementwise operations and pooling are not counted."""
     fed_by: frozenset[str] = frozenset()
-    """Names of the layers with variables that feed its first call, with no other such layer between."""
+    """Names of the layers with variables that directly feed its first call."""
     calls: int = 0
 
     @property
@@ -84,7 +84,7 @@ class Summary:
         return sum(row.multiply_adds for row in self.layers)
 
     def to_json(self) -> dict[str, Any]:
-        """The same as a dict of plain values, ready for `json.dumps` (the batch is null)."""
+        """Returns the summary as a dict of plain values, ready for `json.dumps` (the batch is null)."""
         return {
             "model": self.model,
             "input_shape": list(self.input_shape),
@@ -96,7 +96,7 @@ class Summary:
         }
 
     def to_text(self) -> str:
-        """A table like Keras's `model.summary()`, with the multiply-adds of one example beside it."""
+        """Returns a table like Keras's `model.summary()`, with the multiply-adds of one example."""
         header = ("Layer (type)", "Output Shape", "Param #", "Multiply-adds")
         cells = [
             (
@@ -132,15 +132,15 @@ class Summary:
 
 
 def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.float32) -> Summary:
-    """Lists the layers of `module` for one example of shape `input_shape` (without the batch).
+    """Returns the layers of `module` for one example of shape `input_shape` (without the batch axis).
 
-    A layer is listed when it owns parameters, multiplies, or calls no other layer; blocks that only arrange
-    others are not. `params` count as trainable, every other collection (BatchNorm's statistics) as not.
+    A layer is listed if it owns parameters, multiplies, or calls no other layer; blocks that only arrange
+    others are not. `params` count as trainable, all other collections (BatchNorm's statistics) do not.
 
     Args:
         module: Any Linen module that `module.init(key, x)` and `module.apply(variables, x)` accept.
         input_shape: Shape of one example, e.g. (32, 32, 3).
-        dtype: Dtype of the input; networks that begin with an embedding of indices want an integer one.
+        dtype: Dtype of the input; networks that begin with an embedding need an integer dtype.
 
     Examples:
         >>> from flax import linen as nn
@@ -166,14 +166,14 @@ def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.
 
 
 class _Trace:
-    """Notes every module that is called and marks its operations with the number of its row."""
+    """Records every module that is called and marks its operations with the number of its row."""
 
     def __init__(self) -> None:
         self.rows: list[LayerRow] = []
         self.leaves: set[int] = set()  # rows of modules that have called no other module
         self._callers: list[int] = []
         self._row_of: dict[Path, int] = {}
-        self._folded: int | None = None  # the row of the layer whose inner modules are its own business
+        self._folded: int | None = None  # the row of the layer whose inner modules are not listed
 
     def record(self, next_method: Any, args: Any, kwargs: Any, context: Any) -> Any:
         module, path = context.module, tuple(context.module.path)
@@ -188,7 +188,7 @@ class _Trace:
             self.leaves.add(len(self.rows))
             self.rows.append(LayerRow("/".join(path), type(module).__name__, []))
         row = self._row_of[path]
-        # A recurrent layer of Flax wraps a cell that may live elsewhere in the tree: they are one layer.
+        # A recurrent layer of Flax wraps a cell that may be elsewhere in the tree: they are one layer.
         self._folded = row if isinstance(module, nn.RNN) else None
         self.leaves.difference_update(caller for caller in self._callers if caller != row)
         self._callers.append(row)
@@ -206,7 +206,7 @@ class _Trace:
         return output
 
     def owner(self, path: Path) -> LayerRow:
-        """The row of the module at `path`, or of the nearest one around it that was called."""
+        """Returns the row of the module at `path`, or of the nearest enclosing one that was called."""
         while path not in self._row_of:
             path = path[:-1]
         return self.rows[self._row_of[path]]

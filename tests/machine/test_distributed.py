@@ -177,7 +177,7 @@ def test_a_folder_of_another_run_stops_both_at_once(tmp_path):
     processes = several(tmp_path, 2)
     said = finish(*processes, code=2)
     assert "holds a run with" in said[0]
-    assert "error: process 0 has stopped: see what it says" in said[1]
+    assert "error: process 0 has stopped: see its message" in said[1]
 
 
 @pytest.mark.slow
@@ -337,7 +337,5 @@ def test_processes_have_as_many_devices_each(monkeypatch):
             self.process_index = process_index
 
     monkeypatch.setattr(jax, "devices", lambda: list(map(Device, (0, 0, 1))))
-    with pytest.raises(
-        UserError, match="the processes have 2, 1 devices: each must have as many as the others"
-    ):
+    with pytest.raises(UserError, match="the processes have 2, 1 devices: each must have equally many"):
         make_mesh()

@@ -121,7 +121,7 @@ def transplant(
     wrong |= {path for path in open_places & old.keys() if jnp.shape(new[path]) != jnp.shape(old[path])}
     if wrong:
         names = ", ".join(sorted("/".join(path[1:]) for path in wrong))
-        raise UserError(f"the pretrained layers are not those of the network: they differ in {names}")
+        raise UserError(f"the pretrained layers are not those of the network, which differs in: {names}")
     return unflatten_dict(new | old)
 
 

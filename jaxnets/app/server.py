@@ -146,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         except Exception:
             traceback.print_exc()
-            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug in jaxnets: see the end of the terminal")
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug in jaxnets: see the terminal for details")
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _respond
 

@@ -1,4 +1,7 @@
-"""Images and a label file as arrays, cached as .npy files beside them. Source: docs/results.md, row B4."""
+"""Images and a label file as arrays, cached as .npy files beside them.
+
+Source: docs/results.md, row B4.
+"""
 
 import hashlib
 import json

@@ -40,7 +40,7 @@ def letters(
         raise UserError(f"the letter {strange[0]!r} of the text is not in the alphabet {alphabet!r}")
     count = len(text) if cyclic else len(text) - window
     if window < 1 or count < 1:
-        raise UserError(f"a text of {len(text)} letters has no {window} in a row that another one follows")
+        raise UserError(f"a text of {len(text)} letters has no window of {window} with a letter after it")
     ids = np.array([alphabet.index(letter) for letter in text])
     places = (np.arange(count)[:, None] + np.arange(window + 1)) % len(text)
     x, y = ids[places[:, :-1]], ids[places[:, -1]]

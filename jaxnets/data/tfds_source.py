@@ -156,7 +156,7 @@ def load_tfds(
             )
         except (ValueError, AssertionError, ImportError) as error:
             raise UserError(
-                f"TFDS cannot make the data set {name!r} ({reason(error)}): give a NAME, NAME/CONFIG or "
+                f"TFDS cannot build the data set {name!r} ({reason(error)}): give a NAME, NAME/CONFIG or "
                 "NAME:VERSION of tensorflow.org/datasets"
             ) from error
         download(builder)
@@ -167,7 +167,7 @@ def load_tfds(
             return TFDSSource(builder.as_data_source(split=expression), parts, features)
         except (ValueError, KeyError, AssertionError) as error:
             raise UserError(
-                f"{name} has no split {expression!r}, but {', '.join(builder.info.splits)} ({reason(error)})"
+                f"{name} has no split {expression!r}, only {', '.join(builder.info.splits)} ({reason(error)})"
             ) from error
 
     if test is None:
@@ -176,7 +176,7 @@ def load_tfds(
         held_out = max(1, builder.info.splits["train"].num_examples // 5)
         train, test = f"train[:-{held_out}]", f"train[-{held_out}:]"
     if test is None:
-        raise UserError(f"{name} has no test split: say which part to hold out beside {train!r}")
+        raise UserError(f"{name} has no test split: name the part to hold out beside {train!r}")
     return Dataset(name, split(train), split(test))
 
 
@@ -201,7 +201,7 @@ def _roles(
     parts = {"x": keys[0], "y": keys[1]}
     if boxes is not None:
         if boxes not in info.features or info.features[boxes].shape != (4,):
-            raise UserError(f"{name} has no bounding box {boxes!r}, but {', '.join(sorted(info.features))}")
+            raise UserError(f"{name} has no bounding box {boxes!r}, only {', '.join(sorted(info.features))}")
         parts["boxes"] = boxes
     dtype = np.dtype(image.np_dtype)
     return parts, Features(shape, "uint8" if dtype == np.uint8 else "float32", tuple(label.names))

@@ -36,7 +36,7 @@ def make_mesh(devices: int | None = None) -> Mesh | None:
     if not 1 <= count <= len(found):
         raise UserError(f"{devices} devices: there are {len(found)} ({found[0].platform})")
     if count < len(found) and jax.process_count() > 1:
-        raise UserError(f"{devices} devices: several processes use all of their {len(found)}")
+        raise UserError(f"{devices} devices: several processes must use all of their {len(found)}")
     return None if count == 1 else Mesh(np.array(found[:count]), (AXIS,))
 
 
@@ -71,7 +71,7 @@ def join(how: str | None) -> None:
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"cannot join the other processes by {how!r} ({reason(error)}): give auto on a cluster that JAX "
-            "knows, or HOST:PORT,COUNT,INDEX with the address of process 0, whose INDEX is 0"
+            "detects, or HOST:PORT,COUNT,INDEX with the address of process 0, whose INDEX is 0"
         ) from error
     atexit.register(jax.distributed.shutdown)
 

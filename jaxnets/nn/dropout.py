@@ -30,7 +30,7 @@ class Dropout(linen.Module):
           UserError: If the rate is not in [0, 1): a rate of 50 meant as per cent would silence the layer.
         """
         if not 0 <= self.rate < 1:
-            raise UserError(f"a dropout rate of {self.rate} is no fraction: give a number from 0 to below 1")
+            raise UserError(f"dropout rate {self.rate}: it must be at least 0 and below 1")
         if not train or self.rate == 0:
             return x
         keep = bernoulli(self.make_rng("dropout"), 1 - self.rate, x.shape)

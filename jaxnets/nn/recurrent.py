@@ -143,7 +143,7 @@ class Recurrent(linen.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Runs over the time axis of x (batch, time, in); raises UserError if x has another rank."""
         if x.ndim != 3:
-            raise UserError(f"sequences must have shape (batch, time, channels), these have {x.shape}")
+            raise UserError(f"sequences must have shape (batch, time, channels), not {x.shape}")
         if x.shape[1] == 0:
             raise UserError(f"these sequences have no time step at all: {x.shape}")
         width = self.gates * self.units

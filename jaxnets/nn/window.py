@@ -36,7 +36,7 @@ def check_window(x: jax.Array, window: tuple[int, int], padding: Padding) -> Non
         padded.
     """
     if x.ndim != 4:
-        raise UserError(f"images must have shape (batch, height, width, channels), these have {x.shape}")
+        raise UserError(f"images must have shape (batch, height, width, channels), not {x.shape}")
     if isinstance(padding, str) and padding.lower() == "valid":
         height, width = x.shape[1:3]
         if height < window[0] or width < window[1]:

@@ -22,7 +22,7 @@ def check_sheet(path: Path, files: Sequence[Path]) -> None:
         UserError: If `path` is a folder, not named .png or one of the images, or there are too many images.
     """
     if path.is_dir():
-        raise UserError(f"the sheet {path} is a folder: name a PNG file in it, as {path / 'sheet.png'}")
+        raise UserError(f"the sheet {path} is a folder: name a PNG file in it, like {path / 'sheet.png'}")
     if path.suffix.lower() != ".png":
         raise UserError(f"the sheet {path}: its name must end in .png")
     if any(path.resolve() == file.resolve() for file in files):

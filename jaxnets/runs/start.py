@@ -93,7 +93,7 @@ def start_from(source: Path, name: str, model: linen.Module, features: Features,
     if source.is_dir():
         run = runs.load_run(source)
         if run.config["model"] != name:
-            raise UserError(f"{source} holds a {run.config['model']}, not a {name}: give that --model")
+            raise UserError(f"{source} holds a {run.config['model']}, not a {name}: give its --model")
         found = run.variables
     else:
         try:

@@ -41,7 +41,7 @@ class Callback:
         return {}
 
     def on_epoch_end(self, state: TrainState, history: History) -> TrainState | None:
-        """Called after an epoch is recorded; may return another state, of the same shapes, to go on with."""
+        """Called after an epoch is recorded; may return another state of the same shapes to continue with."""
 
     def should_stop(self, history: History) -> bool:
         """Returns whether to stop before the next epoch; called after every epoch and when a run resumes."""

@@ -48,7 +48,7 @@ def check_measured(monitors: Sequence[str | None], names: Sequence[str]) -> None
         if monitor is None or monitor in names:
             continue
         if monitor.startswith("val_") and not any(name.startswith("val_") for name in names):
-            raise UserError(f"{monitor!r} is not measured: give validation=, or watch another")
+            raise UserError(f"{monitor!r} is not measured: give validation=, or monitor another metric")
         raise UserError(f"{monitor!r} is not measured; these are: {', '.join(names)}")
 
 

@@ -37,7 +37,7 @@ def steps_per_call(steps: int, params: Any, platform: str) -> int:
 
 
 def can_scan(params: Any, platform: str) -> bool:
-    """Returns whether steps may run in a scan, which on CPUs is slow for convolutions (over two axes)."""
+    """Returns whether steps may run in a scan, which CPUs run slowly for kernels of more than two axes."""
     return platform != "cpu" or all(leaf.ndim <= 2 for leaf in jax.tree.leaves(params))
 
 

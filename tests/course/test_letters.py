@@ -43,9 +43,9 @@ def test_an_alphabet_decides_the_numbers():
     [
         ({"text": "abx", "alphabet": "ab"}, "the letter 'x' of the text is not in the alphabet 'ab'"),
         ({"text": "ab", "alphabet": "aba"}, "has a letter twice"),
-        ({"text": "abcd", "window": 4, "cyclic": False}, "a text of 4 letters has no 4 in a row"),
+        ({"text": "abcd", "window": 4, "cyclic": False}, "a text of 4 letters has no window of 4"),
         ({"text": ""}, "a text of 0 letters"),
-        ({"text": "ab", "window": 0}, "no 0 in a row"),
+        ({"text": "ab", "window": 0}, "no window of 0"),
     ],
 )
 def test_wrong_texts(arguments, message):

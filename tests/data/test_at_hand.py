@@ -55,6 +55,6 @@ def test_a_mistyped_name_is_no_reason_to_take_another_nor_to_ask_the_network(tmp
 @pytest.mark.parametrize("name", ["cifar10/nosuch", "cifar10:9.9.9", "two words"])
 def test_a_name_that_tfds_cannot_take_is_refused_in_a_sentence(tmp_path, name):
     with pytest.raises(
-        UserError, match=f"TFDS cannot make the data set '{name}' .*NAME/CONFIG or NAME:VERSION"
+        UserError, match=f"TFDS cannot build the data set '{name}' .*NAME/CONFIG or NAME:VERSION"
     ):
         data.load(name, data_dir=tmp_path)

@@ -117,7 +117,7 @@ def test_bytes_masks_and_more_are_kept():
         ([(np.ones((2, 1)), 1)], r"y of a batch has shape \(\) and dtype int64: it must hold a number"),
         ([(["a"], [1])], "x of a batch has shape .* and dtype <U1: it must hold"),
         ([(np.ones((1, 1)), [2**31])], "y of a batch has numbers that do not fit into int32: give smaller"),
-        (pairs()[::-1], "a batch holds 4 examples and the first one 3: the first must be of the largest"),
+        (pairs()[::-1], "a batch holds 4 examples and the first one 3: the first must have the largest"),
         (lambda epoch: pairs()[:2], "epoch 1 has 2 batches: there must be 3"),
         (Loader([]), "epoch 1 has 0 batches: there must be at least one"),
     ],

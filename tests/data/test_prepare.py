@@ -50,9 +50,9 @@ def test_splits_versions_and_wrong_names(flowers, tmp_path):
     prepare(flowers, "flowers", data_dir=root)
     held = data.load("flowers:1.0.0", data_dir=root, train="train[10%:50%]", test="train[50%:]")
     assert (len(held.train), len(held.test)) == (4, 5)
-    with pytest.raises(UserError, match="flowers has no split 'tset', but train"):
+    with pytest.raises(UserError, match="flowers has no split 'tset', only train"):
         data.load("flowers", data_dir=root, test="tset")
-    with pytest.raises(UserError, match="flowers has no bounding box 'box', but image, label"):
+    with pytest.raises(UserError, match="flowers has no bounding box 'box', only image, label"):
         data.load("flowers", data_dir=root, boxes="box")
     with pytest.raises(UserError, match=r"did you mean flowers\?"):
         data.load("flower", data_dir=root)
@@ -138,7 +138,7 @@ def test_sizes_are_refused_scaled_or_kept_as_asked(tmp_path):
     examples = all_of(held.train)
     assert examples["x"].shape == (2, 10, 12, 3)
     assert sorted(map(tuple, examples["size"].tolist())) == [(20, 30), (30, 20)]
-    with pytest.raises(UserError, match="does not go with keeping all sizes"):
+    with pytest.raises(UserError, match="cannot be combined with keeping all sizes"):
         prepare(tmp_path / "p", "x", data_dir=tmp_path / "root", size=(10, 12), keep_sizes=True)
 
 

@@ -263,7 +263,7 @@ REFUSED = (
     "several processes share never: give fit the mesh that make_mesh() returns",
     "process 1 has other parameters or data than process 0",
     "process 1 has other examples or batches than process 0",
-    "1 devices: several processes use all of their",
+    "1 devices: several processes must use all of their",
     "this one has joined already",
 )
 

@@ -140,7 +140,7 @@ def test_what_does_not_fit_is_the_users_error():
         nn.correlate(image, kernel[:2], padding="full")
     with pytest.raises(UserError, match="4x4 does not fit into maps of 3x4: the images are too small"):
         nn.correlate(image, kernel)
-    with pytest.raises(UserError, match=r"\(batch, height, width, channels\), these are \(3, 4, 1\)"):
+    with pytest.raises(UserError, match=r"\(batch, height, width, channels\), not \(3, 4, 1\)"):
         nn.max_pool(image[0], 2)
     assert nn.correlate(image, kernel, padding="same").shape == image.shape
 

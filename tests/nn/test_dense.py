@@ -50,7 +50,7 @@ def test_dropout_keeps_the_expectation():
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0, 50])
 def test_a_dropout_rate_that_is_no_share_is_the_users_error(rate):
-    with pytest.raises(UserError, match="from 0 to below 1"):
+    with pytest.raises(UserError, match="at least 0 and below 1"):
         nn.Dropout(rate).apply({}, jnp.ones(3), train=False)
 
 

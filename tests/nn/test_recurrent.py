@@ -140,5 +140,5 @@ def test_bfloat16(layer, gates):
 
 
 def test_input_that_is_no_sequence_is_the_users_error():
-    with pytest.raises(UserError, match=r"\(batch, time, channels\), these are \(2, 3\)"):
+    with pytest.raises(UserError, match=r"\(batch, time, channels\), not \(2, 3\)"):
         nn.LSTM(5).init(jax.random.key(0), jnp.ones((2, 3)))

@@ -128,6 +128,6 @@ def compose_for(features: Features, steps: Sequence[Op], fill: Fill = "nearest")
     shape = jax.eval_shape(augment, jax.random.PRNGKey(0), 0, batch)["x"].shape[1:]
     if shape != features.shape:
         raise UserError(
-            f"augmentation would make images {shape} of {features.shape}, as at evaluation: add a resize"
+            f"augmentation would turn images of {features.shape} into {shape}, unlike at test: add a resize"
         )
     return augment

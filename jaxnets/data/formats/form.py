@@ -104,7 +104,7 @@ def find_form(
     """
     if size is not None and (keep_sizes or min(size) < 1):
         raise UserError(
-            f"the size {times(size)}: it must be positive, and does not go with keeping all sizes"
+            f"the size {times(size)}: it must be positive, and cannot be combined with keeping all sizes"
         )
     if channels not in (None, 1, 3):
         raise UserError(f"{channels} channels: it must be 1 (grey) or 3 (colour)")

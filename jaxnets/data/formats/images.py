@@ -162,7 +162,7 @@ def open_image(file: Any, where: str, *, check: bool = False, largest: int | Non
         raise
     except Exception as error:  # Pillow raises almost anything on damaged files
         raise UserError(
-            f"{where}: not an image that can be read ({reason(error)}); PNG and JPEG can"
+            f"{where}: not an image that can be read ({reason(error)}); use PNG or JPEG"
         ) from error
 
 

@@ -220,7 +220,7 @@ def _check_layout(folder: Path, saved: dict[str, str], wanted: dict[str, str]) -
         if there != here:
             raise UserError(
                 f"the checkpoint {folder} is of another network or optimizer: {path} is {there} there and "
-                f"{here} here; ask for what it was made with, or use another workdir"
+                f"{here} here; use the settings it was made with, or another workdir"
             )
 
 

@@ -45,7 +45,7 @@ def test_a_tar_cut_off_anywhere_is_refused(tmp_path, mode):
     end = whole.rstrip(b"\0").__len__() + 512 if mode == "w" else len(whole)
     for length in range(0, end, max(1, end // 60)):
         path.write_bytes(whole[:length])
-        with pytest.raises(UserError, match=r"cut\.tar is not a folder, or a tar"):
+        with pytest.raises(UserError, match=r"cut\.tar is neither a folder nor a complete tar"):
             Archive(path)
 
 

@@ -172,7 +172,7 @@ LABELS = idx(np.zeros(2, np.uint8))
         ({"x.doc": b""}, "holds no IDX files"),
         (
             {"train-images-idx3-ubyte": b"PK\3\4"},
-            r"train-images-idx3-ubyte does not begin as an IDX file .* \[80",
+            r"train-images-idx3-ubyte does not begin like an IDX file .* \[80",
         ),
         (
             {"train-images-idx3-ubyte": idx(np.zeros((2, 2, 2), np.uint8))},
@@ -187,13 +187,19 @@ LABELS = idx(np.zeros(2, np.uint8))
         ),
         ({"all-images-idx3-ubyte": idx(np.zeros((2, 2, 2), np.uint8))}, "contains neither train nor test"),
         ({"t10k-labels-idx1-ubyte": LABELS[:6]}, "cut off within its header"),
-        ({"t10k-labels-idx1-ubyte": LABELS[:-1]}, "says that it holds 2 bytes, and there are 1 instead of 2"),
+        (
+            {"t10k-labels-idx1-ubyte": LABELS[:-1]},
+            "states that it holds 2 bytes, but there are 1 instead of 2",
+        ),
         ({"t10k-labels-idx1-ubyte.gz": gzip.compress(LABELS)[:-9]}, "a gzip file that is damaged"),
         ({"data_batch_1.bin": bytes(3072)}, "3,072 bytes, which is not a whole number of records of 3,073"),
         ({"data_batch_1": b"\x80\4no"}, "cannot be read as a CIFAR batch"),
         ({"data_batch_1": pickle.dumps([1])}, "holds a list, not the dictionary"),
-        ({"data_batch_1": pickle.dumps({b"data": np.zeros((2, 3072)), b"labels": [1, 2]})}, "no CIFAR batch"),
-        ({"test_batch.bin": bytes(3073)}, "holds only test: name what to learn from train"),
+        (
+            {"data_batch_1": pickle.dumps({b"data": np.zeros((2, 3072)), b"labels": [1, 2]})},
+            "not a CIFAR batch",
+        ),
+        ({"test_batch.bin": bytes(3073)}, "holds only test: name the training part train"),
         (
             {"1.png": IMAGE, "l.txt": b"1.png 0\n2.png 0"},
             r"l\.txt, line 2: there is no image l/2\.png or 2\.png",
@@ -222,7 +228,7 @@ LABELS = idx(np.zeros(2, np.uint8))
         ({"1.png": IMAGE, "a.txt": b"1.png 0", "b.txt": b"1.png 0"}, "name each train or test"),
         (
             {"a/1.png": IMAGE, "2.png": IMAGE},
-            r"2\.png lies in no class folder: images must lie as class/image",
+            r"2\.png is in no class folder: images must be at class/image",
         ),
         ({"train/a/1.png": IMAGE, "test/b/1.png": IMAGE}, "the training part has no class b"),
         ({"a/1.png": IMAGE, "b/notes.doc": b""}, "b is a class without an image"),

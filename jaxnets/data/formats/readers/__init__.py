@@ -38,8 +38,8 @@ def read_contents(path: Path, problems: Problems, classes: Sequence[str] | None 
     else:
         raise UserError(
             f"{path} holds no IDX files (train-images-idx3-ubyte), no CIFAR batches, no text file of lines "
-            "`image label` and no folders of images, one a class: lay it out as one of these"
+            "`image label` and no folders of images, one per class: arrange it as one of these"
         )
     if "train" not in contents.splits:
-        raise UserError(f"{path} holds only {', '.join(contents.splits)}: name what to learn from train")
+        raise UserError(f"{path} holds only {', '.join(contents.splits)}: name the training part train")
     return contents

@@ -73,7 +73,7 @@ class Archive:
             if isinstance(error, UserError):
                 raise
             raise UserError(
-                f"{self.path} is not a folder, or a tar (gz, bz2, xz) that is whole ({reason(error)}): "
+                f"{self.path} is neither a folder nor a complete tar (gz, bz2, xz) ({reason(error)}): "
                 "download or pack it again"
             ) from error
 

@@ -43,7 +43,7 @@ def parse_binary(content: bytes, where: str, label_bytes: int) -> tuple[np.ndarr
     if not content or len(content) % record:
         raise UserError(
             f"{where} holds {len(content):,} bytes, which is not a whole number of records of {record:,}: "
-            "it is cut off, or no CIFAR batch"
+            "it is cut off, or not a CIFAR batch"
         )
     rows = np.frombuffer(content, np.uint8).reshape(-1, record)
     return _images(rows[:, label_bytes:]), rows[:, label_bytes - 1].astype(np.int64)
@@ -67,7 +67,7 @@ def parse_python(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
         right = False
     if not right or not len(labels):
         raise UserError(
-            f"{where} does not hold uint8 data of (N, {PIXELS}) and N labels: it is no CIFAR batch"
+            f"{where} does not hold uint8 data of (N, {PIXELS}) and N labels: it is not a CIFAR batch"
         )
     return _images(pixels), labels.astype(np.int64)
 

@@ -34,7 +34,7 @@ def class_folders(archive: Archive, problems: Problems, classes: Sequence[str] |
         parts = _below(top, name)
         if len(parts) < 2 + splits:
             form = "split/class/image" if splits else "class/image"
-            problems(f"{archive.where(name)} lies in no class folder: images must lie as {form}")
+            problems(f"{archive.where(name)} is in no class folder: images must be at {form}")
         else:
             places[name] = _place(parts, splits)
     if not places:

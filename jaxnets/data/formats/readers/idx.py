@@ -44,7 +44,7 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
             ) from error
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UINT8 or not 1 <= content[3] <= 4:
         raise UserError(
-            f"{where} does not begin as an IDX file of bytes does (0, 0, 8, dimensions), but with "
+            f"{where} does not begin like an IDX file of bytes (0, 0, 8, dimensions) but with "
             f"{list(content[:4])}: it is another kind of file"
         )
     dimensions = content[3]
@@ -55,7 +55,7 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
     size = math.prod(shape)
     if len(content) - start != size:
         raise UserError(
-            f"{where} says that it holds {' x '.join(map(str, shape))} bytes, and there are "
+            f"{where} states that it holds {' x '.join(map(str, shape))} bytes, but there are "
             f"{len(content) - start:,} instead of {size:,}: it is cut off or damaged"
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

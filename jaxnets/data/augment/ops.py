@@ -75,7 +75,7 @@ def zoom(low: float, high: float | None = None) -> Op:
     """
     low, high = (1 - low, 1 + low) if high is None else (low, high)
     if not 0 < low <= high:
-        raise UserError(f"zoom from {low:g} to {high:g}: the first must be above 0, and the second no less")
+        raise UserError(f"zoom from {low:g} to {high:g}: it must be above 0, and not decrease")
 
     def geometry(draw: Draw, size: Size) -> tuple[jax.Array, Size]:
         rows, columns = jax.random.uniform(draw.key, (2,), minval=low, maxval=high)

@@ -3,7 +3,7 @@
     python experiments/average_precision.py
 
 Documented: precisions at the recalls 0, 0.1 ... 1 whose running maximum from the right has the mean 0.7136.
-Measured: the same; COCO's rule, 101 points of recall, gives 0.6917 on the same curve.
+COCO's rule, with 101 points of recall, is printed beside it.
 """
 
 from jaxnets.cli import commandline

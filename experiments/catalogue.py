@@ -73,7 +73,8 @@ def letters(model: str, title: str) -> Row:
 def stock(model: str, title: str) -> Row:
     """One of the networks that continue a stock's prices."""
     options = {"model": model, "csv": File("stock")}
-    figures = ("parameters", "rmse", "mae", "rmse of tomorrow = today")
+    today = ("rmse of tomorrow = today", "mae of tomorrow = today")
+    figures = ("parameters", "rmse", "mae", "rmse of the last epoch", *today)
     return Row(title, "stock", options, {"epochs": 1}, model, figures, seeds=THREE, pictures=("prices.png",))
 
 
@@ -214,7 +215,9 @@ ROWS = {
     ),
     "E3": Row("7x7 image, 3x3 kernel", "convolution_by_hand", figures=tuple(f"row {i}" for i in range(5))),
     "E4": cnn("drawn", "CNN, images drawn with replacement"),
-    "E5": Row("NumPy CNN, untrained", "numpy_cnn"),
+    "E5": Row(
+        "NumPy CNN, untrained", "numpy_cnn", figures=("shapes", "loss", "accuracy", "largest difference")
+    ),
     "E6": cnn("dropout", "the same with dropout, 2,000 steps"),
     "E6 epochs": cnn("dropout_epochs", "the same with dropout, 10 epochs"),
     "E7": Row("Sobel", "convolution_by_hand", figures=("sobel, top left",)),
@@ -258,7 +261,11 @@ ROWS = {
     ),
     "F7": Row("mean average precision", "average_precision", pictures=("precision_recall.png",)),
     "F8": Row(
-        "transposed convolution", "transposed_convolution", quick={"size": 32}, pictures=("enlarged.png",)
+        "transposed convolution",
+        "transposed_convolution",
+        quick={"size": 32},
+        figures=("output", "largest difference"),
+        pictures=("enlarged.png",),
     ),
     "F9": Row(
         "ResNet-34, and its first 40 steps",

@@ -17,13 +17,7 @@ Documented parameters, and accuracy on the training and the held-out images in e
     inception10        121,418  0.4569  0.4645
     resnet18        11,183,562  0.8778  0.8054
 
-Measured on CIFAR-10 re-encoded as JPEG: baseline 0.5436 and 0.5499 (means of the seeds 0 to 2, which end
-between 0.5319 and 0.5636), lenet5_sigmoid 0.4481 and 0.4607 (0.4376 to 0.4793), inception10 0.4415 and 0.4594
-(seed 0). Training accuracies agree within 0.02. Held out, the networks with batch normalization move up and
-down from epoch to epoch (baseline, seed 1: 0.5061 0.4268 0.5235 0.5298 0.5319); the document has one run of
-each, so that a difference of a few hundredths says nothing. After one epoch inception10_batch_norm has
-0.3880 and 0.1000: in its 49 steps the running statistics, momentum 0.99 as in Keras, have gone two fifths of
-their way. docs/results.md has the others, and seconds.
+Measured: docs/results.md, which also says why accuracies differ by a few hundredths.
 """
 
 from jaxnets.cli import commandline

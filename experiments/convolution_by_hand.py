@@ -2,7 +2,7 @@
 
     python experiments/convolution_by_hand.py
 
-Documented: the 5x5 output below, and 29 at the top left of the Sobel output. Measured: the same.
+Documented: the 5x5 output below, and 29 at the top left of the Sobel output.
 """
 
 from jaxnets.cli import commandline

@@ -4,7 +4,6 @@
 
 Documented: 0.5108256 for (0.6, 0.4) and 0.22314353 for (0.8, 0.2) where (1, 0) is right; on five rows of
 logits both ways give [1.68795487e-04 1.03475622e-03 6.58839038e-02 2.58349207e+00 5.49852354e-02] in float64.
-Measured: the same, every digit.
 """
 
 from jaxnets.cli import commandline

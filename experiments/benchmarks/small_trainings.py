@@ -8,10 +8,7 @@ Prints first how many times as fast jaxnets is, then the median seconds of 500 e
 - Keras: `model.fit` on whatever backend is active, validation after every epoch,
 - TensorFlow: the course's own eager loop, formula by formula.
 
-Keras and TensorFlow are left out where they are not installed. Measured on two cores of a Xeon that others
-used too, TensorFlow 2.21 and Keras 3.15: 44 times as fast as the course's loop (2.9 s against 126 s for all
-five), 126 times as fast as Keras on TensorFlow (362 s), 2 times as fast as Keras on JAX. Nearly all of
-jaxnets' time is compilation; the 2,000 steps themselves take 0.01 s.
+Keras and TensorFlow are left out where they are not installed. Measured: docs/developing/speed.md.
 """
 
 from jaxnets.cli import commandline

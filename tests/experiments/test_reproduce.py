@@ -2,12 +2,13 @@
 
 import inspect
 import json
+import re
 
 import pytest
 
 from experiments import gradient_descent, reproduce
 from experiments.catalogue import ROWS, File
-from experiments.results_page import difference, precision, spread, text
+from experiments.results_page import REMARKS, difference, precision, render, spread, text
 from jaxnets.errors import UserError
 
 CATALOGUE = {  # the ids of the documents' systems, as the project was asked for them
@@ -34,6 +35,16 @@ def test_scripts_take_what_rows_ask_and_know_its_key(name):
     assert "seed" in parameters or not row.seeds
     assert "workdir" in parameters or not row.pictures
     assert row.key is None or row.key in module.DOCUMENTED
+
+
+def test_the_page_is_what_the_script_makes_of_the_results():
+    page = reproduce.DOCS / "results.md"
+    assert render(reproduce.load(page), page.parent) == page.read_text(encoding="utf-8")
+
+
+def test_every_remark_is_about_rows_of_the_catalogue():
+    known = {*ROWS, *(row.split()[0] for row in ROWS)}
+    assert {name for names in REMARKS for name in re.split(", | to ", names)} <= known
 
 
 def run(tmp_path, *only, **options):

@@ -29,11 +29,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.benchmarks.keras_twins import lenet5
 from jaxnets import data
 from jaxnets.cli import commandline
 from jaxnets.data.formats.prepare import prepare
 from tests.documented import PAGES, ROOT, read, variants
+from tests.keras_twins import lenet5
 
 SHOWN = {name: read(page.read_text(encoding="utf-8")) for name, page in PAGES.items()}
 NOT_RUN = {

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.benchmarks.keras_twins import lenet5
+from tests.keras_twins import lenet5
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.benchmarks.keras_twins import lenet5
+from tests.keras_twins import lenet5
 
 pytestmark = [
     pytest.mark.slow,  # minutes, and it needs a package index

@@ -96,7 +96,7 @@ def jaxnets(spec: Spec) -> Ready:
 def keras_twin(spec: Spec, backend: str) -> Any:
     """The Keras network, with our dropout."""
     os.environ["KERAS_BACKEND"] = backend
-    from experiments.benchmarks.keras_twins import KERAS_MODELS
+    from tests.keras_twins import KERAS_MODELS
 
     import keras
 

@@ -48,7 +48,7 @@ def test_the_best_setting_stays_and_all_are_noted(monkeypatch):
 
 
 def test_every_network_of_the_table_has_its_twins():
-    keras_twins = pytest.importorskip("experiments.benchmarks.keras_twins")
+    keras_twins = pytest.importorskip("tests.keras_twins")
     assert set(suite.NETWORKS) <= set(keras_twins.KERAS_MODELS)
     assert set(suite.NETWORKS) <= set(MODELS)
 

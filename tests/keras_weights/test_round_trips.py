@@ -10,10 +10,10 @@ import pytest
 from flax import linen
 from keras_pairs import PAIRS, Pair, random_model
 
-from experiments.benchmarks.keras_twins import KERAS_MODELS
 from jaxnets.errors import UserError
 from jaxnets.keras_weights import from_keras, save_keras_weights, to_keras
 from jaxnets.models import MODELS
+from tests.keras_twins import KERAS_MODELS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),

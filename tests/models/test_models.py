@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from flax import linen
 
-from experiments.benchmarks.keras_twins import KERAS_MODELS
 from jaxnets import nn
 from jaxnets.models import INPUT_SHAPES, MODELS, Classifier, LeNet5, Localizer, RecurrentNet
 from tests.keras_random import random_weights
+from tests.keras_twins import KERAS_MODELS
 from tests.rounding import assert_close
 
 NAMES = sorted(MODELS)

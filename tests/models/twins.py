@@ -15,12 +15,12 @@ import numpy as np
 from flax import linen
 from jax.tree_util import tree_map_with_path
 
-from experiments.benchmarks.keras_twins import KERAS_MODELS
 from jaxnets import losses
 from jaxnets.cpu import TABLE
 from jaxnets.models import MODELS
 from jaxnets.nn.operation import formulated
 from tests.keras_random import keras_in_float64, no_weights
+from tests.keras_twins import KERAS_MODELS
 from tests.models import branches
 
 # Compiling is what costs in float32; this leaves XLA's own passes alone and spares LLVM's. In float64, where

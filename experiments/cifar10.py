@@ -22,7 +22,7 @@ Measured: docs/results.md, which also says why accuracies differ by a few hundre
 
 from jaxnets.cli import commandline
 
-from jaxnets import data, losses, optim, plots, runs, train
+from jaxnets import data, losses, optim, runs, train
 from jaxnets.errors import lookup
 
 from collections.abc import Callable, Mapping
@@ -114,13 +114,10 @@ def main(
         ),
         keep=train.Keep(workdir, best="val_loss"),
     )
-    # 5. summary
-    measured = runs.print_summary(system.model, network, examples, history, system.documented)
-    # 6. pictures
-    plots.curves(history, workdir / "curves.png")
-    command = runs.save_pictures(workdir, examples, network, state.variables)
-    print(f"try next: {command}")
-    return measured
+    # 5, 6. summary and pictures
+    return runs.show_results(
+        workdir, system.model, network, state.variables, examples, history, system.documented
+    )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ holds 5,000 training images back; here all are trained on.
 
 from jaxnets.cli import commandline
 
-from jaxnets import data, optim, plots, runs, train
+from jaxnets import data, optim, runs, train
 from jaxnets.errors import lookup
 
 from collections.abc import Mapping
@@ -94,21 +94,10 @@ def main(
         validation=train.Validation(train.make_eval_step(network), data.Batches(examples.test, 256)),
         keep=train.Keep(workdir),
     )
-    # 5. summary
-    measured = runs.print_summary("cnn", network, examples, history, chosen.documented)
-    # 6. pictures
-    steps = [record["step"] for record in history]
-    panels = {
-        name: {
-            "training": (steps, [record[name] for record in history]),
-            "held out": (steps, [record[f"val_{name}"] for record in history]),
-        }
-        for name in ("accuracy", "loss")
-    }
-    plots.lines(panels, workdir / "curves.png", xlabel="step")
-    command = runs.save_pictures(workdir, examples, network, state.variables)
-    print(f"try next: {command}")
-    return measured
+    # 5, 6. summary and pictures
+    return runs.show_results(
+        workdir, "cnn", network, state.variables, examples, history, chosen.documented, over="step"
+    )
 
 
 if __name__ == "__main__":

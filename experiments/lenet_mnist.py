@@ -13,7 +13,7 @@ Documented: 61,706 parameters; accuracy on the held-out images 0.9512 (loss 0.15
 
 from jaxnets.cli import commandline
 
-from jaxnets import data, optim, plots, runs, train
+from jaxnets import data, optim, runs, train
 from jaxnets.summary import summarize
 
 from pathlib import Path
@@ -76,19 +76,16 @@ def main(
             train.TensorBoard(workdir / "tensorboard", graph=layers),
         ],
     )
-    # 5. summary
+    # 5, 6. summary and pictures
     after = {
         f"{name} after epoch {record['epoch']}": record[name]
         for record in history
         for name in ("val_loss", "val_accuracy")
         if record["epoch"] in PRINTED
     }
-    measured = runs.print_summary("lenet5", network, examples, history, DOCUMENTED, **after)
-    # 6. pictures
-    plots.curves(history, workdir / "curves.png")
-    command = runs.save_pictures(workdir, examples, network, state.variables)
-    print(f"try next: {command}")
-    return measured
+    return runs.show_results(
+        workdir, "lenet5", network, state.variables, examples, history, DOCUMENTED, **after
+    )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ the held-out images.
 
 from jaxnets.cli import commandline
 
-from jaxnets import data, export, optim, plots, runs, train
+from jaxnets import data, export, optim, runs, train
 
 from pathlib import Path
 from typing import Any
@@ -78,15 +78,12 @@ def main(
         ),
         keep=train.Keep(workdir, best=monitor),
     )
-    # 5. summary, and the parameters as text
-    best_epoch = history[train.improvements(history, monitor)[-1]]["epoch"]
-    measured = runs.print_summary("mlp", network, examples, history, DOCUMENTED, best_epoch=best_epoch)
+    # 5, 6. summary, the parameters as text, and pictures
     export.export_text(workdir / "weights.txt", network, state.variables, examples.features.shape)
-    # 6. pictures
-    plots.curves(history, workdir / "curves.png")
-    command = runs.save_pictures(workdir, examples, network, state.variables)
-    print(f"try next: {command}")
-    return measured
+    best_epoch = history[train.improvements(history, monitor)[-1]]["epoch"]
+    return runs.show_results(
+        workdir, "mlp", network, state.variables, examples, history, DOCUMENTED, best_epoch=best_epoch
+    )
 
 
 if __name__ == "__main__":

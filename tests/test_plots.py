@@ -103,6 +103,17 @@ def test_boxes_lie_on_their_pixels_with_a_legend(drawn, tmp_path):
     assert (first.get_title(), drawn[0].axes[1].get_title()) == ("one", "two!")
 
 
+def test_curves_over_steps_pass_over_what_was_not_judged(drawn, tmp_path):
+    history = [{"epoch": 1, "step": 50, "loss": 2.0, "accuracy": 0.5}]
+    history += [
+        {"epoch": 2, "step": 100, "loss": 1.0, "accuracy": 0.75, "val_loss": 1.5, "val_accuracy": 0.6}
+    ]
+    plots.curves(history, tmp_path / "curves.png", over="step")
+    accuracy, loss = drawn[0].axes
+    assert [line.get_xydata().tolist() for line in loss.lines] == [[[50, 2], [100, 1]], [[100, 1.5]]]
+    assert (accuracy.get_ylabel(), loss.get_ylabel(), loss.get_xlabel()) == ("accuracy", "loss", "step")
+
+
 def test_the_names_of_before_are_still_there(tmp_path):
     plots.curves([{"epoch": 1, "loss": 2.0, "accuracy": 0.5}], tmp_path / "deeper" / "curves.png")
     with Image.open(tmp_path / "deeper" / "curves.png") as picture:

@@ -62,6 +62,27 @@ def test_no_mistake_leaves_no_picture_of_mistakes(lenet, seen, tmp_path):
     assert not (tmp_path / "mistakes.png").exists()
 
 
+def test_results_are_printed_beside_the_documented_ones_and_drawn(lenet, tmp_path, capsys):
+    digits, model, variables = lenet
+    history = [{"epoch": 1, "step": 45, "loss": 0.5, "accuracy": 0.75, "val_accuracy": 0.62504}]
+    documented = {"parameters": 61_706, "val_accuracy": 0.75, "val_accuracy after epoch 8": 0.9}
+    measured = runs.show_results(
+        tmp_path, "lenet5", model, variables, digits, history, documented, best_epoch=1
+    )
+    assert measured == history[0] | {
+        "parameters": 61_706,
+        "parameters_here": 61_706,
+        "best_epoch": 1,
+        "history": history,
+        "dataset": "digits",
+    }
+    printed = capsys.readouterr().out
+    assert "val_accuracy  0.75        0.625\n" in printed
+    assert "after epoch 8" not in printed  # this run has not reached it
+    assert printed.endswith(f"try next: {hints.jaxnets('predict', tmp_path, tmp_path / 'example.png')}\n")
+    assert {path.name for path in tmp_path.iterdir()} >= {"curves.png", "confusion.png", "example.png"}
+
+
 def test_equally_sure_mistakes_keep_their_order():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9], [0.9, 0.1], [0.05, 0.95]])
     assert runs.surest_mistakes(probabilities, np.array([1, 1, 0, 1, 0])).tolist() == [4, 0, 2, 3]

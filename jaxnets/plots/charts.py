@@ -2,30 +2,33 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from jaxnets.plots.style import COLOURS, figure
 
 
-def curves(history: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draws accuracy and loss over the epochs, training and held out, side by side.
+def curves(
+    history: Sequence[Mapping[str, Any]], path: Path, *, over: Literal["epoch", "step"] = "epoch"
+) -> None:
+    """Draws accuracy and loss over the epochs or steps, training and held out, side by side.
 
     Args:
         history: The records of `fit` or `fit_compiled`, or the lines of metrics.jsonl; epochs that were not
             evaluated are left out of the held-out curves.
         path: Path of the PNG.
+        over: The x axis.
     """
     from matplotlib.ticker import MaxNLocator
 
     with figure(path, 1, 2) as axes:
         for axis, name in zip(axes[0], ("accuracy", "loss"), strict=True):
             for key, label in ((name, "training"), (f"val_{name}", "held out")):
-                known = [(record["epoch"], record[key]) for record in history if key in record]
+                known = [(record[over], record[key]) for record in history if key in record]
                 if known:
                     axis.plot(*zip(*known, strict=True), label=label, marker="o" if len(known) < 3 else None)
-            axis.set_xlabel("epoch")
+            axis.set_xlabel(over)
             axis.set_ylabel(name)
             axis.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
             axis.legend()

@@ -1,7 +1,13 @@
 """A finished run: its configuration, its network, its predictions, and pictures of its performance."""
 
 from jaxnets.runs.config import describe, describe_features, make_model
-from jaxnets.runs.pictures import first_kernel, print_summary, save_pictures, surest_mistakes
+from jaxnets.runs.pictures import (
+    first_kernel,
+    print_summary,
+    save_pictures,
+    show_results,
+    surest_mistakes,
+)
 from jaxnets.runs.run import INPUTS, Preprocess, Run, load_run, probabilities
 
 __all__ = [
@@ -16,5 +22,6 @@ __all__ = [
     "print_summary",
     "probabilities",
     "save_pictures",
+    "show_results",
     "surest_mistakes",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,40 @@ from jaxnets.runs.config import first_images
 from jaxnets.runs.run import Preprocess, probabilities
 from jaxnets.summary import summarize
 from jaxnets.train import normalize
+
+
+def show_results(
+    workdir: Path,
+    name: str,
+    model: linen.Module,
+    variables: Any,
+    dataset: Dataset,
+    history: Sequence[Mapping[str, Any]],
+    documented: Mapping[str, Any],
+    *,
+    over: Literal["epoch", "step"] = "epoch",
+    **more: Any,
+) -> dict[str, Any]:
+    """Prints the summary of a run, saves curves.png and pictures of its answers, and says what to try next.
+
+    Args:
+        workdir: The run's folder.
+        name: Name of the registered model.
+        model: The network as it was trained.
+        variables: Its variables after the training.
+        dataset: The data set that it was trained on.
+        history: The records of `fit`.
+        documented: Figures by name, as for `print_summary`.
+        over: The x axis of the curves.
+        more: Further measured figures.
+
+    Returns:
+        What `print_summary` returns.
+    """
+    measured = print_summary(name, model, dataset, history, documented, **more)
+    plots.curves(history, workdir / "curves.png", over=over)
+    print(f"try next: {save_pictures(workdir, dataset, model, variables)}")
+    return measured
 
 
 def print_summary(

@@ -27,11 +27,11 @@ DOCUMENTED = {
 
 
 def main(*, reach: float = 6.0, workdir: Path = Path("runs/activations")) -> dict[str, Any]:
-    """Evaluate, differentiate, compare with the formulas, draw.
+    """Evaluate, differentiate, compare with the formulas and draw.
 
     Args:
-        reach: The curves are drawn from -reach to reach.
-        workdir: Where activations.png goes.
+        reach: End of the x axis, which begins at -reach.
+        workdir: Folder for activations.png.
     """
     x = jnp.linspace(-reach, reach, 1001)
     names = [name for name in ACTIVATIONS if name != "softmax"]

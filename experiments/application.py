@@ -1,12 +1,13 @@
-"""The application: photographs of handwritten digits, read by the network of `mnist.py` (B9).
+"""The application: the network of `mnist.py` reads photographs of handwritten digits (B9).
 
     python experiments/application.py
     python -m jaxnets predict runs/application/network photo.jpg --sheet sheet.png   # your own photographs
 
-Every photograph is resized to 28x28; whatever is dark is ink and becomes white on black; then 784-128-10
-answers. The document says what its user types and sees, but not how many of its ten photographs are read
-right. Those are not available, so held-out digits are drawn with a dark pen on unevenly lit, noisy paper, ten
-times larger, and saved as JPEG: the network never saw such pictures, only what the preparation makes of them.
+Every photograph is resized to 28x28, whatever is dark is taken for ink and becomes white on black, and the
+784-128-10 network classifies the result. Documented: what the user types and sees, but not how many of the
+ten photographs are read right. They are not available, so held-out digits are drawn with a dark pen on
+unevenly lit, noisy paper, ten times larger, and saved as JPEG. The network has never seen such pictures, only
+what the preparation makes of them.
 """
 
 from jaxnets.cli import commandline
@@ -51,11 +52,12 @@ def main(
     """Train the network unless it is trained already, photograph held-out digits, and read them.
 
     Args:
-        dataset: Name of a data set of handwritten digits. Where it cannot be had, the embedded ones are used.
+        dataset: Name of a data set of handwritten digits. If it is not available, the embedded digits are
+            used.
         epochs: Epochs of the network's training.
-        count: Photographs to take, the first twelve of which are drawn on the sheet.
+        count: Number of photographs, the first twelve of which are drawn on the sheet.
         seed: Seed of the network, and of light and noise in the photographs.
-        workdir: Where the network, the photographs and sheet.png go.
+        workdir: Folder for the network, the photographs and sheet.png.
         data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     mnist.main(dataset=dataset, epochs=epochs, seed=seed, workdir=workdir / "network", data_dir=data_dir)

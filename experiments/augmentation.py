@@ -1,11 +1,12 @@
-"""Digits turned, shifted and zoomed: how they look, and what learning from them changes (B5).
+"""Digits rotated, shifted and zoomed: how they look, and how training on them changes the accuracy (B5).
 
     python experiments/augmentation.py
 
 Rotation by up to 45 degrees, shifts by up to 0.15 of height and width, zoom by 0.5 to 1.5 (and horizontal
-flips, if asked for: the document's code leaves them off, as digits want it), drawn anew in every step, on the
-device. 784-128-10, Adam 0.001, batches of 32, 5 epochs, once on the images as they are and once on changed
-ones; both are judged by the held-out images as they are, and by the same images changed once in that way.
+flips, if asked for: the document's code leaves them out, as is right for digits) are drawn on the device in
+every step. 784-128-10, Adam 0.001, batches of 32, 5 epochs, once on the images as they are and once on the
+changed ones. Both networks are evaluated on the held-out images as they are, and on the same images changed
+once in that way.
 
 Documented: 101,770 parameters; no accuracies are printed.
 """
@@ -59,15 +60,15 @@ def main(
     workdir: Path | None = None,
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Train twice from one start, with and without augmentation; the same command again continues.
+    """Train twice from the same start, with and without augmentation; the same command again continues.
 
     Args:
-        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
-        horizontal_flip: Mirror half of the images as well.
+        dataset: Name of a data set of images. If it is not available, digits are used instead.
+        horizontal_flip: Whether to mirror half of the images as well.
         epochs: Passes over the training images in all.
         batch_size: Images in a step.
         learning_rate: Learning rate of Adam.
-        seed: Seed of the first weights, the order of the images and their changes.
+        seed: Seed of the first weights, the order of the images and their augmentation.
         workdir: The run's folder. By default runs/augmentation-DATASET.
         data_dir: Folder of prepared data sets. By default that of TFDS.
     """

@@ -2,8 +2,8 @@
 
     python experiments/average_precision.py
 
-Documented: precisions at the recalls 0, 0.1 ... 1 whose running maximum from the right has the mean 0.7136.
-COCO's rule, with 101 points of recall, is printed beside it.
+Documented: the running maximum from the right of the precisions at the recalls 0, 0.1 ... 1 has the mean
+0.7136. The result by COCO's rule, with 101 points of recall, is printed as well.
 """
 
 from jaxnets.cli import commandline
@@ -24,7 +24,7 @@ def main(*, workdir: Path = Path("runs/average_precision")) -> dict[str, Any]:
     """Average the documented precisions by both rules and draw them.
 
     Args:
-        workdir: Where precision_recall.png goes.
+        workdir: Folder for precision_recall.png.
     """
     precisions, recalls = jnp.array(PRECISIONS), jnp.linspace(0, 1, 11)
     best = metrics.maximum_precisions(precisions)

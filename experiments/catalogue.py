@@ -1,26 +1,26 @@
-"""Every system that the documents describe: which script reproduces it, and how `reproduce.py` runs that."""
+"""Every system that the documents describe: which script reproduces it, and how `reproduce.py` runs it."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
 class File(str):
-    """A file of the user's, by the name that `--files NAME=PATH` gives it; the option is left out without."""
+    """A file of the user's, by its name in `--files NAME=PATH`; without it, the option is left out."""
 
 
 class Row(NamedTuple):
     """One system of the catalogue.
 
     Attributes:
-        what: it is.
-        script: of this folder, without .py.
-        options: what its `main` gets; a data set goes by its name in TFDS, which `--rename` may change.
-        quick: options of a smoke run, instead of or beside these.
-        key: which of the script's DOCUMENTED, where that is a table by model.
-        figures: the names of those to show; all documented ones when empty.
-        documented: whether the script's DOCUMENTED is about this row's data.
-        seeds: each is one run.
-        pictures: of the script's, those for the page.
+        what: Its description.
+        script: Name of the script in this folder, without .py.
+        options: Arguments of its `main`; a data set has its name in TFDS, which `--rename` may change.
+        quick: Arguments of a smoke run, besides these or instead of them.
+        key: Key of the script's DOCUMENTED, if that is a table by model.
+        figures: Names of the figures to show. By default all documented ones.
+        documented: Whether the script's DOCUMENTED is about this row's data.
+        seeds: Seeds, one for each run.
+        pictures: Names of the script's pictures that the page shows.
     """
 
     what: str
@@ -79,7 +79,7 @@ def stock(model: str, title: str) -> Row:
 
 
 def cnn(variant: str, title: str) -> Row:
-    """One of the three trainings of the CNN of E4 and E6."""
+    """One of the three trainings of the CNN in E4 and E6."""
     return Row(
         f"{title}, mnist",
         "cnn_mnist",

@@ -1,14 +1,15 @@
-"""Six convolutional networks on CIFAR-10, one recipe (C1 to C6), or on Fashion-MNIST (C7) or other images.
+"""Six convolutional networks, with one recipe, on CIFAR-10 (C1 to C6), Fashion-MNIST (C7) or other images.
 
     python experiments/cifar10.py --model resnet18
     python experiments/cifar10.py --model baseline --dataset fashion_mnist
 
-Adam 0.001, batches of 32 (Inception 1,024), bytes / 255, 5 epochs, the weights of the epoch with the least
-loss on the held-out images kept beside the last. ResNet-18 has 0.01 sum(w^2) of its head in the loss. The
-document's Inception-10 calls batch normalization with training=False even while it trains, which makes it a
-trained scale and shift; inception10_batch_norm is the same network with the statistics of each batch.
+Adam 0.001, batches of 32 (Inception 1,024), bytes / 255, 5 epochs. Besides the last weights, those of the
+epoch with the least loss on the held-out images are kept. ResNet-18 adds 0.01 sum(w^2) of its head to the
+loss. The document's Inception-10 calls batch normalization with training=False even while it trains, which
+makes it a trained scale and shift; inception10_batch_norm is the same network with the statistics of each
+batch.
 
-Documented parameters, and accuracy on the training and the held-out images in epoch 5:
+Documented are these numbers of parameters, and accuracies on the training and held-out images in epoch 5:
 
     baseline           198,506  0.5484  0.5762
     lenet5_sigmoid      62,006  0.4599  0.4695
@@ -38,7 +39,7 @@ def head_l2(params: Any) -> jax.Array:
 
 
 class System(NamedTuple):
-    """A network and what its recipe has of its own."""
+    """A network, its documented figures and the settings of its recipe."""
 
     model: str
     documented: dict[str, float]
@@ -48,7 +49,7 @@ class System(NamedTuple):
 
 
 def figures(parameters: int, accuracy: float, val_accuracy: float) -> dict[str, float]:
-    """The documented ones of a network, by name."""
+    """The documented figures of a network, by name."""
     return {"parameters": parameters, "accuracy": accuracy, "val_accuracy": val_accuracy}
 
 
@@ -77,12 +78,12 @@ def main(
     workdir: Path | None = None,
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Train one of the networks; the same command again continues it.
+    """Train one of the networks; the same command again continues the run.
 
     Args:
         model: baseline, lenet5_sigmoid, alexnet8, vgg16_cifar, inception10, inception10_batch_norm or
             resnet18.
-        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        dataset: Name of a data set of images. If it is not available, digits are used instead.
         epochs: Passes over the training images in all.
         batch_size: Images in a step. By default as documented.
         learning_rate: Learning rate of Adam.

@@ -1,4 +1,4 @@
-"""94% on CIFAR-10 in the least time: a training as one compiled program on data that lies on the device.
+"""94% on CIFAR-10 in the least time: a training as one compiled program, with its data on the device.
 
     python experiments/cifar10_speedrun.py --seeds 30
     python experiments/cifar10_speedrun.py --dataset digits --width 0.25 --epochs 4      # a trial on a CPU
@@ -6,19 +6,19 @@
 The method is that of airbench94_muon (Keller Jordan, github.com/KellerJordan/cifar10-airbench, arXiv
 2404.00498; documented: 94.01% in 2.59 s on an A100, in PyTorch): a frozen whitening layer, convolutions that
 start as identities, eight epochs of 25 steps with Muon for the kernels and Nesterov SGD for biases and head,
-labels smoothed by .2, rates that fall in a straight line; every epoch is mirrored as a whole against the one
-before, and cropped from reflected borders; at test six views of every image vote.
+label smoothing of 0.2, and learning rates that fall linearly. In every epoch all images are mirrored relative
+to the epoch before, and cropped from reflected borders; in the test, six views of every image vote.
 
-What is different is the program: from bytes to the test accuracy there is one call. The whitening layer, the
-augmentation of every epoch, its scan over steps and the test are in it, the images stay on the device as
-bfloat16 (differences from 128, which it holds exactly), statistics and parameters are float32, and Muon's
-products are batched over kernels of one size. After the third epoch the whitening layer's bias stays, and
-with it the gradient of the largest layer's input is left out, as in airbench. (That bias is not decayed
-here: it also takes off the images' mean.) On CPUs, whose convolutions are slow inside a scan, the same
-functions are called step by step.
+The program differs: a single call goes from bytes to the test accuracy. It contains the whitening layer, the
+augmentation of every epoch, the scan over its steps, and the test. The images stay on the device as bfloat16
+(differences from 128, which it represents exactly), statistics and parameters are float32, and Muon's
+products are batched over kernels of the same size. After the third epoch the whitening layer's bias is
+frozen, which makes the gradient of the largest layer's input unnecessary, as in airbench. (That bias is not
+decayed here, since it also subtracts the images' mean.) On CPUs, whose convolutions are slow inside a scan,
+the same functions are called step by step.
 
-Seconds are by the wall clock, from the call to the accuracy on the host, reading the data left out: the first
-call's with compilation, and the others' without. benchmarks/airbench.py measures airbench beside it.
+Seconds are wall-clock seconds from the call to the accuracy on the host, without reading the data: for the
+first call with compilation, and for the others without. benchmarks/airbench.py compares it with airbench.
 """
 
 from jaxnets.cli import commandline
@@ -227,18 +227,18 @@ def main(
     data_dir: Path | None = None,
     workdir: Path = Path("runs/speedrun"),
 ) -> dict[str, Any]:
-    """Train with several seeds; print the mean accuracy and the seconds beside airbench's.
+    """Train with several seeds; print the mean accuracy and the seconds, with airbench's for comparison.
 
     Args:
         seeds: Number of trainings.
         seed: First seed.
         epochs: Epochs of each.
         batch_size: Images in a step; at most a 25th of all.
-        width: Width of the blocks, as a part of 64, 256 and 256.
-        examples: Examples of the training set, the first so many. By default all.
-        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        width: Width of the blocks, as a fraction of 64, 256 and 256.
+        examples: Number of training examples to use, the first ones. By default all.
+        dataset: Name of a data set of images. If it is not available, digits are used instead.
         data_dir: Folder of prepared data sets. By default that of TFDS.
-        workdir: Where curves.png goes: the last seed's smoothed loss.
+        workdir: Folder for curves.png, which shows the last seed's smoothed loss.
     """
     found = data.at_hand(dataset, data_dir=data_dir)
     sets = [read_all(part).arrays for part in (found.train, found.test)]

@@ -4,11 +4,11 @@
     python experiments/cnn_mnist.py --variant dropout
     python experiments/cnn_mnist.py --variant dropout_epochs
 
-32 and 64 filters of 5x5, pooled, 1,024 units, cross-entropy, Adam:
+32 and 64 filters of 5x5, pooling, 1,024 units, cross-entropy, Adam:
 
-    drawn            E4: 0.001, 1,001 steps of 50 images, every one drawn anew from all
+    drawn            E4: 0.001, 1,001 steps of 50 images, drawn with replacement
     dropout          E6: 0.0001, 2,000 steps of 100 images, half of the units dropped, kernels that start from
-                     a truncated normal of 0.01 and biases from 0.1; judged every 50 steps
+                     a truncated normal of 0.01 and biases from 0.1; evaluated every 50 steps
     dropout_epochs   E6 in Keras: 0.0001, 10 epochs in batches of 64, half of the units dropped
 
 Documented: 3,274,634 parameters; accuracy on the test images 0.9792 for E4, none printed for E6. (E6 sums the
@@ -29,7 +29,7 @@ import jax
 
 
 class Variant(NamedTuple):
-    """One of the documents' trainings; `every` so many steps there is a record, or after a whole pass."""
+    """One of the documents' trainings, with a record after `every` steps or, by default, a whole pass."""
 
     documented: Mapping[str, float]
     learning_rate: float
@@ -62,14 +62,14 @@ def main(
     workdir: Path | None = None,
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Train the network in one of the ways; the same command again continues it.
+    """Train the network in one of the three ways; the same command again continues the run.
 
     Args:
         variant: drawn, dropout or dropout_epochs.
-        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
-        epochs: How often the test images are looked at in all: of 91 steps, 50 steps or a pass over the
-            training images each. By default 11, 40 or 10.
-        seed: Seed of the first weights, the order of the images and what is dropped.
+        dataset: Name of a data set of images. If it is not available, digits are used instead.
+        epochs: Number of evaluations on the test images in all, one after every 91 steps, 50 steps or pass
+            over the training images. By default 11, 40 or 10.
+        seed: Seed of the first weights, the order of the images and dropout.
         workdir: The run's folder. By default runs/cnn_mnist/VARIANT-DATASET.
         data_dir: Folder of prepared data sets. By default that of TFDS.
     """

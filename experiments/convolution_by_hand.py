@@ -1,4 +1,4 @@
-"""Two correlations that can be followed with a pencil: a 7x7 image, and a Sobel filter on 4x4 (E3, E7).
+"""Two correlations that can be followed by hand: a 7x7 image, and a Sobel filter on 4x4 (E3, E7).
 
     python experiments/convolution_by_hand.py
 

@@ -1,4 +1,4 @@
-"""Cross-entropy: which of two guesses is better, and softmax and loss apart or fused (A9).
+"""Cross-entropy: which of two guesses is better, and softmax and loss separate or fused (A9).
 
     python experiments/cross_entropy.py
 
@@ -29,7 +29,7 @@ LOGITS = [[12, 3, 2], [3, 10, 1], [1, 2, 5], [4, 6.5, 1.2], [3, 6, 1]]
 
 
 def main() -> dict[str, Any]:
-    """Compute the four losses of the document, the rows in float64 as there."""
+    """Compute the four losses of the document, the rows in float64 as in the document."""
     from_probabilities = losses.categorical_crossentropy_from_probabilities
     guesses = jnp.array([[0.6, 0.4], [0.8, 0.2]])
     first, second = from_probabilities(guesses, jnp.array([[1, 0], [1, 0]]))

@@ -1,10 +1,11 @@
-"""Fashion-MNIST by five convolutions, each pixel standardized (F3).
+"""Fashion-MNIST with five convolutions and standardized pixels (F3).
 
     python experiments/fashion_cnn.py
 
-Convolution 64 of 7x7, 128 twice and 256 twice of 3x3, pooling after each group, 128 and 64 units with dropout
-0.5; Nadam 0.001, cross-entropy, batches of 32, 10 epochs. The last 5,000 of the 60,000 training images
-validate (of another data set the last twelfth); mean and deviation of every pixel are of the others.
+One convolution of 64 filters of 7x7, two of 128 and two of 256 filters of 3x3, pooling after each group, 128
+and 64 units with dropout 0.5; Nadam 0.001, cross-entropy, batches of 32, 10 epochs. The last 5,000 of the
+60,000 training images are for validation (of another data set the last twelfth); the mean and deviation of
+every pixel are computed from the others.
 
 Documented: after epoch 10 loss 0.2564 and accuracy 0.9129 in training, 0.2882 and 0.9010 in validation,
 0.2944 and 0.9018 on the test images; 54 s an epoch.
@@ -41,10 +42,10 @@ def main(
     workdir: Path | None = None,
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Train, and judge by the test images at the end; the same command again continues it.
+    """Train, and evaluate on the test images at the end; the same command again continues the run.
 
     Args:
-        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        dataset: Name of a data set of images. If it is not available, digits are used instead.
         epochs: Passes over the training images in all.
         batch_size: Images in a step.
         learning_rate: Learning rate of Nadam.

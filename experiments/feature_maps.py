@@ -1,4 +1,4 @@
-"""What two hand-made filters see in two photos, and what pooling leaves of them (F1, F2).
+"""What two hand-made filters detect in two photos, and what pooling keeps of them (F1, F2).
 
     python experiments/feature_maps.py
 
@@ -49,10 +49,10 @@ def draw(pictures: Mapping[str, Any], path: Path, columns: int, size: tuple[floa
 
 
 def main(*, workdir: Path = Path("runs/feature_maps")) -> dict[str, Any]:
-    """Filter, pool, and draw both.
+    """Filter, pool and draw the results.
 
     Args:
-        workdir: Where filters.png, maps.png, crops.png and pooling.png go.
+        workdir: Folder for filters.png, maps.png, crops.png and pooling.png.
     """
     photos = data.photos()
     names = photos.features.classes

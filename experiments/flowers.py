@@ -1,12 +1,13 @@
-"""Five kinds of flowers by a pretrained Xception: a new head first, then all of it (F5).
+"""Five kinds of flowers by a pretrained Xception: a new head is trained first, then everything (F5).
 
     python experiments/flowers.py                         # downloads weights and flowers once
     python experiments/flowers.py --weights xception.h5 --dataset flowers --data-dir DIR
 
-tf_flowers' 3,670 photos: the first 10% test, the next 15% validate, the rest trains. In training a random
-square of 90% of the shorter side, flipped or not, otherwise a crop off the centre, scaled to 224x224.
-Xception without its head, global mean, Dense(5). With the backbone frozen SGD 0.2 / (1 + 0.01 step), momentum
-0.9, 5 epochs; then all, SGD 0.01 / (1 + 0.001 step) with Nesterov's momentum 0.9, 2 epochs. Batches of 32.
+Of the 3,670 photos of tf_flowers, the first 10% are for testing, the next 15% for validation, the rest for
+training. In training a random square of 90% of the shorter side, flipped or not, otherwise an off-centre
+crop, is scaled to 224x224. The network is Xception without its head, a global mean and Dense(5). With the
+backbone frozen, SGD 0.2 / (1 + 0.01 step) with momentum 0.9, 5 epochs; then for everything, SGD 0.01 /
+(1 + 0.001 step) with Nesterov's momentum 0.9, 2 epochs. Batches of 32.
 
 Documented: validation accuracy 0.8934 with the backbone frozen; with all of it 0.9210 and then 0.9118.
 `transfer_learning.py` does the same with data that needs no download.
@@ -56,14 +57,14 @@ def main(
     workdir: Path = Path("runs/flowers"),
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Train the head, then everything; the same command again continues it.
+    """Train the head, then everything; the same command again continues the run.
 
     Args:
-        weights: A Keras file of Xception with 1,000 classes; the official one, downloaded once into
-            ~/.cache/jaxnets (or JAXNETS_CACHE), when left out.
-        dataset: tf_flowers, or such photos prepared under another name.
+        weights: A Keras file of Xception with 1,000 classes. By default the official one, downloaded once
+            into ~/.cache/jaxnets (or JAXNETS_CACHE).
+        dataset: tf_flowers, or similar photos prepared under another name.
         epochs: Epochs with the backbone frozen.
-        more_epochs: Epochs with everything.
+        more_epochs: Epochs in which everything is trained.
         batch_size: Photos in a step.
         seed: Seed of the head, the order of the photos and their crops.
         workdir: The run's folder.

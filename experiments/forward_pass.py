@@ -3,7 +3,7 @@
     python experiments/forward_pass.py
 
 Documented: y = [1.0099998, 2.008, -0.6600003], probabilities [0.2563381, 0.69540703, 0.04825489].
-The order in which a processor adds shows in the eighth digit.
+The order of a processor's additions shows in the eighth digit.
 """
 
 from jaxnets.cli import commandline
@@ -23,7 +23,7 @@ B = jnp.array([2.52, -3.1, 5.62])
 
 
 def main() -> dict[str, Any]:
-    """Multiply, add, normalize; not under jit, which would fuse and round otherwise in the eighth digit."""
+    """Multiply, add, normalize; not under jit, which would fuse them and change the eighth digit."""
     y = X @ W + B[None]
     measured = {"y": y[0], "probabilities": jax.nn.softmax(y[0])}
     report.beside(DOCUMENTED, measured)

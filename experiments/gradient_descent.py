@@ -2,8 +2,8 @@
 
     python experiments/gradient_descent.py
 
-Documented: w = 2.6, 1.16, 0.296 after steps 0, 1, 2 and -1 by step 31 at the rate 0.2; w = 2.6, 1.1744,
-0.321948 with 0.2 * 0.99^step, where step 39 has the rate 0.135146.
+Documented: w = 2.6, 1.16, 0.296 after steps 0, 1, 2 and -1 by step 31 at the learning rate 0.2; w = 2.6,
+1.1744, 0.321948 with 0.2 * 0.99^step, which is 0.135146 in step 39.
 """
 
 from jaxnets.cli import commandline
@@ -51,14 +51,14 @@ def main(
     steps: int = 40,
     workdir: Path = Path("runs/gradient_descent"),
 ) -> dict[str, Any]:
-    """Descend twice and show both ways down.
+    """Descend twice and draw both paths.
 
     Args:
         start: First w.
         learning_rate: Learning rate of the first step.
-        decay_rate: The second run multiplies the rate by this after every step.
+        decay_rate: Factor of the learning rate after every step of the second run.
         steps: Steps of each run.
-        workdir: Where descent.png goes.
+        workdir: Folder for descent.png.
     """
     rates = {"constant rate": 1.0, "decaying rate": decay_rate}
     runs = {

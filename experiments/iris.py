@@ -1,13 +1,13 @@
-"""Iris in the six steps: one dense layer with L2, held-out rows judged every 20 epochs (B1).
+"""Iris in the six steps: one dense layer with L2, evaluated on held-out rows every 20 epochs (B1).
 
     python experiments/iris.py
 
 Dense(3) with 0.01 sum(w^2) in the loss, SGD 0.1, cross-entropy, batches of 32, 500 epochs; the last 20% of
-the seed-116 shuffle validate. Documented: 15 parameters, in epoch 500 loss 0.3333 and accuracy 0.9667 in
-training, 0.4002 and 1.0 on the held-out rows.
+the seed-116 shuffle are for validation. Documented: 15 parameters, in epoch 500 loss 0.3333 and accuracy
+0.9667 in training, 0.4002 and 1.0 on the held-out rows.
 
-At this rate the held-out accuracy swings to the end, as the picture shows, and its value in epoch 500 depends
-on the order of the last batches. Seed 18 is the first that ends with both documented accuracies.
+At this learning rate the held-out accuracy swings to the end, as the picture shows, and its value in epoch
+500 depends on the order of the last batches. Seed 18 is the first that ends with both documented accuracies.
 """
 
 from jaxnets.cli import commandline
@@ -32,16 +32,16 @@ def main(
     seed: int = 18,
     workdir: Path = Path("runs/iris"),
 ) -> dict[str, Any]:
-    """Train one layer on 120 irises and judge it by 30 others.
+    """Train one layer on 120 irises and evaluate it on 30 others.
 
     Args:
         epochs: Passes over the training rows.
         batch_size: Rows in a step.
         learning_rate: Learning rate of SGD.
         l2: Factor of the sum of the squared kernel, which is added to the loss.
-        validate_every: Epochs from one evaluation by the held-out rows to the next.
+        validate_every: Epochs from one evaluation on the held-out rows to the next.
         seed: Seed of the first weights and the order of the rows.
-        workdir: Where curves.png goes.
+        workdir: Folder for curves.png.
     """
     # 1. data
     iris = data.load("iris")

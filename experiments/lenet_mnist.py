@@ -1,10 +1,10 @@
-"""LeNet-5 on handwritten digits until it no longer gets better, watched in TensorBoard (E2).
+"""LeNet-5 on handwritten digits with early stopping, recorded for TensorBoard (E2).
 
     python experiments/lenet_mnist.py
     tensorboard --logdir runs/lenet_mnist-mnist/tensorboard
 
 ReLU, SGD 0.01, cross-entropy, batches of 32, up to 80 epochs; it stops when the loss on the held-out images
-has not been smaller for 5 epochs. TensorBoard shows loss and accuracy, a histogram of every parameter after
+has not improved for 5 epochs. TensorBoard shows loss and accuracy, a histogram of every parameter after
 every epoch, and the network's graph.
 
 Documented: 61,706 parameters; accuracy on the held-out images 0.9512 (loss 0.1594) after epoch 1, 0.9862
@@ -40,12 +40,12 @@ def main(
     workdir: Path | None = None,
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Train LeNet-5 with early stopping; the same command again continues it.
+    """Train LeNet-5 with early stopping; the same command again continues the run.
 
     Args:
-        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        dataset: Name of a data set of images. If it is not available, digits are used instead.
         epochs: Passes over the training images at most.
-        patience: Epochs without a smaller val_loss after which the training ends.
+        patience: Epochs without a lower val_loss after which the training ends.
         batch_size: Images in a step.
         learning_rate: Learning rate of SGD.
         seed: Seed of the first weights and the order of the images.

@@ -1,10 +1,10 @@
-"""The next letter by a simple recurrent network: one letter in or four, one-hot or embedded (D2 to D5).
+"""A simple recurrent network predicts the next letter from one or four, one-hot or embedded (D2 to D5).
 
     python experiments/letters.py --model letters_4to1 --text abcd      # abcd->e
-    python experiments/letters.py --model letters_4to1_embedding --ask  # asks as the document does
+    python experiments/letters.py --model letters_4to1_embedding --ask  # asks, as the document does
 
-Adam 0.01, batches of 32, 100 epochs; the weights of the epoch with the least training loss give the answers.
-Documented parameters, and loss and accuracy of the last epoch:
+Adam 0.01, batches of 32, 100 epochs; the weights of the epoch with the least training loss are used for the
+answers. Documented are these numbers of parameters, and loss and accuracy of the last epoch:
 
     D2  letters_1to1             -       -    1.0
     D3  letters_4to1            47  0.2572    1.0
@@ -62,17 +62,17 @@ def main(
     seed: int = 0,
     workdir: Path | None = None,
 ) -> dict[str, Any]:
-    """Train on every run of letters there is, then say what follows those that are asked for.
+    """Train on every run of letters in the alphabet, then print what follows the letters that are asked for.
 
     Args:
         model: letters_1to1, letters_4to1, letters_1to1_embedding or letters_4to1_embedding.
         text: Letters to continue, as many as the network takes.
         ask: Ask for letters to continue, again and again.
         epochs: Passes over the runs of letters.
-        batch_size: Runs in a step.
+        batch_size: Runs of letters in a step.
         learning_rate: Learning rate of Adam.
         seed: Seed of the first weights and the order of the runs.
-        workdir: Where curves.png goes. By default runs/MODEL.
+        workdir: Folder for curves.png. By default runs/MODEL.
     """
     # 1. data
     alphabet, cyclic, documented = lookup(TASKS, model, "model")

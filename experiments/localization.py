@@ -1,11 +1,11 @@
-"""What is it and where: one backbone with a head for the class and a head for the box (F6).
+"""Classification and localisation: one backbone with a head for the class and a head for the box (F6).
 
     python experiments/localization.py
     python experiments/localization.py --dataset NAME --boxes FEATURE --model xception --weights imagenet
 
-Cross-entropy of the class weighs 0.8 and the squared error of the box's edges (ymin, xmin, ymax, xmax as
-fractions of the image) 0.2. Without --boxes the images are made here: digits of 16 to 36 pixels pasted
-anywhere into 48x48, so that the boxes are exact.
+The cross-entropy of the class has the weight 0.8, and the squared error of the box's edges (ymin, xmin, ymax,
+xmax as fractions of the image) the weight 0.2. Without --boxes, the images are made here: digits of 16 to 36
+pixels are pasted anywhere into 48x48, so that the boxes are exact.
 
 Documented: Xception on five batches of flowers with boxes drawn at random, two epochs: cross-entropy 1.56,
 then 1.32, squared error 0.3722, then 0.2043. Measured on the digits: docs/results.md.
@@ -88,19 +88,19 @@ def main(
     """Train both heads, and draw predicted and true boxes of held-out images.
 
     Args:
-        dataset: Name of a data set of grey images to paste, or with boxes of its own.
+        dataset: Name of a data set of grey images to paste, or one with boxes.
         boxes: Name of its bounding-box feature in TFDS. By default images are made here.
-        size: Height and width of images with boxes of their own.
+        size: Height and width of the images of a data set with boxes.
         model: The backbone.
-        weights: Weights of the backbone, where it has official ones: imagenet, or the path of a Keras file.
+        weights: Weights of a backbone that has official ones: imagenet, or the path of a Keras file.
         class_weight: Weight of the cross-entropy.
         box_weight: Weight of the squared error.
-        times: How often every training image is pasted.
+        times: Number of times that every training image is pasted.
         epochs: Passes over the training images.
         batch_size: Images in a step.
         learning_rate: Learning rate of Adam.
-        seed: Seed of the first weights, the order of the images and where they are pasted.
-        workdir: Where boxes.png and losses.png go.
+        seed: Seed of the first weights, the order of the images and the places where they are pasted.
+        workdir: Folder for boxes.png and losses.png.
         data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data

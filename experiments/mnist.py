@@ -1,13 +1,13 @@
-"""Handwritten digits in the six steps, with everything that fit can be asked for (B2, B3, B6 to B8).
+"""Handwritten digits in the six steps, with the options of `fit` (B2, B3, B6 to B8).
 
     python experiments/mnist.py
-    python experiments/mnist.py --epochs 10   # goes on from the five epochs of the first command
+    python experiments/mnist.py --epochs 10   # continues after the five epochs of the first command
     python experiments/mnist.py --workdir runs/other --batch-size 128 --hold-out 0.2 --validate-every 2
 
 784-128-10, ReLU, bytes / 255, Adam 0.001, cross-entropy, batches of 32, 5 epochs. The weights of the epoch
 that is best by `--monitor` are kept in WORKDIR/best. A run that was interrupted, or is to have more epochs,
-goes on from WORKDIR/checkpoints and ends with the bits of one that was never stopped. weights.txt has name,
-shape and values of every trainable array, curves.png accuracy and loss.
+continues from WORKDIR/checkpoints and ends with the same bits as one that was never stopped. weights.txt has
+the name, shape and values of every trainable array, and curves.png shows accuracy and loss.
 
 Documented: 101,770 parameters, in epoch 5 loss 0.0478 and accuracy 0.9854 in training, 0.0730 and 0.9776 on
 the held-out images.
@@ -42,15 +42,15 @@ def main(
     workdir: Path | None = None,
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Train two layers on handwritten digits; the same command again continues.
+    """Train two layers on handwritten digits; the same command again continues the run.
 
     Args:
-        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        dataset: Name of a data set of images. If it is not available, digits are used instead.
         epochs: Passes over the training images in all.
         batch_size: Images in a step.
-        hold_out: Fraction of the training images to validate by; 0 for the test images.
-        validate_every: Epochs from one evaluation by the held-out images to the next.
-        monitor: Metric whose best epoch is kept: loss, accuracy, val_loss or val_accuracy.
+        hold_out: Fraction of the training images to validate on; 0 to validate on the test images.
+        validate_every: Epochs from one evaluation on the held-out images to the next.
+        monitor: Metric by which the best epoch is kept: loss, accuracy, val_loss or val_accuracy.
         learning_rate: Learning rate of Adam.
         seed: Seed of the first weights and the order of the images.
         workdir: The run's folder. By default runs/mnist-DATASET.

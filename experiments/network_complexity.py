@@ -2,8 +2,8 @@
 
     python experiments/network_complexity.py
 
-Documented: a 3-4-2 network has 26 parameters and 20 multiply-adds; two 3x3 convolutions see as far as one
-5x5, with 18 weights instead of 25, and compute less on images wider than 10.
+Documented: a 3-4-2 network has 26 parameters and 20 multiply-adds; two 3x3 convolutions have the receptive
+field of one 5x5, with 18 weights instead of 25, and compute less on images wider than 10.
 """
 
 from jaxnets.cli import commandline

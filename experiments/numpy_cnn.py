@@ -1,10 +1,10 @@
-"""A convolutional network's forward pass in NumPy alone, beside the same network in JAX (E5).
+"""A convolutional network's forward pass in NumPy alone, compared with the same network in JAX (E5).
 
     python experiments/numpy_cnn.py
     python experiments/numpy_cnn.py --dataset mnist
 
 x/255 - 0.5 -> 8 filters 3x3 -> max pooling 2 -> softmax: 28x28 -> 26x26x8 -> 13x13x8 -> 10, untrained.
-Documented: a loss of about 2.30 and an accuracy of about 10% (nothing has been learnt).
+Documented: a loss of about 2.30 and an accuracy of about 10% (nothing has been learned).
 """
 
 from jaxnets.cli import commandline
@@ -47,9 +47,9 @@ def main(
 
     Args:
         dataset: Name of a data set of grey 28x28 images in ten classes: digits, mnist, ...
-        count: How many of the test images.
+        count: Number of test images.
         seed: Seed of the weights.
-        data_dir: Where prepared TFDS data sets lie.
+        data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     test = data.load(dataset, data_dir=str(data_dir) if data_dir else None).test
     rows = [test[index] for index in range(min(count, len(test)))]

@@ -1,13 +1,13 @@
-"""A data set of one's own: images and text files of `name label` lines, kept as arrays (B4).
+"""Your own data set: images and text files of `name label` lines, cached as arrays (B4).
 
-    python experiments/own_data.py                    # writes the digits as such a folder first
+    python experiments/own_data.py                    # first writes the digits as such a folder
     python experiments/own_data.py --folder photos    # photos/train/, train.txt, test/ and test.txt
 
-The images become grey arrays, which are kept as .npy beside the text files and read from there as long as no
-file has changed; 784-128-10 then learns from them as in mnist.py.
+The images become grey arrays, which are kept as .npy files beside the text files and read from there as long
+as no file has changed; 784-128-10 is then trained on them as in mnist.py.
 
-Documented: 101,770 parameters, and that the arrays from the cache are those from the images, which is checked
-in every run.
+Documented: 101,770 parameters, and that the arrays from the cache equal those from the images, which is
+checked in every run.
 """
 
 from jaxnets.cli import commandline
@@ -59,17 +59,17 @@ def main(
     workdir: Path = Path("runs/own_data"),
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Read labelled images twice, from the files and from the cache, and learn from them.
+    """Read labelled images twice, from the files and from the cache, and train on them.
 
     Args:
         folder: Folder with train/, train.txt, test/ and test.txt. By default made from `dataset`.
         dataset: Name of the data set whose images are written as such a folder.
-        side: Height and width that all images are scaled to.
+        side: Height and width to which all images are scaled.
         epochs: Passes over the training images in all.
         batch_size: Images in a step.
         learning_rate: Learning rate of Adam.
         seed: Seed of the first weights and the order of the images.
-        workdir: Where the pictures go, images/ if they are written, and run/, the run's folder.
+        workdir: Folder for curves.png, for images/, if they are written, and for run/, the run's folder.
         data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data

@@ -1,11 +1,11 @@
-"""A convolution layer of one's own: trainable, readable, equal to the library's (E1).
+"""A convolution layer written by hand: trainable, readable, equal to the library's (E1).
 
     python experiments/own_layer.py
 
-`jaxnets/course/simple_conv.py` is the layer: kernels from Glorot's uniform distribution, biases from a
-normal one of 0.05, no padding, ReLU; its configuration is its fields. Given the same parameters, its values
-and its gradients are compared with those of Flax's own layer; then the document's LeNet-5 learns digits with
-it.
+`jaxnets/course/simple_conv.py` is the layer: kernels from Glorot's uniform distribution, biases from a normal
+distribution with deviation 0.05, no padding, ReLU; its fields are its configuration. With the same
+parameters, its values and gradients are compared with those of Flax's own layer; then the document's LeNet-5
+learns the digits with it.
 
 Documented: the configuration's four entries and their defaults; the layer equals the library's (no figures).
 """
@@ -75,13 +75,13 @@ def differences(x: jax.Array, seed: int) -> dict[str, float]:
 def main(
     *, epochs: int = 3, learning_rate: float = 1e-3, seed: int = 0, workdir: Path = Path("runs/own_layer")
 ) -> dict[str, Any]:
-    """Compare the layer with the library's, then let a network learn with it.
+    """Compare the layer with the library's, then train a network that contains it.
 
     Args:
         epochs: Passes over the digits.
         learning_rate: Learning rate of Adam.
         seed: Seed of the first weights and the order of the digits.
-        workdir: Where curves.png goes.
+        workdir: Folder for curves.png.
     """
     # 1. data
     digits = data.load("digits")

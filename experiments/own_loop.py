@@ -1,10 +1,10 @@
-"""A training written out: the loss, its gradient, the update and the loop, with nothing of `jaxnets.train`.
+"""A training written out: the loss, its gradient, the update and the loop, without `jaxnets.train`.
 
     python experiments/own_loop.py
 
 jaxnets' networks are plain Flax modules, its optimizers plain Optax transformations and its batches NumPy
-arrays. What `train.fit` adds is all that a real run needs besides: it survives being killed, uses several
-devices, stops at a loss that is not finite, and shows how far it is. Its numbers are these.
+arrays. `train.fit` adds what else a real run needs: it survives being killed, uses several devices, stops at
+a loss that is not finite, and shows its progress. Its numbers are the same.
 """
 
 from jaxnets.cli import commandline
@@ -22,13 +22,13 @@ import optax
 def main(
     *, epochs: int = 3, batch_size: int = 32, learning_rate: float = 1e-3, seed: int = 0
 ) -> list[dict[str, Any]]:
-    """Train LeNet-5 on the digits; print a line an epoch.
+    """Train LeNet-5 on the digits and print one line per epoch.
 
     Args:
         epochs: Passes over the digits.
         batch_size: Digits in a step.
-        learning_rate: Of Adam.
-        seed: Of the first weights and the order of the digits.
+        learning_rate: Learning rate of Adam.
+        seed: Seed of the first weights and the order of the digits.
     """
     # 1. data
     digits = data.load("digits")

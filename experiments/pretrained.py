@@ -1,7 +1,7 @@
-"""What a ResNet-50 trained on ImageNet sees in two photos: its surest classes, by name (F4).
+"""What a ResNet-50 trained on ImageNet sees in two photos: its most probable classes, by name (F4).
 
     python experiments/pretrained.py                        # downloads the official weights once
-    python experiments/pretrained.py --weights resnet50.h5  # or a copy of them; any Keras file of ResNet-50
+    python experiments/pretrained.py --weights resnet50.h5  # or a copy, or any Keras file of ResNet-50
 
 china.jpg and flower.jpg are scaled to 224x224 (bilinear) and become BGR minus the mean colour.
 
@@ -37,13 +37,13 @@ DOCUMENTED = {
 def main(
     *, weights: Path | None = None, top: int = 3, workdir: Path = Path("runs/pretrained")
 ) -> dict[str, Any]:
-    """Name what is on the photos.
+    """Name what is in the photos.
 
     Args:
-        weights: A Keras file of ResNet-50 with 1,000 classes; the official one, downloaded once into
-            ~/.cache/jaxnets (or JAXNETS_CACHE), when left out.
-        top: How many classes to name.
-        workdir: Where predictions.png goes.
+        weights: A Keras file of ResNet-50 with 1,000 classes. By default the official one, downloaded once
+            into ~/.cache/jaxnets (or JAXNETS_CACHE).
+        top: Number of classes to name.
+        workdir: Folder for predictions.png.
     """
     # 1. data
     photos = data.photos()

@@ -5,7 +5,7 @@
 Three memory units, empty at first. Documented: tanh([-1.8, 1.1, 0.9]) = [-0.9, 0.8, 0.7], and the softmax of
 the output [0.02, 0.02, 0.91, 0.03, 0.02], which is c.
 
-The document shows its matrices w_xh and w_hy in pictures only; what the step takes from them, the products
+The document shows its matrices w_xh and w_hy only in pictures; what the step needs of them, their products
 with the one-hot b and with the new state, is in its text.
 """
 
@@ -40,7 +40,7 @@ def rounded(values: jax.Array, digits: int) -> list[float]:
 
 
 def main() -> dict[str, Any]:
-    """Refresh the memory, then read it out."""
+    """Update the memory, then compute the output from it."""
     before = X_WXH + H_WHH + BH
     state = jnp.tanh(before)
     output = H_WHY + BY

@@ -1,6 +1,6 @@
-"""L2 regularization: 300 points, inside or outside a circle, learnt with and without it (A10).
+"""L2 regularization: 300 points inside or outside a circle, learned with and without it (A10).
 
-    python experiments/regularization.py                 # the points drawn anew
+    python experiments/regularization.py                 # new random points
     python experiments/regularization.py --data dot.csv  # the course's own file: x1,x2,y_c
 
 A 2-11-1 ReLU network, squared error, SGD 0.01, batches of 32 in file order, 400 epochs; the penalty is
@@ -69,16 +69,16 @@ def main(
     seed: int = 0,
     workdir: Path = Path("runs/regularization"),
 ) -> dict[str, Any]:
-    """Train twice from one start and draw where each network draws the line.
+    """Train twice from the same start and draw the decision boundary of each network.
 
     Args:
-        data: A CSV file of points, x1,x2,y_c. By default drawn anew.
+        data: A CSV file of points, x1,x2,y_c. By default new random points.
         l2: Weight of sum(w^2) / 2.
         learning_rate: Learning rate of SGD.
         epochs: Passes over the points.
         batch_size: Points in a step.
         seed: Seed of the first weights.
-        workdir: Where contours.png goes.
+        workdir: Folder for contours.png.
     """
     x, y = points(data)
     optimizer = optim.OPTIMIZERS["sgd"](learning_rate)

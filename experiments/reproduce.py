@@ -1,13 +1,13 @@
-"""The documents, reproduced: runs the experiments and sets what they measure beside what is documented.
+"""The documents, reproduced: runs the experiments and compares their figures with the documented ones.
 
-    python experiments/reproduce.py                   # all of it, hours on two cores
-    python experiments/reproduce.py --only C2 C6      # some
-    python experiments/reproduce.py --quick           # a smoke run of all, minutes
+    python experiments/reproduce.py                   # all of them, hours on two cores
+    python experiments/reproduce.py --only C2 C6      # some of them
+    python experiments/reproduce.py --quick           # a smoke run of all of them, minutes
 
-What was interrupted is resumed and what is done is skipped. The page and its pictures go to docs/results.md
-and docs/results/ (of a quick run into the workdir), all figures to results.json beside the page: rows that
-were not run keep what stands there. Data sets that cannot be had here are replaced by embedded ones, which
-the page says; data prepared under a name of your own is told by --rename:
+Interrupted runs are resumed and finished ones are skipped. The page and its pictures are written to
+docs/results.md and docs/results/ (of a quick run, to the workdir), and all figures to results.json beside the
+page; rows that were not run keep their figures. Data sets that are not available are replaced by embedded
+ones, as the page then says. If you prepared a data set under another name, give that with --rename:
 
     python experiments/reproduce.py --rename mnist=mnist_jpeg --files stock=SH600519.csv --data-dir DIR
 """
@@ -50,13 +50,14 @@ def main(
 
     Args:
         only: Rows of the catalogue, such as A1 C2 D6. By default all.
-        quick: A smoke run of everything: few epochs, embedded data; its page goes into the workdir.
-        epochs: Epochs of every training at most.
-        seeds: Seeds of every row at most.
-        rename: NAME=OTHER for data sets that are prepared under another name than TFDS's.
+        quick: Whether to do a smoke run with few epochs and embedded data; its page is written to the
+            workdir.
+        epochs: Largest number of epochs of every training.
+        seeds: Largest number of seeds of every row.
+        rename: NAME=OTHER for each data set that is prepared under another name than TFDS's.
         files: NAME=PATH for files of the documents: stock and dots (CSV), resnet50 and xception (weights).
         data_dir: Folder of prepared data sets. By default that of TFDS.
-        workdir: Where the runs go.
+        workdir: Folder for the runs.
     """
     names, paths = pairs("--rename", rename), pairs("--files", files)
     wanted = [name for given in only for name in rows_of(given)]

@@ -3,12 +3,13 @@
     python experiments/resnet34.py
     python experiments/resnet34.py --dataset digits --epochs 8
 
-The document has no more than the heading; this is the ImageNet network of its paper (He et al. 2016): 7x7 at
-stride 2, 3x3 max pooling at stride 2, stages of 3, 4, 6 and 3 blocks, of which only the first blocks of
-stages 2 to 4, which halve the image, project their shortcut. Documented for that network: 21,797,672
-trainable parameters with 1,000 classes.
+The document has only the heading; this is the ImageNet network of the paper (He et al. 2016): 7x7 at stride
+2, 3x3 max pooling at stride 2, stages of 3, 4, 6 and 3 blocks, of which only the first blocks of stages 2 to
+4, which halve the image, project their shortcut. Documented for that network: 21,797,672 trainable parameters
+with 1,000 classes.
 
-Then Adam 0.001 takes 40 steps with 32 images each, as they are (32x32 for CIFAR-10, 28x28 for the digits).
+Then Adam 0.001 takes 40 steps with 32 images each, at their own size (32x32 for CIFAR-10, 28x28 for the
+digits).
 """
 
 from jaxnets.cli import commandline
@@ -63,16 +64,16 @@ def main(
     workdir: Path = Path("runs/resnet34"),
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Show what the network consists of, and that its loss falls.
+    """Print the parts of the network, and train it for a few steps to show that its loss falls.
 
     Args:
-        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        dataset: Name of a data set of images. If it is not available, digits are used instead.
         epochs: Number of records of the loss.
         steps_per_epoch: Steps from one record to the next.
         batch_size: Images in a step.
         learning_rate: Learning rate of Adam.
         seed: Seed of the first weights and the order of the images.
-        workdir: Where loss.png goes.
+        workdir: Folder for loss.png.
         data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data

@@ -1,4 +1,4 @@
-"""The results page: what is documented beside what was measured, a table a chapter."""
+"""The results page: documented figures beside measured ones, with a table for each chapter."""
 
 from experiments.catalogue import CHAPTERS, ROWS
 
@@ -12,15 +12,15 @@ import numpy as np
 HEAD = """\
 # Results
 
-Every system of the documents, run by `experiments/reproduce.py`: the documented figure, the measured one, and
-the difference. Where several seeds were run, the mean stands first and the least and the greatest behind it.
-Seconds are those of one run, everything included (reading, compiling, evaluating, drawing): upper bounds if
-the machine did other work as well. `results.json` holds every run by itself.
+Every system of the documents, run by `experiments/reproduce.py`, with the documented figure, the measured one
+and their difference. If several seeds were run, the mean is followed by the least and the greatest value.
+Seconds are those of one run, including reading, compiling, evaluating and drawing; if the machine did other
+work as well, they are upper bounds. `results.json` holds the figures of every single run.
 
 """
-NOTES = {  # what the names of data mean
-    "cifar10_jpeg": "CIFAR-10, all of it, as JPEG of quality 75: a re-encoding, slightly lossy",
-    "mnist_jpeg": "MNIST, all of it, as JPEG: a re-encoding",
+NOTES = {  # what the names of data sets mean
+    "cifar10_jpeg": "CIFAR-10, all of it, re-encoded as JPEG of quality 75, which is slightly lossy",
+    "mnist_jpeg": "MNIST, all of it, re-encoded as JPEG",
     "fashion_debian": "Fashion-MNIST, lossless, from Debian's package dataset-fashion-mnist",
     "iris": "150 irises, from scikit-learn",
     "digits": "scikit-learn's 1,797 digits, 8x8 enlarged to 28x28",

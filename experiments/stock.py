@@ -1,4 +1,4 @@
-"""The next opening price of a stock from the 60 before it, by SimpleRNN, LSTM or GRU (D6).
+"""SimpleRNN, LSTM or GRU predicts the next opening price of a stock from the 60 before it (D6).
 
     python experiments/stock.py --model stock_lstm --csv SH600519.csv   # the course's own file
     python experiments/stock.py --model stock_gru                       # a random walk of that length
@@ -7,8 +7,8 @@ Recurrent layers of 80 and 100 units, each followed by dropout 0.2, then Dense(1
 the last 300 are held out, and prices are scaled to 0 ... 1 by the training rows. Adam 0.001, squared error,
 batches of 64, 50 epochs; the weights of the epoch with the least held-out loss predict.
 
-Documented, by the last weights of one LSTM: RMSE 101.48 and MAE 96.16 yuan, printed for all three networks.
-Measured: docs/results.md, beside the errors of saying that tomorrow's price is today's, which are smaller.
+Documented, with the last weights of one LSTM: RMSE 101.48 and MAE 96.16 yuan, printed for all three networks.
+docs/results.md has the measured errors; those of predicting today's price for tomorrow are smaller.
 """
 
 from jaxnets.cli import commandline
@@ -64,7 +64,7 @@ def main(
     seed: int = 0,
     workdir: Path | None = None,
 ) -> dict[str, Any]:
-    """Train on the early prices, predict the late ones, and compare with saying "as today".
+    """Train on the early prices, predict the late ones, and compare with predicting today's price.
 
     Args:
         model: stock_rnn, stock_lstm or stock_gru.
@@ -73,7 +73,7 @@ def main(
         batch_size: Windows in a step.
         learning_rate: Learning rate of Adam.
         seed: Seed of the first weights, the order of the windows and dropout.
-        workdir: Where prices.png and loss.png go. By default runs/MODEL.
+        workdir: Folder for prices.png and loss.png. By default runs/MODEL.
     """
     documented = lookup(DOCUMENTED, model, "model")
     workdir = workdir or Path("runs") / model

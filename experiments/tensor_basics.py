@@ -1,9 +1,9 @@
-"""Tensors and gradients as the course introduces them, each printed result beside its own (A3).
+"""Tensors and gradients as the course introduces them, with each result beside the course's (A3).
 
     python experiments/tensor_basics.py
 
-docs/tf_to_jax.md has the whole list, call by call, run by a test; these are the calls that compute something.
-Documented: what the course prints (`DOCUMENTED`).
+docs/tf_to_jax.md has the whole list, call by call, and a test runs it; these are the calls that compute
+something. Documented: what the course prints (`DOCUMENTED`).
 """
 
 from jaxnets.cli import commandline
@@ -41,7 +41,7 @@ DOCUMENTED = {
 
 
 def main() -> dict[str, Any]:
-    """Compute them with JAX, the last with NumPy as the course does."""
+    """Compute the results with JAX, and the last one with NumPy as the course does."""
     table = jnp.array([[1, 2, 3], [2, 2, 3]])
     test = jnp.array([[1, 2, 3], [2, 3, 4], [5, 4, 3], [8, 7, 2]])
     a, b = jnp.array([1, 2, 3, 1, 1]), jnp.array([0, 1, 3, 4, 5])

@@ -2,9 +2,9 @@
 
     python experiments/train.py --model lenet5 --dataset digits --epochs 20
 
-The defaults train LeNet-5 on the 1,797 digits of scikit-learn, a fixed fifth of them held out. What an
-option is when left out, the recipe says (`jaxnets.recipes`): `--recipe fast` trains a small network in 8
-epochs as the CIFAR-10 speed records do.
+The defaults train LeNet-5 on the 1,797 digits of scikit-learn, a fixed fifth of which is held out. The recipe
+sets the defaults of the other options (`jaxnets.recipes`): `--recipe fast` trains a small network in 8 epochs
+as the CIFAR-10 speed records do.
 
     python experiments/train.py --recipe fast --dataset cifar10
 """
@@ -48,24 +48,25 @@ def main(
         recipe: Defaults for the options below: plain (lenet5, 20 epochs, batches of 32, adam at 0.001) or
             fast (speednet, 8 epochs, Muon, crops, mirroring of colour images, smoothed labels).
         model: Name of a network, as `python -m jaxnets models` lists them.
-        dataset: digits, iris, one made by `python -m jaxnets data prepare`, or any name that TFDS knows
+        dataset: digits, iris, one made with `python -m jaxnets data prepare`, or any name that TFDS knows
             (mnist, fashion_mnist, cifar10, ...).
-        epochs: Passes over the training examples in all, those of an interrupted run included.
+        epochs: Passes over the training examples in all, including those of an interrupted run.
         batch_size: Examples in a step.
         learning_rate: Learning rate of the optimizer.
         optimizer: sgd, sgdm, adagrad, rmsprop, adam, ...
-        seed: Seed of the first parameters, the order of the examples and all other draws.
+        seed: Seed of the first parameters, the order of the examples and all other random draws.
         augment: Changes of the training images, each as NAME or NAME=A:B: rotation=45 shift=0.15 zoom=0.5 ...
-        fill: What fills the places outside an image that is turned or shifted.
+        fill: Filling of the places that a rotated or shifted image leaves empty.
         workdir: The run's folder. By default runs/MODEL-DATASET.
         data_dir: Folder of prepared TFDS data sets. By default that of TFDS.
-        start: Where the first parameters come from: the folder of another run of this model, or a Keras file.
-            By default they are drawn from the seed.
-        tensorboard: Write what `tensorboard --logdir WORKDIR` shows: scalars, histograms, images, the graph.
+        start: Source of the first parameters: the folder of another run of this model, or a Keras file. By
+            default they are drawn from the seed.
+        tensorboard: Whether to write files for `tensorboard --logdir WORKDIR`: scalars, histograms, images
+            and the graph.
         profile: Number of steps to trace, for TensorBoard or Perfetto.
         devices: Number of devices that share every batch. By default all.
-        distributed: Join other processes that train with this one: "auto" on Slurm or a TPU pod, elsewhere
-            HOST:PORT,COUNT,INDEX with the address of process 0.
+        distributed: How to join other processes that train with this one: "auto" on Slurm or a TPU pod,
+            elsewhere HOST:PORT,COUNT,INDEX with the address of process 0.
     """
     if epochs is not None and epochs < 1:
         raise UserError(f"--epochs {epochs}: it must be at least 1")

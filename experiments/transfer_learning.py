@@ -1,14 +1,14 @@
-"""Few examples of new classes: a backbone trained on other classes, frozen, then thawed, or none (F5).
+"""Few examples of new classes, learned with a backbone trained on other classes, and without one (F5).
 
     python experiments/transfer_learning.py                     # CIFAR-10's last five classes from its first
     python experiments/transfer_learning.py --dataset digits    # 5 to 9 from 0 to 4
     python experiments/transfer_learning.py --dataset fashion_mnist --backbone runs/lenet5-mnist
 
-The backbone learns the first half of the classes from all their images, or comes from a run's folder. Then
-ten images of each new class are all there is. A new head learns on the frozen backbone at ten times the rate,
-then everything; from scratch, the same network gets the same images for as many steps. Three seeds, of
-weights and images alike. What is documented is Xception on flowers: `flowers.py`.
-Measured: docs/results.md. The backbone helps on CIFAR-10, and does not on the digits.
+The backbone learns the first half of the classes from all their images, or comes from a run's folder. Of each
+new class there are only ten images. A new head is trained on the frozen backbone at ten times the learning
+rate, then everything is trained; from scratch, the same network gets the same images for as many steps. Three
+seeds draw both weights and images. The documented system is Xception on flowers: `flowers.py`.
+Measured: docs/results.md. The backbone helps on CIFAR-10, but not on the digits.
 """
 
 from jaxnets.cli import commandline
@@ -100,18 +100,18 @@ def main(
     """Train each way and compare.
 
     Args:
-        dataset: Name of a data set of images. Where it cannot be had, digits stand in for it.
+        dataset: Name of a data set of images. If it is not available, digits are used instead.
         model: The backbone's network.
-        backbone: The folder of a run to take the backbone from, instead of training one; then all classes of
-            the data set are new.
+        backbone: Folder of a run whose network becomes the backbone, instead of training one; then all
+            classes of the data set are new.
         per_class: Images of each new class.
         epochs: Epochs of the backbone's training.
         few_epochs: Passes over the few images, half of them with the backbone frozen.
-        batch_size: Images in a step of the backbone's training; the few are taken ten at a time.
+        batch_size: Images in a step of the backbone's training; the few images come in steps of ten.
         learning_rate: Learning rate of Adam.
         seed: First seed.
         seeds: Number of seeds.
-        workdir: Where accuracy.png goes.
+        workdir: Folder for accuracy.png.
         data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data

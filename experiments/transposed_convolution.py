@@ -1,4 +1,4 @@
-"""Transposed convolution enlarges two photos, and equals zeros between the pixels plus a correlation (F8).
+"""A transposed convolution enlarges two photos, as do zeros between the pixels and a correlation (F8).
 
     python experiments/transposed_convolution.py
 
@@ -41,7 +41,7 @@ def main(
     Args:
         size: The photos' height and width.
         seed: Seed of the kernel.
-        workdir: Where enlarged.png goes.
+        workdir: Folder for enlarged.png.
     """
     x = photos(size)
     kernel = nn.get_initializer("glorot_uniform")(jax.random.key(seed), (3, 3, 5, 3), jnp.float32)

@@ -3,8 +3,8 @@
     python experiments/yogurt.py
 
 Documented: w = [1.0009792, 0.9977485] for the squared error after 15,000 steps; [1.1626335, 1.1191947] after
-10,000 where a piece too much costs 1 and a piece too little 99 (make more), [0.9205433, 0.9186459] with both
-swapped (make less).
+10,000 steps if a piece too many costs 1 and a piece too few costs 99 (make more), and [0.9205433, 0.9186459]
+with the two swapped (make less).
 """
 
 from jaxnets.cli import commandline
@@ -72,14 +72,14 @@ def main(
     start: tuple[float, float] = (-0.8113182, 1.4845988),
     workdir: Path = Path("runs/yogurt"),
 ) -> dict[str, Any]:
-    """Fit three times and show where the weights go.
+    """Fit three times and draw the paths of the weights.
 
     Args:
-        learning_rate: Learning rate of all three.
+        learning_rate: Learning rate of all three fits.
         steps: Steps with the squared error.
-        asymmetric_steps: Steps with either asymmetric cost.
-        start: First weights; the document's TensorFlow drew these.
-        workdir: Where weights.png goes.
+        asymmetric_steps: Steps with each asymmetric cost.
+        start: First weights; the default is what the document's TensorFlow drew.
+        workdir: Folder for weights.png.
     """
     cost = losses.asymmetric_cost
     paths = {

@@ -1,8 +1,7 @@
-"""The documented networks once more, in Keras, written from the documents.
+"""The documented networks in Keras, written from the documents.
 
-The oracle of the parity tests and a contestant of the benchmarks. Layers carry the names of ours, so that
-weights find their place. Every network gives logits, and drops out nothing unless told: what is random is the
-identity when it does not draw.
+They are the oracle of the parity tests and a contestant of the benchmarks. Layers have the names of ours, so
+that weights find their places. Every network returns logits, and has no dropout unless it is asked for.
 """
 
 from collections.abc import Callable

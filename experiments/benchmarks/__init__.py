@@ -1,1 +1,1 @@
-"""jaxnets beside Keras and PyTorch; docs/speed.md says how to measure."""
+"""jaxnets compared with Keras and PyTorch; docs/speed.md says how to measure."""

@@ -1,12 +1,12 @@
-"""experiments/cifar10_speedrun.py beside the published airbench94_muon.py: same machine and images, in turns.
+"""experiments/cifar10_speedrun.py and the published airbench94_muon.py, in turns and on the same images.
 
     git clone https://github.com/KellerJordan/cifar10-airbench
     python -m experiments.benchmarks.airbench cifar10-airbench/airbench94_muon.py --seeds 30
 
-Airbench's file runs as it is, but for the number of its runs and where its images come from: ours are written
-where it looks for those it would download. Its seconds are its own (CUDA events around training and the last
-test, its warm-up run not counted), ours are by the wall clock around the whole call, the first, which
-compiles, not counted. Needs a GPU, PyTorch and torchvision.
+Airbench's file runs unchanged except for the number of its runs and the source of its images: ours are
+written where it looks for those that it would download. Its seconds are its own (CUDA events around training
+and the last test, without its warm-up run); ours are wall-clock seconds of the whole call, without the first
+one, which compiles. Needs a GPU, PyTorch and torchvision.
 """
 
 from jaxnets.cli import commandline
@@ -72,13 +72,13 @@ def main(
     ours: str = "{}",
     path: Path = records.RECORDS,
 ) -> dict[str, dict[str, float]]:
-    """Run both in turns, print ratio first, and record.
+    """Run both in turns, print the ratio first, and record.
 
     Args:
         script: Path of airbench94_muon.py.
-        seeds: Runs of each in all.
-        rounds: Rounds over which they are spread.
-        dataset: CIFAR-10 by its name.
+        seeds: Number of runs of each in all.
+        rounds: Number of rounds over which they are spread.
+        dataset: Name of CIFAR-10, as prepared.
         data_dir: Folder of prepared data sets. By default that of TFDS.
         ours: Further settings of cifar10_speedrun.main, as JSON.
         path: Path of the records.

@@ -1,4 +1,4 @@
-"""A contestant of the benchmarks: what it is told, what it answers, and how it finds its best settings."""
+"""A contestant of the benchmarks: its task, its answers, and how it finds its best settings."""
 
 import importlib.util
 import json

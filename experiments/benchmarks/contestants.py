@@ -1,17 +1,17 @@
-"""One framework, one network, in a process of its own: told how many steps to do, it says how long they took.
+"""One framework with one network, in a process of its own that does and times the steps asked for.
 
-`suite` starts it as `python -m experiments.benchmarks.contestants SPEC` and speaks to it in lines of JSON. It
-says when its imports are done, when the first step is, and when it is ready; after that it answers every
-number of steps with the seconds one took. Each framework gets the best settings known for it:
+`suite` starts it as `python -m experiments.benchmarks.contestants SPEC` and exchanges lines of JSON with it.
+It reports when its imports are done, when the first step is done, and when it is ready; after that it answers
+every number of steps with the seconds that one took. Each framework gets the best settings known for it:
 
 - jaxnets: what `train.fit` compiles: the guarded step, as many at once as it chooses for the device and the
   network.
-- keras-tensorflow: `fit` over a repeated tensor, several steps an execution, with or without `jit_compile`.
-- keras-jax: one jitted `stateless_call` step with donated buffers, as Keras's guide to custom loops has it.
+- keras-tensorflow: `fit` over a repeated tensor, several steps per execution, with or without `jit_compile`.
+- keras-jax: one jitted `stateless_call` step with donated buffers, as in Keras's guide to custom loops.
 - torch, torch.compile: fused Adam; channels-last or not, one thread or all; on a GPU channels-last, cuDNN's
   benchmark and TF32; `max-autotune` on GPUs, frozen weights for inference on CPUs.
 
-What says "or" is tried in the same process and the faster one stays.
+Alternatives ("or") are tried in the same process, and the fastest is kept.
 """
 
 from experiments.benchmarks.contest import Ready, Run, Spec, best_of, examples, regression, say, serve

@@ -2,11 +2,11 @@
 
     python -m experiments.benchmarks.data_pipeline
 
-Every way ends with batches of float32 images between 0 and 1 in memory, shuffled anew in every epoch, with
-one random affine change and a flip an image where augmented. "every epoch" decodes each JPEG in each epoch;
-"once" before the first, as jaxnets does when it prepares small images, tf.data with cache(), and PyTorch with
-the images in an array. Rounds of all ways take turns, and the best round of each counts: other work on the
-machine hits all alike. Needs TensorFlow and PyTorch beside jaxnets.
+Every pipeline ends with batches of float32 images between 0 and 1 in memory, reshuffled in every epoch, with
+one random affine change and a flip per image where augmented. "every epoch" decodes each JPEG in each epoch;
+"once" decodes it before the first, as jaxnets does when it prepares small images, tf.data with cache(), and
+PyTorch with the images in an array. The pipelines take turns, and the best round of each counts, so that
+other work on the machine affects all of them alike. Needs TensorFlow and PyTorch besides jaxnets.
 """
 
 from jaxnets.cli import commandline
@@ -39,7 +39,7 @@ def main(*, rounds: int = 3, sizes: tuple[int, ...] = (28, 32, 224)) -> dict[str
     """Print a table of examples per second.
 
     Args:
-        rounds: Timed epochs of every way; one more goes before them.
+        rounds: Timed epochs of every pipeline, after one that does not count.
         sizes: Sizes of the images: 28 (grey, 10,000 of them), 32 (colour, 10,000) and 224 (colour, 2,000).
     """
     best: dict[str, float] = {}

@@ -1,10 +1,11 @@
-"""What each formulation for CPUs gains: whole training steps with and without it, and with it alone.
+"""The gain of each formulation for CPUs: whole training steps with and without it, and with it alone.
 
     python -m experiments.benchmarks.formulations --only lenet5 resnet18 --batches 32
 
-All programs of a network take turns in one process, and medians over the rounds are compared. "Without it" is
-the step that lacks one formulation beside the step with all of them, "alone" the plain step beside the one
-with nothing else: above 1, the formulation pays. Those that a network does not use are left out.
+All programs of a network take turns in one process, and medians over the rounds are compared. "Without it"
+compares the step that lacks one formulation with the step that has all of them, and "alone" compares the
+plain step with the one that has only this formulation: above 1, the formulation pays. Formulations that a
+network does not use are left out.
 """
 
 from jaxnets.cli import commandline
@@ -81,8 +82,8 @@ def main(
     Args:
         only: The networks.
         batches: Examples in a step. By default 32 and the large batch of the benchmarks.
-        rounds: Turns that every program gets.
-        seconds: How long a turn takes, about.
+        rounds: Number of turns of every program.
+        seconds: Approximate length of a turn.
     """
     found = []
     for name in only:

@@ -1,8 +1,8 @@
-"""What checkpoints and logs add to an epoch: the same training with and without them, in turn.
+"""The time that checkpoints and logs add to an epoch: the same training with and without them, in turns.
 
     python -m experiments.benchmarks.recording
 
-Prints first the share that saving every epoch (and, beside it, TensorBoard with histograms) adds, then the
+First prints the share that saving every epoch adds (and, separately, TensorBoard with histograms), then the
 median seconds of an epoch. The first epoch of every run, with its compilation, is left out.
 """
 

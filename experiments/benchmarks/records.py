@@ -1,4 +1,4 @@
-"""What was measured, on what: lines of JSON in docs/benchmarks.jsonl, one a comparison."""
+"""What was measured, and on which machine: lines of JSON in docs/benchmarks.jsonl, one per comparison."""
 
 import hashlib
 import json

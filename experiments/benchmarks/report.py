@@ -2,8 +2,8 @@
 
     python -m experiments.benchmarks.report
 
-Of every comparison the newest record counts. Ratios are the other's time over jaxnets': above 1 jaxnets is
-faster. What has not been measured has no section.
+The newest record of every comparison counts. A ratio is the other's time divided by jaxnets': above 1,
+jaxnets is faster. What has not been measured has no section.
 """
 
 from jaxnets.cli import commandline
@@ -24,7 +24,7 @@ INTRODUCTION = """# Benchmarks
 
 Made by `python -m experiments.benchmarks.report` from [benchmarks.jsonl](benchmarks.jsonl), which
 `python -m experiments.benchmarks.suite` writes; do not edit. [speed.md](speed.md) says how it is measured.
-Ratios are the other's time over jaxnets': above 1 jaxnets is faster.
+A ratio is the other's time divided by jaxnets': above 1, jaxnets is faster.
 """
 
 
@@ -228,7 +228,7 @@ def main(*, path: Path = records.RECORDS, into: Path = records.ROOT / "docs" / "
 
     Args:
         path: Path of the records.
-        into: The Markdown file; the chart gets the same name with .png.
+        into: Path of the Markdown file; the chart gets the same name with .png.
     """
     machines: dict[str, list[Record]] = defaultdict(list)
     for record in newest(records.read(path)):

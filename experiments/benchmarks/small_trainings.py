@@ -1,11 +1,11 @@
-"""Times the five trainings of experiments/iris_optimizers.py (A12) beside the same loops elsewhere.
+"""Times the five trainings of experiments/iris_optimizers.py (A12) and the same loops in other frameworks.
 
     python -m experiments.benchmarks.small_trainings
 
-Prints first how many times as fast jaxnets is, then the median seconds of 500 epochs, compilation included:
+First prints how many times as fast jaxnets is, then the median seconds of 500 epochs, including compilation:
 
 - jaxnets: the whole training as one compiled scan,
-- Keras: `model.fit` on whatever backend is active, validation after every epoch,
+- Keras: `model.fit` on whatever backend is active, with validation after every epoch,
 - TensorFlow: the course's own eager loop, formula by formula.
 
 Keras and TensorFlow are left out where they are not installed. Measured: docs/developing/speed.md.
@@ -113,12 +113,12 @@ def median_seconds(run: Callable[[], None], repeats: int) -> float:
 def main(
     *, epochs: int = 500, repeats: int = 3, others: tuple[str, ...] = ("keras", "tensorflow")
 ) -> dict[str, dict[str, float]]:
-    """Time all five optimizers everywhere.
+    """Time all five optimizers in every framework.
 
     Args:
         epochs: Epochs of each training.
-        repeats: Repeats of each measurement; the median counts.
-        others: What to compare with, where it is installed.
+        repeats: Repetitions of each measurement; the median counts.
+        others: Frameworks to compare with, if they are installed.
     """
     installed = [name for name in others if importlib.util.find_spec(name)]
     start = iris_optimizers.init(jax.random.key(0))

@@ -1,20 +1,20 @@
-"""jaxnets beside Keras and PyTorch: training steps, inference, starts, scaling; one command a comparison.
+"""jaxnets compared with Keras and PyTorch: training steps, inference, starts, scaling.
 
     python -m experiments.benchmarks.suite                                # all that has not been measured yet
     python -m experiments.benchmarks.suite --only lenet5 --kinds step     # one comparison
     python -m experiments.benchmarks.report                               # docs/benchmarks.md and its chart
 
-Every contestant is a process of its own (`contestants` says with which settings), started one after the
-other and tuned alone; then they measure in turns, round by round, so that whatever else the machine does hits
-all alike, and the median counts. Each comparison is printed, ratio first, and added to docs/benchmarks.jsonl
-with hardware and versions; what is there already for this hardware and this state of jaxnets/ is passed over.
+Every contestant is a process of its own (`contestants` lists their settings), started one after the other and
+tuned alone; then they measure in turns, round by round, so that other work on the machine affects all of them
+alike, and the median counts. Each comparison is printed, ratio first, and added to docs/benchmarks.jsonl with
+hardware and versions; what is recorded already for this hardware and this state of jaxnets/ is skipped.
 Contestants that are not installed are left out. The kinds of comparison:
 
 - step, inference: milliseconds of a training step (Adam) or of a prediction, and peak memory.
-- start: seconds from an empty process to the first training step, imports among them; jaxnets both with an
-  empty compilation cache and with the one its last run left; torch.compile's cache is empty.
-- matrix: the device's rate at products of square matrices, to hold networks against.
-- devices: jaxnets alone, one batch over 1, 2, 4 virtual CPU devices, or over as many GPUs as there are.
+- start: seconds from an empty process to the first training step, including imports; jaxnets both with an
+  empty compilation cache and with the one that its last run left; torch.compile's cache is empty.
+- matrix: the device's rate for products of square matrices, with which the rates of networks are compared.
+- devices: jaxnets alone, with one batch over 1, 2, 4 virtual CPU devices, or over all GPUs there are.
 """
 
 from jaxnets.cli import commandline
@@ -265,14 +265,14 @@ def main(
     """Compare, print and record.
 
     Args:
-        only: Networks. By default all of the table.
+        only: Names of networks. By default all of the table.
         kinds: Kinds of comparison: matrix, step, inference, start, devices.
         batches: Examples in a batch. By default 32 and a large one.
         dtypes: float32, bfloat16 (float32 parameters; autocast in PyTorch, mixed_bfloat16 in Keras).
-        others: Competitors, as far as they are installed.
-        rounds: Rounds of which the median counts.
-        seconds: About how long a contestant's turn takes; at least one step.
-        again: Measure what is recorded already, too.
+        others: Frameworks to compare with, if they are installed.
+        rounds: Number of rounds, of which the median counts.
+        seconds: Approximate length of a contestant's turn; at least one step.
+        again: Whether to repeat comparisons that are recorded already.
         path: Path of the records.
     """
     for name in others:

@@ -1,4 +1,4 @@
-"""PyTorch as a contestant, eager and compiled: a plain training loop; `contestants` lists its settings."""
+"""PyTorch as a contestant, eager and compiled, in a plain training loop; `contestants` lists its settings."""
 
 from experiments.benchmarks.contest import Ready, Run, Spec, best_of, examples, regression, say
 

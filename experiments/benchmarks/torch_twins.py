@@ -1,8 +1,8 @@
-"""The networks of the benchmarks in PyTorch: NCHW in, logits out, as many parameters as ours.
+"""The networks of the benchmarks in PyTorch, from NCHW images to logits, with as many parameters as ours.
 
 Lazy layers find their input widths at the first call, so that a network is the list of its layers. Where
 Keras pads one end more than the other (an even side at stride 2, an even pooling window), PyTorch's own
-symmetric padding stands: the sizes and the work are the same. Initial values are PyTorch's.
+symmetric padding is used: the sizes and the work are the same. Initial values are PyTorch's.
 """
 
 from collections.abc import Callable

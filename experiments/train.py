@@ -19,7 +19,7 @@ from jaxnets.summary import summarize
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 
 def main(
@@ -40,6 +40,7 @@ def main(
     tensorboard: bool = False,
     profile: int = 0,
     devices: int | None = None,
+    sharding: Literal["data", "fsdp"] = "data",
     distributed: str | None = None,
 ) -> list[dict[str, Any]]:
     """Train a network on a data set; the same command again continues from its last checkpoint.
@@ -65,6 +66,8 @@ def main(
             and the graph.
         profile: Number of steps to trace, for TensorBoard or Perfetto.
         devices: Number of devices that share every batch. By default all.
+        sharding: How several devices share the work: data splits batches, fsdp the parameters and the
+            optimizer's memory, too.
         distributed: How to join other processes that train with this one: "auto" on Slurm or a TPU pod,
             elsewhere HOST:PORT,COUNT,INDEX with the address of process 0.
     """
@@ -92,7 +95,7 @@ def main(
     accuracy = metrics.categorical_accuracy if mixed else metrics.accuracy
     descent, rate = plan.descent(plan.epochs * batches.steps_per_epoch)
     # 4. fit
-    mesh = train.make_mesh(devices)
+    mesh = train.make_mesh(devices, sharding)
     inputs = inputs_of(start, plan.model) if start else "unit"
     state = train.make_state(network, descent, examples.features.shape, seed)
     if start is not None:

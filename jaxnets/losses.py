@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxnets.errors import UserError
 
@@ -75,9 +76,11 @@ def _sparse(log_probabilities: jax.Array, labels: jax.Array, label_smoothing: fl
             f"labels of shape {labels.shape} and type {labels.dtype} do not fit predictions of shape "
             f"{log_probabilities.shape}: they must be whole numbers of shape {log_probabilities.shape[:-1]}"
         )
-    labels = labels.astype(jnp.int32)
-    labels = jnp.where(labels < 0, log_probabilities.shape[-1], labels)  # else -1 would be the last class
-    picked = jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1, mode="fill")[..., 0]
+    # Summed over all classes, since the gradient of looking one up is a scatter, slow on accelerators.
+    classes = lax.broadcasted_iota(jnp.int32, log_probabilities.shape, labels.ndim)
+    own = labels.astype(jnp.int32)[..., None] == classes
+    picked = jnp.sum(jnp.where(own, log_probabilities, 0), axis=-1)
+    picked = jnp.where(jnp.any(own, axis=-1), picked, jnp.nan)
     if label_smoothing:
         uniform = jnp.mean(log_probabilities, axis=-1)
         picked = (1 - label_smoothing) * picked + label_smoothing * uniform

@@ -64,10 +64,11 @@ def check(name: str, dtype, devices: int) -> None:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_accelerators_get_the_plain_program_though_it_is_traced_on_a_cpu(platform):
-    """Max pooling's gradient is XLA's own operation there, and a sum of shifted images on CPUs."""
+def test_each_platform_gets_its_own_program_though_all_are_traced_on_a_cpu(platform):
+    """Max pooling's gradient is XLA's own on TPUs; off CPUs the guard's sums stand behind a barrier."""
     module = lower("lenet5", None, None, [platform])
-    assert ("select_and_scatter" in module) == (platform != "cpu")
+    assert ("select_and_scatter" in module) == (platform == "tpu")
+    assert ("optimization_barrier" in module) == (platform != "cpu")
 
 
 FIRST = (jnp.bfloat16, 4)

@@ -4,10 +4,10 @@
 (`jaxnets.cli.ctrl_c`); 0 after SIGTERM, once a training has saved its state.
 """
 
-from jaxnets.cli import ctrl_c
+from jaxnets.cli import begin, ctrl_c
 
 if ctrl_c.imported_by_program():  # a script, which runs no other code of jaxnets before it imports jax
-    ctrl_c.end_at_once()
+    begin()
 
 import contextlib
 import functools
@@ -20,7 +20,6 @@ from typing import Any
 
 from jaxnets import hints
 from jaxnets.errors import Interrupted, UserError
-from jaxnets.machine.process import set_up
 
 Command = Callable[..., Any] | dict[str, Any]  # a function, or commands by name
 
@@ -44,7 +43,9 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
             call = _parse(command, prog, arguments)
             if isinstance(sys.stderr, io.TextIOWrapper):  # in whole lines, even with PYTHONUNBUFFERED
                 sys.stderr.reconfigure(line_buffering=True, write_through=False)
-            if "jax" in sys.modules:  # the command computes; importing jax takes a while
+            if "jax" in sys.modules:  # a script; the commands do the same once they have imported jax
+                from jaxnets.machine.process import set_up
+
                 set_up()
             return call()
     except BrokenPipeError:

@@ -1,20 +1,17 @@
 """Formulations for CPUs of operations that XLA compiles badly there.
 
-Layers do not depend on them. A program opts in by `on_cpu`; tests compare each formulation with the plain
-operation that it replaces. docs/developing/speed.md tells how they were found, and what did not help.
+Layers do not depend on them. A program opts in by `jaxnets.platforms`; tests compare each formulation with
+the plain operation that it replaces. How they were found, and what did not help: docs/developing/speed.md.
 """
 
-import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
-from jax import lax
 
 from jaxnets.cpu import batch_norm, convolution, dense, depthwise, masks, pooling, recurrence, rows, update
 from jaxnets.cpu.stored import suits
-from jaxnets.nn.operation import Formulation, Table, formulated
+from jaxnets.nn.operation import Formulation, Table
 
 
 def _is_float32(*arrays: Any) -> bool:
@@ -62,7 +59,7 @@ TABLE: Table = (
     ),
     Formulation(
         "normalize_batch",
-        lambda x, scale, bias, epsilon, mask, axis_name: x.ndim > 2 and axis_name is None and suits(x),
+        lambda x, scale, bias, epsilon, mask, axis_name, shift: x.ndim > 2 and axis_name is None and suits(x),
         batch_norm.normalize_batch,
         "BatchNorm and ReLU, forward and backward, at 32x32x32x64: 8.2 to 3.4 ms",
     ),
@@ -92,24 +89,3 @@ TABLE: Table = (
         "total", lambda tree: True, update.total, "sums as products with ones, far faster than XLA's sums"
     ),
 )
-
-
-def on_cpu(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the function with the formulations of `TABLE` if it is compiled for a CPU.
-
-    That is decided when it is lowered, not when it is traced: lowered for CUDA or TPU on a machine that has
-    neither, it is the plain program that would run there.
-
-    Args:
-        function: A pure function of pytrees of arrays.
-    """
-
-    @functools.wraps(function)
-    def chosen(*arguments: Any) -> Any:
-        def for_cpu(*arguments: Any) -> Any:
-            with formulated(TABLE):
-                return function(*arguments)
-
-        return lax.platform_dependent(*arguments, cpu=for_cpu, default=function)
-
-    return chosen

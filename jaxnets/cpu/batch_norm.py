@@ -21,10 +21,12 @@ def normalize_batch(
     scale: jax.Array,
     bias: jax.Array,
     epsilon: float,
-    mask: jax.Array | None = None,
-    axis_name: str | None = None,
+    mask: jax.Array | None,
+    axis_name: str | None,
+    shift: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns x (batch, ..., channels) normalized with its own statistics, their mean and variance."""
+    x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
     y, (mean, var) = _normalize_batch(x, scale, bias, mask, epsilon)
     return y, mean, var
 

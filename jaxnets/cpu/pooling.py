@@ -24,10 +24,10 @@ def max_pool(x: jax.Array, window: Pair, strides: Pair, padding: Padding) -> jax
 
 @partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def _max_pool(x: jax.Array, window: Pair, strides: Pair, pads: Pads) -> jax.Array:
-    return _largest(x, window, strides, pads)[0]
+    return largest(x, window, strides, pads)[0]
 
 
-def _largest(x: jax.Array, window: Pair, strides: Pair, pads: Pads) -> tuple[jax.Array, jax.Array]:
+def largest(x: jax.Array, window: Pair, strides: Pair, pads: Pads) -> tuple[jax.Array, jax.Array]:
     """Returns the maxima, nan if any value is, and the place in the window of each, the first if several."""
     lowest = jnp.array(-jnp.inf if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.iinfo(x.dtype).min, x.dtype)
     values, *others = taps_of(x, window, strides, pads, lowest)
@@ -39,16 +39,16 @@ def _largest(x: jax.Array, window: Pair, strides: Pair, pads: Pads) -> tuple[jax
 
 
 def _max_pool_forward(x, window, strides, pads):
-    values, which = _largest(x, window, strides, pads)
+    values, which = largest(x, window, strides, pads)
     return values, (which, x.shape[1:3])
 
 
 def _max_pool_backward(window, strides, pads, saved, dy):
     which, size = saved
-    return (stored(partial(_to_pixels, window, strides, pads, size), which, dy),)
+    return (stored(partial(to_pixels, window, strides, pads, size), which, dy),)
 
 
-def _to_pixels(
+def to_pixels(
     window: Pair, strides: Pair, pads: Pads, size: Pair, which: jax.Array, dy: jax.Array
 ) -> jax.Array:
     """Returns, for every pixel of images of this size, the sum over the windows whose maximum it is."""

@@ -1,5 +1,7 @@
 """From the host to the device: whole data sets that stay there, or batches that arrive ahead of time."""
 
+import dataclasses
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,11 +26,36 @@ AHEAD = 2  # batches on the device before their step: one is copied while anothe
 Batch = Mapping[str, Any]
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """A resident array, an example a row.
+
+    XLA would lay out an array with few channels with the examples innermost on a TPU, and gather from that.
+
+    Attributes:
+        rows: (N, numbers).
+        shape: Shape of an example.
+    """
+
+    rows: Any
+    shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+
+    @classmethod
+    def of(cls, values: Any) -> "Rows":
+        """Returns an array (N, ...) as rows."""
+        shape = values.shape[1:]
+        return cls(values.reshape(len(values), math.prod(shape)), shape)
+
+    def __getitem__(self, index: jax.Array) -> jax.Array:
+        return self.rows[index].reshape(*index.shape, *self.shape)
+
+
 class OnDevice:
     """Batches on the device, either resident or streamed.
 
     Resident: device memory holds the whole source as it is stored (images as bytes), every batch refers to
-    all of it, {"resident": {"x": (N, ...), "y": (N, ...)}, "index": (B,), "mask": (B,)}, and `gather` picks
+    all of it, {"resident": {"x": Rows, "y": Rows}, "index": (B,), "mask": (B,)}, and `gather` picks
     its rows inside the compiled step. Streamed: {"x", "y", "index", "mask"}, read and copied ahead of time.
     After `gather` both are the same, bit for bit.
 
@@ -63,7 +90,7 @@ class OnDevice:
             resident = stored_bytes(batches.source) < SHARE * device_memory()
             if several:  # hosts differ in memory, but all run one program
                 resident = bool(multihost_utils.process_allgather(np.array(resident)).all())
-        self.resident = replicate(read_all(batches.source).arrays, mesh) if resident else None
+        self.resident = replicate(as_rows(read_all(batches.source)), mesh) if resident else None
 
     @property
     def steps_per_epoch(self) -> int | None:
@@ -165,9 +192,14 @@ def gather(batch: Batch) -> Batch:
     In a batch without "mask" all rows count.
     """
     if "resident" in batch:
-        rows = jax.tree.map(lambda values: values[batch["index"]], batch["resident"])
+        rows = {name: values[batch["index"]] for name, values in batch["resident"].items()}
         return {**rows, "index": batch["index"], "mask": batch["mask"]}
     return batch if "mask" in batch else {**batch, "mask": jnp.ones(len(batch["x"]))}
+
+
+def as_rows(source: ArraySource) -> dict[str, Rows]:
+    """Returns the arrays of a source as the device gets them."""
+    return {name: Rows.of(values) for name, values in source.arrays.items()}
 
 
 def read_all(source: Source) -> ArraySource:

@@ -2,6 +2,15 @@
 
 from jaxnets.machine.description import gpus, hardware
 from jaxnets.machine.distributed import is_writer, join, make_mesh
-from jaxnets.machine.process import memory_options, set_up
+from jaxnets.machine.process import memory_options, set_up, set_up_compilers
 
-__all__ = ["gpus", "hardware", "is_writer", "join", "make_mesh", "memory_options", "set_up"]
+__all__ = [
+    "gpus",
+    "hardware",
+    "is_writer",
+    "join",
+    "make_mesh",
+    "memory_options",
+    "set_up",
+    "set_up_compilers",
+]

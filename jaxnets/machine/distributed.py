@@ -7,7 +7,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -17,12 +17,17 @@ from jax.sharding import Mesh
 from jaxnets.errors import UserError, reason
 from jaxnets.machine.process import has_devices
 
-AXIS = "data"
+FSDP = "fsdp"  # name of a mesh's axis along which states are split as well as batches
 PATIENCE = 300  # seconds to wait for process 0, as long as it waits for the others
 
 
-def make_mesh(devices: int | None = None) -> Mesh | None:
-    """Returns a mesh over the first `devices` devices of all processes, by default all; None for just one.
+def make_mesh(devices: int | None = None, sharding: Literal["data", "fsdp"] = "data") -> Mesh | None:
+    """Returns a mesh over several devices, with one axis; None for just one device.
+
+    Args:
+        devices: Number of devices, the first of all processes. By default all.
+        sharding: Name of the axis. Along "data", the default, only batches are split, and the state lies
+            whole on every device; along "fsdp" the state is split as well (`jaxnets.train.sharding`).
 
     Raises:
         UserError: If there are fewer devices, or several processes would not use equally many each.
@@ -37,7 +42,7 @@ def make_mesh(devices: int | None = None) -> Mesh | None:
         raise UserError(f"{devices} devices: there are {len(found)} ({found[0].platform})")
     if count < len(found) and jax.process_count() > 1:
         raise UserError(f"{devices} devices: several processes must use all of their {len(found)}")
-    return None if count == 1 else Mesh(np.array(found[:count]), (AXIS,))
+    return None if count == 1 else Mesh(np.array(found[:count]), (sharding,))
 
 
 def join(how: str | None) -> None:

@@ -24,7 +24,9 @@ def set_up() -> None:
     Importing the library and calling `fit` change nothing in the process. To get what the commands have, call
     this in your own notebook or script before its first computation:
 
-    - Compiled programs are kept in the user's cache folder, where the next process finds them.
+    - Compiled programs are kept in the user's cache folder, where the next process finds them. (On some CPUs
+      jaxlib logs a page about each program that it reads from there. TF_CPP_MIN_LOG_LEVEL=3, set before JAX
+      is imported, silences it, as the commands do.)
     - On machines with only CPUs, glibc keeps the memory that XLA frees after every step instead of returning
       it. The kernel clears every page that it hands out again, which takes up to two fifths of a step's time.
     - Programs for a single CPU device run in the calling thread, not in one of XLA's: only the main thread of
@@ -38,6 +40,21 @@ def set_up() -> None:
     if not has_accelerators():
         _compute_in_line()
         _keep_memory()
+
+
+def set_up_compilers() -> None:
+    """Sets this process up to compile for accelerators that are not there, as the command `plan` does.
+
+    Call it before the first computation. JAX then uses the CPU alone, and keeps no programs.
+    """
+    import jax
+
+    jax.config.update("jax_platforms", "cpu")
+    jax.config.update("jax_enable_compilation_cache", False)  # it cannot read programs for such devices
+    os.environ["TPU_SKIP_MDS_QUERY"] = "1"  # otherwise the compiler for TPUs asks the network where it is
+    os.environ["TPU_ACCELERATOR_TYPE"] = "v5litepod-4"
+    os.environ["TPU_WORKER_HOSTNAMES"] = "localhost"
+    os.environ["ALLOW_MULTIPLE_LIBTPU_LOAD"] = "1"  # nothing runs on a TPU: several processes may compile
 
 
 def memory_options() -> dict[str, Any]:
@@ -100,9 +117,6 @@ def _keep_programs() -> None:
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     warnings.filterwarnings("ignore", message="(?s).*persistent compilation cache.*Multiple temp buffer")
-    # jaxlib takes two of LLVM's tuning hints for instructions that the machine lacks, and logs a page about
-    # it for every program it reads. Real failures still raise.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _instructions() -> str:

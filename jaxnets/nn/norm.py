@@ -76,10 +76,15 @@ def normalize_batch(
     scale: jax.Array,
     bias: jax.Array,
     epsilon: float,
-    mask: jax.Array | None = None,
-    axis_name: str | None = None,
+    mask: jax.Array | None,
+    axis_name: str | None,
+    shift: jax.Array,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Returns x normalized with its own statistics, their mean and variance; see `batch_statistics`."""
+    """Returns x normalized with its own statistics, float32 or wider, and their mean and variance.
+
+    See `batch_statistics`. The shift (channels,), a guess at the mean, is for formulations that read x once.
+    """
+    x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
     mean, var = batch_statistics(x, mask, axis_name)
     return normalize(x, mean, var, scale, bias, epsilon), mean, var
 
@@ -114,13 +119,13 @@ class BatchNorm(linen.Module):
         running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
 
         dtype = self.dtype or x.dtype
-        x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
         if not train:
+            x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
             y = normalize(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
         else:
             # Under init there is no mapped axis to average over.
             axis_name = None if self.is_initializing() else self.axis_name
-            y, mean, var = normalize_batch(x, scale, bias, self.epsilon, mask, axis_name)
+            y, mean, var = normalize_batch(x, scale, bias, self.epsilon, mask, axis_name, running_mean.value)
             if not self.is_initializing():
                 for running, batch in ((running_mean, mean), (running_var, var)):
                     moved = self.momentum * running.value + (1 - self.momentum) * batch

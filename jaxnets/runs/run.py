@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen
 
-from jaxnets.cpu import on_cpu
 from jaxnets.data import Features
 from jaxnets.errors import UserError, lookup
+from jaxnets.platforms import by_platform
 from jaxnets.pretrained import caffe_inputs, tf_inputs
 from jaxnets.runs.config import make_model
 from jaxnets.train import Checkpoints, normalize, read_config
@@ -70,7 +70,7 @@ def probabilities(
 
 @partial(jax.jit, static_argnums=(0, 3))
 def _forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Preprocess) -> jax.Array:
-    @on_cpu
+    @by_platform
     def forward(variables: Any, x: jax.Array) -> jax.Array:
         logits: Any = model.apply(variables, preprocess(x))
         return jax.nn.softmax(logits)

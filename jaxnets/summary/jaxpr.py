@@ -39,9 +39,13 @@ def multiply_adds(jaxpr: Any, around: Call = Call(0, 0)) -> Iterator[tuple[Call,
     """Yields the multiply-adds of every matrix product and convolution, times the steps of enclosing scans.
 
     A while loop, whose number of steps is unknown, counts once; a cond counts as its most expensive branch.
+    Where a program differs by platform, the branch for all platforms that are not named counts.
     """
+    platforms = set()  # variables that say which platform it is
     for equation in jaxpr.eqns:
         call, name = call_of(equation, around), equation.primitive.name
+        if name == "platform_index":
+            platforms.update(equation.outvars)
         if name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
             left = equation.invars[0].aval.shape
@@ -49,6 +53,8 @@ def multiply_adds(jaxpr: Any, around: Call = Call(0, 0)) -> Iterator[tuple[Call,
             yield call, equation.outvars[0].aval.size * depth
         elif name == "conv_general_dilated":
             yield call, _convolution(equation)
+        elif name == "cond" and not hasattr(equation.invars[0], "val") and equation.invars[0] in platforms:
+            yield from multiply_adds(equation.params["branches"][-1], call)
         elif name == "cond":
             branches = [list(multiply_adds(branch, call)) for branch in equation.params["branches"]]
             yield from max(branches, key=lambda branch: sum(count for _, count in branch))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxnets.data.device import read_all
+from jaxnets.data.device import as_rows, read_all
 from jaxnets.data.sampler import Batches
 from jaxnets.errors import UserError, lookup
 from jaxnets.train.evaluation import Validation
@@ -78,8 +78,8 @@ def fit_compiled(
     plans = jax.tree.map(lambda *rows: np.stack(rows), *(train.plan(epoch) for epoch in range(done, epochs)))
     judge = None
     if validation is not None:
-        judge = {"resident": read_all(judged.source).arrays, "plan": judged.plan()}
-    resident = read_all(train.source).arrays
+        judge = {"resident": as_rows(read_all(judged.source)), "plan": judged.plan()}
+    resident = as_rows(read_all(train.source))
     state, sums, val_sums = _run(
         state,
         resident,

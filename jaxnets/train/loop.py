@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, Sharding
 
-from jaxnets.data.device import AnyBatches, OnDevice, on_device, replicate
+from jaxnets.data.device import AnyBatches, OnDevice, on_device
 from jaxnets.data.iterables import IterableBatches
 from jaxnets.data.sampler import Batches
 from jaxnets.errors import Interrupted, UserError
@@ -25,10 +25,11 @@ from jaxnets.train.io.interrupt import Interrupts
 from jaxnets.train.io.journal import Journal, Keep, Position
 from jaxnets.train.io.progress import REFRESH, Every, Progress, make_progress, say_finished
 from jaxnets.train.monitor import History, check_measured, sign_of
-from jaxnets.train.nonfinite import check_finite, check_some_kept, guarded
+from jaxnets.train.nonfinite import check_finite, check_some_kept
+from jaxnets.train.program import make_program
+from jaxnets.train.sharding import place_state
 from jaxnets.train.state import TrainState
 from jaxnets.train.step import TrainStep, means, metric_names
-from jaxnets.train.steps_per_call import can_scan, compiler_options, run_steps
 from jaxnets.train.steps_per_call import steps_per_call as default_steps_per_call
 
 NOTHING = Keep()
@@ -109,7 +110,7 @@ def fit(
     if steps is None:
         raise UserError("the number of batches in an epoch is unknown: give steps_per_epoch")
     # Committed, as a restored state is: fresh and restored states then share one compiled program.
-    state = jax.tree.map(lambda leaf: jax.device_put(leaf.copy(), leaf.sharding), replicate(state, mesh))
+    state = jax.tree.map(lambda leaf: jax.device_put(leaf.copy(), leaf.sharding), place_state(state, mesh))
     step, sums = _compile(train_step, state, train, skip=on_nonfinite == "skip")
     judge = Evaluator.make(validation, mesh)
     per_call = steps_per_call or default_steps_per_call(steps, state.params, _platform(state))
@@ -190,9 +191,7 @@ class _Plan:
 
 def _compile(train_step: TrainStep, state: TrainState, train: OnDevice, skip: bool) -> tuple[Any, Any]:
     """Returns (state, sums, batches) -> (state, sums), compiled when first called, and the shapes of sums."""
-    how = state.params, _platform(state)
-    program = partial(run_steps, partial(guarded, train_step, skip), unrolled=not can_scan(*how))
-    step = jax.jit(program, donate_argnums=(0, 1), compiler_options=compiler_options(*how))
+    step = make_program(train_step, state.params, _platform(state), skip=skip, mesh=train.mesh)
     return step, jax.eval_shape(step, state, {}, [first_of(train, "learn from")])[1]
 
 

@@ -14,11 +14,11 @@ from flax import linen
 from jax import lax
 
 from jaxnets import losses
-from jaxnets.cpu import on_cpu
 from jaxnets.data.device import gather
 from jaxnets.metrics import accuracy
 from jaxnets.nn import batch_mask
 from jaxnets.nn.operation import operation
+from jaxnets.platforms import by_platform
 from jaxnets.train.freeze import trainable
 from jaxnets.train.state import TrainState
 
@@ -90,6 +90,7 @@ def make_train_step(
     augment: Callable[[jax.Array, jax.Array, Batch], Batch] | None = None,
     preprocess: Callable[[jax.Array], jax.Array] = normalize,
     targets: Targets = labels_of,
+    remat: bool = False,
     axis_name: str | None = None,
 ) -> ConditionalStep:
     """Returns one step of gradient descent as a pure function.
@@ -104,6 +105,9 @@ def make_train_step(
         augment: (key, step, batch) -> batch, before `preprocess`; see `jaxnets.data.augment`.
         preprocess: Function applied to x on the device first.
         targets: Function from the batch to what the loss and metrics compare the output with. By default y.
+        remat: Keep only the results of convolutions and matrix products for the backward pass, and compute
+            the rest (normalizations, activations, pooling) again there: less memory, more time. By default
+            everything is kept.
         axis_name: The mapped axis under pmap or shard_map; gradients, statistics and sums are added over it.
 
     Returns:
@@ -128,7 +132,7 @@ def make_train_step(
     def add(tree):
         return tree if axis_name is None else lax.psum(tree, axis_name)
 
-    @on_cpu
+    @by_platform
     def train_step(
         state: TrainState, batch: Batch, should_learn: bool | jax.Array
     ) -> tuple[TrainState, Sums]:
@@ -155,6 +159,7 @@ def make_train_step(
             # Every device holds its share of the batch and of the penalty: the shares add up to the mean.
             return sums["loss"] / count + extra / add(1.0), (sums, extra, model_state)
 
+        objective = jax.checkpoint(objective, policy=_is_product) if remat else objective
         grads, (sums, extra, new_model_state) = jax.grad(objective, has_aux=True)(state.params)
         grads, sums = add(grads), add(sums)
         sums["loss"] += extra * count
@@ -175,6 +180,10 @@ def make_train_step(
     return ConditionalStep(train_step)
 
 
+def _is_product(primitive: Any, *_: Any, **__: Any) -> bool:
+    return primitive.name in ("conv_general_dilated", "dot_general")
+
+
 def make_eval_step(
     model: linen.Module,
     *,
@@ -187,7 +196,7 @@ def make_eval_step(
 ) -> EvalStep:
     """Returns (variables, batch) -> sums, measured as in `make_train_step` but with `train=False`."""
 
-    @on_cpu
+    @by_platform
     def eval_step(variables: Mapping[str, Any], batch: Batch) -> Sums:
         batch = gather(batch)
         logits = model.apply(variables, preprocess(batch["x"]), train=False)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxnets import nn
-from jaxnets.cpu import on_cpu
+from jaxnets.platforms import by_platform
 from tests.cpu.plain import random
 
 LAYER = nn.Conv(4, 3)
@@ -18,14 +18,14 @@ def program(function, platform="cpu"):
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "tpu"])
-def test_a_program_that_opts_in_has_them_on_cpus_alone(platform):
-    plain, chosen = program(LAYER.apply, platform), program(on_cpu(LAYER.apply), platform)
+def test_a_program_that_opts_in_has_them_by_platforms_alone(platform):
+    plain, chosen = program(LAYER.apply, platform), program(by_platform(LAYER.apply), platform)
     assert ("stablehlo.convolution" in chosen) == (platform != "cpu")  # shifted images instead
     assert "stablehlo.convolution" in plain
 
 
 def test_inside_plain_operations_nobody_has_them_whatever_was_traced_before():
-    apply = jax.jit(on_cpu(LAYER.apply))
+    apply = jax.jit(by_platform(LAYER.apply))
     shown = "stablehlo.convolution"
     assert shown not in apply.lower(PARAMS, X).as_text()
     with nn.plain_operations():

@@ -112,7 +112,7 @@ def test_batch_norm_differentiated_twice_and_mapped():
     x, scale, bias = random(2, 4, 3, 5, 3), random(3), random(3)
 
     def loss(x):
-        return jnp.sum(jnp.sin(normalize_batch(x, scale, bias, 1e-3, None, None)[0]))
+        return jnp.sum(jnp.sin(normalize_batch(x, scale, bias, 1e-3, None, None, scale)[0]))
 
     twice = jax.vmap(jax.grad(lambda x: jnp.sum(jax.grad(loss)(x) ** 2)))
     close(jax.jit(for_cpu(twice))(x), jax.jit(twice)(x))

@@ -31,6 +31,28 @@ def test_compiled_programs_are_kept(tmp_path):
     assert run(JAX_COMPILATION_CACHE_DIR=str(tmp_path / "other"))[0] == str(tmp_path / "other")
 
 
+PROGRAM = """
+from jaxnets.cli import commandline
+import jax
+
+def main():
+    print(float(jax.jit(lambda x: (x @ x).sum())(jax.numpy.ones((3, 3)))))
+
+commandline.run(main)
+"""
+
+
+def test_kept_programs_are_read_without_a_word(tmp_path):
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM)
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "TF_"))}
+    own |= {"XDG_CACHE_HOME": str(tmp_path), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    for _ in range(2):
+        done = subprocess.run([sys.executable, script], env=own, capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == ("27.0\n", "")
+    assert list(tmp_path.glob("jaxnets/programs-*/*"))
+
+
 FAULTS = """
 import ctypes
 import os

@@ -150,7 +150,7 @@ def test_a_step_learns_from_what_is_sound_and_finite_alone(what, platform, monke
     if what == "not finite":
         batch["x"][3, 1] = np.inf
     if platform == "default":
-        monkeypatch.setattr("jaxnets.train.step.on_cpu", lambda function: function)
+        monkeypatch.setattr("jaxnets.train.step.by_platform", lambda function: function)
     step = jax.jit(make_train_step(model, descent).conditional)
     new, sums = step(state, batch, what != "not to learn from")
     assert int(new.step) == 1

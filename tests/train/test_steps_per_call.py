@@ -35,7 +35,7 @@ def test_together_and_one_by_one(resident, unrolled, monkeypatch):
         )
 
     one, history = train(1)
-    monkeypatch.setattr(sys.modules["jaxnets.train.loop"], "can_scan", lambda *_: not unrolled)
+    monkeypatch.setattr(sys.modules["jaxnets.train.program"], "can_scan", lambda *_: not unrolled)
     other, records = train(3)  # an epoch's five steps: three and two
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), other, one)
     assert [record["loss"] for record in records] == pytest.approx([record["loss"] for record in history])

@@ -21,7 +21,7 @@ ifneq ($(filter command environment,$(firstword $(origin PYTHON))),)
   endif
 endif
 
-.PHONY: train test pytest slow lint docs newest oldest lock clean
+.PHONY: train test pytest slow lint docs accelerators newest oldest lock clean
 .PRECIOUS: %/bin/python %/bin/uv
 
 train: $(VENV)/installed
@@ -47,6 +47,11 @@ docs: $(VENV)/installed-docs
 	cp -R *.md LICENSE NOTICE docs experiments build/pages
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "Open build/site/index.html; its search needs python -m http.server --directory build/site."
+
+# Every network's programs compiled for GPUs and TPUs that are not there: an hour or two.
+accelerators:
+	$(MAKE) $(VENV)-accelerators/installed-compilers VENV=$(VENV)-accelerators
+	$(VENV)-accelerators/bin/python -m pytest -m slow tests/accelerators
 
 # The suite with the newest release of everything, and with the oldest that pyproject.toml allows.
 newest:
@@ -82,6 +87,10 @@ $(VENV)/installed-docs: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	@echo "Installing jaxnets, what it needs and what its site is made with into $(VENV): 1.5 GB, a minute or two."
 	$(INSTALL) --editable ".[docs]"
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-compilers: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(INSTALL) --editable ".[test,plan-cuda,plan-tpu]"
+	@touch $@
 
 %/bin/python:
 	@"$(PYTHON)" -c '' || { echo "$(PYTHON) is no Python that runs here: give one, 3.11 or newer, as in" \

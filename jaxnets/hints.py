@@ -10,6 +10,8 @@ from pathlib import Path
 # The packages of pyproject.toml's extras: jaxnets is on no index, and its source may not be available.
 EXTRAS = {
     "tfds": ["tensorflow-cpu" if sys.platform == "linux" else "tensorflow"],
+    "plan-cuda": ["jax[cuda13-local]"],  # the compiler alone, without CUDA's 4 GB of libraries
+    "plan-tpu": ["jax[tpu]"],
     "onnx": ["jax2onnx>=0.17.1", "onnxruntime>=1.24", "jax<0.12"],
 }
 

@@ -42,10 +42,12 @@ NOT_RUN = {
     r"(python -m )?pip .*": "needs a package index; test_wheel.py installs a wheel",
     r"git clone .*": "needs a network",
     r"srun .*": "needs Slurm",
+    r"(python -m )?jaxnets plan .*": "needs compilers for accelerators; tests/accelerators runs it",
     r"python -m jaxnets": "is the program's name",
     r"python experiments/reproduce.py --only .*": "takes hours",
     r"python experiments/cifar10_speedrun.py --seeds 30": "takes hours without a GPU",
     r"python -m experiments.benchmarks.(suite|data_pipeline|recording|formulations)\b.*": "takes long",
+    r"python -m experiments.benchmarks.accelerators\b.*": "needs compilers for accelerators",
     r"python -m experiments.benchmarks.airbench .*": "needs PyTorch, a GPU and what was cloned",
 }
 INSTEAD = {"make train": "python experiments/train.py"}  # what that does, once it has installed

@@ -34,6 +34,10 @@ def test_models_and_train_load_nothing_heavy():
     assert python(code.format(HEAVY)) == ""
 
 
+def test_commands_load_jax_no_sooner_than_they_need_it():
+    assert python("import sys, jaxnets.cli.commands; print('jax' in sys.modules)") == "False"
+
+
 def test_jaxnets_alone_does_not_even_load_jax():
     assert python("import sys, jaxnets; print('jax' in sys.modules)") == "False"
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from jaxnets import hints
 from jaxnets.cli import commandline
 from jaxnets.cli.data import COMMANDS as DATA_COMMANDS
+from jaxnets.cli.plan import plan
 from jaxnets.errors import UserError, lookup
 
 if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
@@ -83,6 +84,7 @@ def predict(
         sheet: PNG file to draw: every image, what the network saw of it, and its three best guesses.
         json: Print a JSON list instead of one line per image.
     """
+    _set_up()
     from jaxnets.runs.predict import guesses, load_image_run, look
     from jaxnets.runs.sheet import check_sheet, contact_sheet
 
@@ -124,6 +126,7 @@ def app(workdir: Workdir, /, *, port: int = 8000, open: bool = False) -> None:
         port: Port to listen on, on this machine only (127.0.0.1); 0 for any free port.
         open: Open the page in the browser.
     """
+    _set_up()
     from jaxnets.app import serve
     from jaxnets.runs.predict import load_image_run
 
@@ -138,6 +141,7 @@ def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) 
         batch_size: Number of examples in a batch. It does not change the result.
         json: Print a JSON object instead of a line of text.
     """
+    _set_up()
     import jax
 
     from jaxnets import data, train
@@ -174,6 +178,7 @@ def export(
         like: For keras, a Keras file of the same architecture (.keras, .weights.h5 or legacy .h5) whose
             layout the new file takes. Networks with branches need it.
     """
+    _set_up()
     from jaxnets.export import FORMATS
     from jaxnets.keras_weights import save_keras_weights
     from jaxnets.runs import load_run
@@ -213,11 +218,18 @@ def import_keras(
             official ResNet and VGG (caffe) or Xception (tf), or 0 to 255 (bytes). By default those of the
             official file of that name, if there is one, or else unit.
     """
+    _set_up()
     from jaxnets.runs import start
 
     count = start.import_keras(file, model, workdir, dataset=dataset, classes=classes, inputs=inputs)
     print(f"{count:,} parameters of {file} are now in {workdir}; try")
     print(f"  {hints.jaxnets('predict', workdir, 'FILE')}")
+
+
+def _set_up() -> None:
+    from jaxnets.machine import set_up  # imports jax, which takes a while: not for --help
+
+    set_up()
 
 
 def _json(value: object) -> str:
@@ -227,6 +239,7 @@ def _json(value: object) -> str:
 COMMANDS: dict[str, Any] = {
     "models": models,
     "summary": summary,
+    "plan": plan,
     "predict": predict,
     "app": app,
     "evaluate": evaluate,

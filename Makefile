@@ -48,7 +48,7 @@ docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "Open build/site/index.html; its search needs python -m http.server --directory build/site."
 
-# Every network's programs compiled for GPUs and TPUs that are not there: an hour or two.
+# Every network's programs compiled for GPUs and TPUs that are not there: hours.
 accelerators:
 	$(MAKE) $(VENV)-accelerators/installed-compilers VENV=$(VENV)-accelerators
 	$(VENV)-accelerators/bin/python -m pytest -m slow tests/accelerators

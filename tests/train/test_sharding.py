@@ -72,7 +72,16 @@ def test_a_device_keeps_its_part_alone(source):
     assert state.params["wide"]["kernel"].sharding.spec == jax.sharding.PartitionSpec(None, "fsdp")
 
 
-@pytest.mark.parametrize("mesh", [("fsdp", 1), ("fsdp", 2), ("fsdp", 4), ("data", 8), ("fsdp", 8)])
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        ("fsdp", 1),
+        ("data", 8),
+        ("fsdp", 8),
+        pytest.param(("fsdp", 2), marks=pytest.mark.slow),
+        pytest.param(("fsdp", 4), marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_goes_on_on_other_devices(source, mesh, tmp_path):
     sharding, devices = mesh
     train(source, make_mesh(8, "fsdp"), 2, tmp_path)

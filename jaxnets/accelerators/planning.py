@@ -17,6 +17,7 @@ from jaxnets.errors import UserError, lookup, reason
 from jaxnets.models import INPUT_SHAPES, MODELS
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+PROGRAMS, SHARDINGS = ("training", "inference"), ("data", "fsdp")
 PRECISION = 1 / 16  # to which the largest batch is found
 
 
@@ -167,6 +168,9 @@ def plan(
         (82, 79338119, True)
     """
     chip = lookup(CHIPS, device, "device")
+    for what, given, known in (("program", program, PROGRAMS), ("sharding", sharding, SHARDINGS)):
+        if given not in known:
+            raise UserError(f"the {what} {given!r} must be {known[0]!r} or {known[1]!r}")
     sizes = parse_topology(chip, topology)
     kind = lookup(DTYPES, dtype, "dtype")
     if isinstance(model, str):

@@ -26,7 +26,7 @@ Shape = jax.ShapeDtypeStruct
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What a device is to do again and again.
+    """A program to plan: training or inference of a network.
 
     Attributes:
         model: The network.
@@ -66,7 +66,7 @@ class Job:
         return Shape((count, *self.shape), jnp.int32 if self.ids else jnp.uint8 if image else jnp.float32)
 
     def _forward(self, mesh: Mesh, batch: int) -> tuple[Any, tuple[Any, ...]]:
-        """`Run.probabilities`'s."""
+        """The forward pass of `Run.probabilities`."""
 
         @jax.jit
         @by_platform
@@ -92,7 +92,13 @@ class Job:
         targets, learning = _learning(outputs)
         one = {"x": self._stored(1), **targets}
         changes = parse(self.augment)
-        features = Features(self.shape, str(one["x"].dtype), ())
+        if any(change.mix for change in changes):  # they make proportions of labels
+            learning = {
+                "loss": losses.categorical_crossentropy,
+                "metrics": {"accuracy": metrics.categorical_accuracy},
+            }
+        classes = tuple(map(str, range(jax.tree.leaves(outputs)[0].shape[-1])))
+        features = Features(self.shape, str(one["x"].dtype), classes)
         augment = compose_for(features, changes)
         step = make_train_step(self.model, optimizer, augment=augment, remat=self.remat, **learning)
         plan = {"index": Shape((batch,), jnp.int32), "mask": Shape((batch,), jnp.float32)}

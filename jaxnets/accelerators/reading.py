@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from jaxnets.accelerators.hlo import Program
+from jaxnets.errors import UserError
 from jaxnets.summary.jaxpr import multiply_adds
 
 
@@ -47,12 +48,18 @@ def read_program(function: Any, *arguments: Any) -> Reading:
         function: What `jax.jit` returns.
         arguments: Shapes (`jax.ShapeDtypeStruct` with a sharding), arrays, or trees of them.
 
+    Raises:
+        UserError: If an argument does not say where it lies.
+
     Examples:
         >>> import jax.numpy as jnp
         >>> reading = read_program(jax.jit(jnp.dot), jnp.ones((8, 16)), jnp.ones((16, 4)))
         >>> reading.flops  # a product and a sum each
         1024
     """
+    places: list[Any] = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(arguments)]
+    if None in places:
+        raise UserError("every argument needs a sharding, which says what devices the program is for")
     started = time.perf_counter()
     traced = function.trace(*arguments)
     lowered = traced.lower()
@@ -61,7 +68,7 @@ def read_program(function: Any, *arguments: Any) -> Reading:
     ended = time.perf_counter()
     memory, cost = compiled.memory_analysis(), Program(compiled.as_text()).cost()
     given = memory.output_size_in_bytes - memory.alias_size_in_bytes
-    devices = {device for leaf in jax.tree.leaves(arguments) for device in leaf.sharding.device_set}
+    devices = {device for place in places for device in place.device_set}
     return Reading(
         argument_bytes=memory.argument_size_in_bytes,
         temporary_bytes=given + memory.temp_size_in_bytes + memory.generated_code_size_in_bytes,

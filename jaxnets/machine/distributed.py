@@ -30,8 +30,11 @@ def make_mesh(devices: int | None = None, sharding: Literal["data", "fsdp"] = "d
             whole on every device; along "fsdp" the state is split as well (`jaxnets.train.sharding`).
 
     Raises:
-        UserError: If there are fewer devices, or several processes would not use equally many each.
+        UserError: If there are fewer devices, several processes would not use equally many each, or the
+            sharding is neither.
     """
+    if sharding not in ("data", FSDP):
+        raise UserError(f"the sharding {sharding!r} must be 'data' or 'fsdp'")
     found = jax.devices()
     shares = Counter(device.process_index for device in found)
     if len(set(shares.values())) > 1:

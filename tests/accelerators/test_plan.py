@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from jaxnets.accelerators import CHIPS, Plan, Reading, count_chips, largest_batch
+from jaxnets.accelerators import plan as make_plan
 from jaxnets.accelerators.chips import parse_topology
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
@@ -95,6 +96,13 @@ def test_what_is_wrong_is_one_line(run, arguments):
     assert code == 2
     assert error.startswith("error: ")
     assert error.count("\n") == 1
+
+
+def test_what_is_neither_is_refused():
+    with pytest.raises(UserError, match="'training' or 'inference'"):
+        make_plan("lenet5", program="predict")
+    with pytest.raises(UserError, match="'data' or 'fsdp'"):
+        make_plan("lenet5", sharding="fdsp")
 
 
 def plan(*arguments: str) -> dict:

@@ -10,6 +10,7 @@ from flax import linen
 from jax.sharding import Mesh
 
 from jaxnets import data, nn, optim
+from jaxnets.errors import UserError
 from jaxnets.train import Keep, Validation, fit, make_eval_step, make_mesh, make_state, make_train_step
 from jaxnets.train.sharding import LEAST, state_sharding
 
@@ -36,7 +37,7 @@ def source():
 
 
 def train(source, mesh, epochs, workdir=None):
-    model, descent = Net(), optim.accumulate(optax.adam(1e-3), 2)
+    model, descent = Net(), optim.accumulate(optax.sgd(0.05, momentum=0.9), 2)
     return fit(
         make_state(model, descent, (48,)),
         make_train_step(model, descent),
@@ -105,3 +106,8 @@ def test_arrays_that_do_not_divide_lie_whole():
         {"wide": jax.ShapeDtypeStruct((4096, 3), "float32")}, Mesh(mesh.devices, ("data",))
     )
     assert tuple(whole["wide"].spec) == ()
+
+
+def test_another_sharding_is_refused():
+    with pytest.raises(UserError, match="'data' or 'fsdp'"):
+        make_mesh(8, "fdsp")

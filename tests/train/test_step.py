@@ -189,3 +189,15 @@ def test_dropout_draws_from_the_run_s_key_and_the_step_number():
     _, second = step(after, batch)  # same parameters (rate 0), another step
     assert float(first["loss"]) == float(again["loss"])
     assert float(first["loss"]) != float(second["loss"])
+
+
+def test_activations_computed_again_give_the_same_step():
+    model, descent = BatchNormNet(), optax.sgd(0.1)
+    state, batch = make_state(model, descent, (4,)), batch_of(8, (4,), 3)
+    steps = [make_train_step(model, descent, remat=remat) for remat in (False, True)]
+    kept, again = (jax.jit(step)(state, batch) for step in steps)
+    assert_close(again, kept)
+    found, expected = (str(jax.make_jaxpr(step)(state, batch)) for step in reversed(steps))
+    assert "remat" in found or "checkpoint" in found
+    assert "remat" not in expected
+    assert "checkpoint" not in expected

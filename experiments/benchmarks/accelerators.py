@@ -5,14 +5,15 @@
 
 Ratios of jaxnets to the twin: kernels, bytes of main memory, and peak memory; below 1, jaxnets has less. Both
 take the same batches from the host, bytes for images, and update by Adam; jaxnets also leaves out padding,
-adds up its metrics over the epoch and changes nothing where a loss or gradient is not finite.
+adds up its metrics over the epoch and changes nothing where a loss or gradient is not finite. `clock` times
+both where there is an accelerator.
 """
 
 from jaxnets.cli import commandline
 
 from experiments.benchmarks import flax_twins
 from jaxnets import optim
-from jaxnets.accelerators import CHIPS, Reading, plan, read_program
+from jaxnets.accelerators import CHIPS, Chip, plan, read_program
 from jaxnets.accelerators.chips import devices_of, parse_topology
 from jaxnets.accelerators.planning import DTYPES
 from jaxnets.accelerators.programs import Job
@@ -34,19 +35,16 @@ PROGRAMS: tuple[Literal["training", "inference"], ...] = ("training", "inference
 Device = Literal["h100", "h200", "a100", "v4", "v5e", "v5p", "v6e"]
 
 
-def ours(name: str, device: str, topology: str, batch: int, dtype: str) -> Reading:
-    """The step of jaxnets."""
-    chip = CHIPS[device]
+def ours(name: str, chip: Chip, devices: list[Any], batch: int, dtype: str) -> tuple[Any, tuple[Any, ...]]:
+    """The step of jaxnets, jitted, and the shapes of its arguments."""
     model = MODELS[name](**({} if dtype == "float32" else {"dtype": DTYPES[dtype]}))
     job = Job(model, INPUT_SHAPES[name], optim.OPTIMIZERS["adam"](1e-3), examples=None)
-    step, arguments = job.program(chip, devices_of(chip, parse_topology(chip, topology)), batch)
-    return read_program(step, *arguments)
+    return job.program(chip, devices, batch)
 
 
-def twins(name: str, device: str, topology: str, batch: int, dtype: str) -> Reading:
-    """The step of the plain twin."""
-    chip, shape = CHIPS[device], INPUT_SHAPES[name]
-    mesh = Mesh(np.array(devices_of(chip, parse_topology(chip, topology))), ("data",))
+def twins(name: str, chip: Chip, devices: list[Any], batch: int, dtype: str) -> tuple[Any, tuple[Any, ...]]:
+    """The step of the plain twin, jitted, and the shapes of its arguments."""
+    mesh, shape = Mesh(np.array(devices), ("data",)), INPUT_SHAPES[name]
     model, optimizer = flax_twins.FLAX_MODELS[name](dtype=DTYPES[dtype]), optax.adam(1e-3)
     regression = name.startswith("stock")
     inputs = jax.ShapeDtypeStruct((batch, *shape), jnp.uint8 if len(shape) == 3 else jnp.float32)
@@ -60,7 +58,7 @@ def twins(name: str, device: str, topology: str, batch: int, dtype: str) -> Read
 
     state = place(flax_twins.abstract_state(model, optimizer, shape), PartitionSpec())
     step = jax.jit(flax_twins.make_step(model, optimizer, regression), donate_argnums=0)
-    return read_program(step, state, place(rows, PartitionSpec("data")))
+    return step, (state, place(rows, PartitionSpec("data")))
 
 
 def ratios(
@@ -81,13 +79,15 @@ def ratios(
         dtypes: Types of the arithmetic.
     """
     set_up_compilers()
-    found = []
+    chip, found = CHIPS[device], []
+    devices = devices_of(chip, parse_topology(chip, topology))
     print("| network | dtype | batch | kernels | bytes (MB) | memory (MB) |\n|---|---|---|---|---|---|")
     for name in only or flax_twins.FLAX_MODELS:
         lookup(flax_twins.FLAX_MODELS, name, "network")
         size = min(batch, BATCHES.get(name, batch))
         for dtype in dtypes:
-            mine, other = (make(name, device, topology, size, dtype) for make in (ours, twins))
+            steps = [make(name, chip, devices, size, dtype) for make in (ours, twins)]
+            mine, other = (read_program(step, *arguments) for step, arguments in steps)
             record: dict[str, Any] = {"network": name, "batch": size, "dtype": dtype}
             cells = [name, dtype, str(size)]
             for what, unit in (("kernels", 1), ("bytes", 1e6), ("memory_bytes", 1e6)):

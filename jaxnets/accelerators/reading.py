@@ -44,6 +44,8 @@ class Reading:
 def read_program(function: Any, *arguments: Any) -> Reading:
     """Compiles a jitted function for the devices of its arguments, and reads the program; nothing runs.
 
+    `compile_program` returns the program as well.
+
     Args:
         function: What `jax.jit` returns.
         arguments: Shapes (`jax.ShapeDtypeStruct` with a sharding), arrays, or trees of them.
@@ -57,6 +59,11 @@ def read_program(function: Any, *arguments: Any) -> Reading:
         >>> reading.flops  # a product and a sum each
         1024
     """
+    return compile_program(function, *arguments)[1]
+
+
+def compile_program(function: Any, *arguments: Any) -> tuple[jax.stages.Compiled, Reading]:
+    """Returns the program that `read_program` reads, too, which can be called where its devices are there."""
     places: list[Any] = [getattr(leaf, "sharding", None) for leaf in jax.tree.leaves(arguments)]
     if None in places:
         raise UserError("every argument needs a sharding, which says what devices the program is for")
@@ -69,7 +76,7 @@ def read_program(function: Any, *arguments: Any) -> Reading:
     memory, cost = compiled.memory_analysis(), Program(compiled.as_text()).cost()
     given = memory.output_size_in_bytes - memory.alias_size_in_bytes
     devices = {device for place in places for device in place.device_set}
-    return Reading(
+    return compiled, Reading(
         argument_bytes=memory.argument_size_in_bytes,
         temporary_bytes=given + memory.temp_size_in_bytes + memory.generated_code_size_in_bytes,
         flops=2 * sum(count for _, count in multiply_adds(traced.jaxpr)) // len(devices),

@@ -1,5 +1,6 @@
 """The bench: contestants are the same network and do what they are told; records, skipping, tables."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from experiments.benchmarks import airbench, contest, contestants, records, report, suite
 from experiments.benchmarks.contest import Spec
+from jaxnets.accelerators import CHIPS
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
 from jaxnets.summary import summarize
@@ -151,3 +153,16 @@ def test_formulations_are_measured_where_a_network_uses_them():
     assert {record["formulation"] for record in found} >= {"only_if, update", "total, update"}
     assert not {record["formulation"] for record in found} & {"max_pool, pooling", "recur, recurrence"}
     assert all(record["alone"] > 0 for record in found)
+
+
+def test_the_clock_sets_a_step_beside_its_twin_and_its_bound(monkeypatch, capsys):
+    from experiments.benchmarks import clock
+
+    with pytest.raises(UserError, match="the clock needs an accelerator: NVIDIA H100"):
+        clock.main(only=("mlp",))
+    here = dataclasses.replace(CHIPS["h100"], name=jax.devices()[0].device_kind)
+    monkeypatch.setitem(clock.CHIPS, "here", here)
+    (found,) = clock.main(only=("mlp",), batch=8, dtypes=("float32",), rounds=1, seconds=0.001)
+    assert found["bound"] < min(found["seconds"], found["twin"])
+    ratio = found["twin"] / found["seconds"]
+    assert f"| mlp | float32 | 8 | {ratio:.2f} |" in capsys.readouterr().out

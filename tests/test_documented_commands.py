@@ -49,6 +49,7 @@ NOT_RUN = {
     r"python -m experiments.benchmarks.(suite|data_pipeline|recording|formulations)\b.*": "takes long",
     r"python -m experiments.benchmarks.accelerators\b.*": "needs compilers for accelerators",
     r"python -m experiments.benchmarks.airbench .*": "needs PyTorch, a GPU and what was cloned",
+    r"python -m experiments.benchmarks.clock\b.*": "needs an accelerator",
 }
 INSTEAD = {"make train": "python experiments/train.py"}  # what that does, once it has installed
 NEEDS = {"--format onnx": "jax2onnx"}  # an extra, without which one sentence says so

@@ -42,6 +42,11 @@ def formulated(table: Table) -> Iterator[None]:
         yield
 
 
+def is_formulated() -> bool:
+    """Returns whether the program that is being traced has been told its formulations."""
+    return _table.value is not None
+
+
 def plain_operations() -> AbstractContextManager[None]:
     """Context manager within which all operations are the plain ones, even in programs that opt in."""
     return formulated(())

@@ -28,7 +28,7 @@ def guarded(train_step: Any, skip: bool, state: TrainState, sums: Any, batch: An
     def is_finite(sums: Any) -> jax.Array:
         return jnp.isfinite(sums["loss"]) & jnp.isfinite(sums["count"])
 
-    before = is_finite(sums) if sums and not skip else True
+    before = is_finite(sums) if sums and not skip else jnp.bool_(True)
     if isinstance(train_step, ConditionalStep):
         new, some = train_step.conditional(state, batch, before)
         learned = is_finite(some) & before

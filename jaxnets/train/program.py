@@ -6,6 +6,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh
 
+from jaxnets.platforms import on_platform
 from jaxnets.train.nonfinite import guarded
 from jaxnets.train.sharding import sharded
 from jaxnets.train.step import TrainStep
@@ -25,5 +26,10 @@ def make_program(
         mesh: The devices, where there are several.
     """
     step = sharded(partial(guarded, train_step, skip), mesh)
-    program = partial(run_steps, step, unrolled=not can_scan(params, platform))
-    return jax.jit(program, donate_argnums=(0, 1), compiler_options=compiler_options(params, platform))
+    unrolled = not can_scan(params, platform)
+
+    def train_steps(state: Any, sums: Any, batches: Any) -> tuple[Any, Any]:
+        with on_platform(platform):
+            return run_steps(step, state, sums, batches, unrolled=unrolled)
+
+    return jax.jit(train_steps, donate_argnums=(0, 1), compiler_options=compiler_options(params, platform))

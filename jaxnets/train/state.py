@@ -8,6 +8,9 @@ import optax
 from flax import linen, struct
 
 from jaxnets.errors import UserError
+from jaxnets.machine.process import xla_accepts
+
+QUICK = ("xla_backend_optimization_level", 1)
 
 
 @struct.dataclass
@@ -57,7 +60,11 @@ def make_state(
     init_key, key = jax.random.split(jax.random.PRNGKey(seed))
     if variables is None:
         check_input(model, input_shape)
-        variables = jax.jit(model.init)(init_key, jnp.zeros((1, *input_shape)))
+        # It runs once: XLA's effort for faster code takes longer than it saves (ResNet-18: 8 seconds to 3).
+        runs = not isinstance(init_key, jax.core.Tracer)  # not only traced, as under `jax.eval_shape`
+        quick = runs and jax.default_backend() == "cpu" and xla_accepts(*QUICK)
+        init = jax.jit(model.init, compiler_options=dict([QUICK]) if quick else {})
+        variables = init(init_key, jnp.zeros((1, *input_shape)))
     else:
         variables = jax.tree.map(jnp.array, variables)
     model_state = {name: value for name, value in variables.items() if name != "params"}

@@ -64,7 +64,7 @@ class ConditionalStep:
     conditional: Callable[[TrainState, Batch, bool | jax.Array], tuple[TrainState, Sums]]
 
     def __call__(self, state: TrainState, batch: Batch, /) -> tuple[TrainState, Sums]:
-        return self.conditional(state, batch, True)
+        return self.conditional(state, batch, jnp.bool_(True))
 
 
 ACCURACY: Mapping[str, PerExample] = {"accuracy": accuracy}
@@ -177,7 +177,8 @@ def make_train_step(
         params, model_state, opt_state = only_if(finite & should_learn, learn, *old)
         return TrainState(state.step + 1, params, model_state, opt_state, state.key), sums
 
-    return ConditionalStep(train_step)
+    # Traced once, whether its shapes are asked for, it is compiled, or a program has several copies of it.
+    return ConditionalStep(jax.jit(train_step, inline=True))
 
 
 def _is_product(primitive: Any, *_: Any, **__: Any) -> bool:

@@ -129,7 +129,7 @@ def test_a_continued_run_compiles_its_step_once(source, tmp_path, caplog):
     run(source, 1, tmp_path)
     with jax.log_compiles(True):
         run(source, 4, tmp_path)
-    compiled = [line for line in caplog.messages if line.startswith("Compiling jit(run_steps)")]
+    compiled = [line for line in caplog.messages if line.startswith("Compiling jit(train_steps)")]
     assert len(compiled) == 1
 
 

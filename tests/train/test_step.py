@@ -104,6 +104,8 @@ def test_a_padded_batch_counts_as_the_smaller_one():
 
 
 def test_the_same_step_under_jit_mesh_pmap_and_scan():
+    if jax.device_count() < 4:
+        pytest.skip("it takes four devices")
     descent, devices = optax.sgd(0.1, momentum=0.9), jax.devices()[:4]
     model = BatchNormNet()
     start = make_state(model, descent, (4,))

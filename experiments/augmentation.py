@@ -78,7 +78,7 @@ def main(
     augment = compose_for(examples.features, parse(changes))
     assert augment is not None
     held_out = {"": examples.test, " on changed images": changed(examples.test, augment, seed)}
-    workdir = workdir or Path("runs") / f"augmentation-{examples.name}"
+    workdir = workdir or runs.default_folder(f"augmentation-{examples.name}")
     # 2. network
     network = runs.make_model("mlp", examples.features)
     # 3. optimizer and loss
@@ -89,7 +89,7 @@ def main(
     for name, steps in {"without": (), "with": changes}.items():
         settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
         settings |= {"augment": steps, "epochs": epochs}
-        train.write_config(workdir / name, runs.describe("mlp", examples, data_dir) | settings)
+        train.write_config(workdir / name, runs.describe("mlp", examples) | settings)
         state, histories[name] = train.fit(
             train.make_state(network, optimizer, examples.features.shape, seed),
             train.make_train_step(network, optimizer, augment=augment if steps else None),

@@ -100,11 +100,9 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["adam"](learning_rate)
     # 4. fit
-    workdir = workdir or Path("runs/cifar10") / f"{model}-{examples.name}"
+    workdir = workdir or runs.default_folder(f"cifar10/{model}-{examples.name}")
     settings = {"system": model, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-    train.write_config(
-        workdir, runs.describe(system.model, examples, data_dir) | settings | {"epochs": epochs}
-    )
+    train.write_config(workdir, runs.describe(system.model, examples) | settings | {"epochs": epochs})
     state, history = train.fit(
         train.make_state(network, optimizer, shape, seed),
         train.make_train_step(network, optimizer, penalty=system.penalty),

@@ -81,10 +81,10 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["adam"](chosen.learning_rate)
     # 4. fit
-    workdir = workdir or Path("runs/cnn_mnist") / f"{variant}-{examples.name}"
+    workdir = workdir or runs.default_folder(f"cnn_mnist/{variant}-{examples.name}")
     epochs = epochs or chosen.epochs
     settings = {"variant": variant, "seed": seed, "epochs": epochs}
-    train.write_config(workdir, runs.describe("cnn", examples, data_dir) | settings)
+    train.write_config(workdir, runs.describe("cnn", examples) | settings)
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),
         train.make_train_step(network, optimizer),

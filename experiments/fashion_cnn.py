@@ -64,7 +64,7 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["nadam"](learning_rate)
     # 4. fit
-    workdir = workdir or Path("runs") / f"fashion_cnn-{examples.name}"
+    workdir = workdir or runs.default_folder(f"fashion_cnn-{examples.name}")
     settings = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "epochs": epochs}
     train.write_config(workdir, {"experiment": "fashion_cnn", "dataset": examples.name} | settings)
     eval_step = train.make_eval_step(network, preprocess=preprocess)

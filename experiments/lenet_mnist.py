@@ -59,10 +59,10 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["sgd"](learning_rate)
     # 4. fit
-    workdir = workdir or Path("runs") / f"lenet_mnist-{examples.name}"
+    workdir = workdir or runs.default_folder(f"lenet_mnist-{examples.name}")
     settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
     settings |= {"patience": patience, "epochs": epochs}
-    train.write_config(workdir, runs.describe("lenet5", examples, data_dir) | settings)
+    train.write_config(workdir, runs.describe("lenet5", examples) | settings)
     layers = summarize(network, examples.features.shape)
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),

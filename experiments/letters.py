@@ -14,7 +14,7 @@ answers. Documented are these numbers of parameters, and loss and accuracy of th
 
 from jaxnets.cli import commandline
 
-from jaxnets import data, models, optim, plots, report, train
+from jaxnets import data, models, optim, plots, report, runs, train
 from jaxnets.course.letters import encode, letters
 from jaxnets.errors import UserError, lookup
 from jaxnets.summary import summarize
@@ -99,7 +99,7 @@ def main(
     measured: dict[str, Any] = {"parameters": summary.parameters, **history[-1]}
     report.beside(documented, {name: round(measured[name], 4) for name in documented})
     # 6. picture and application
-    plots.curves(history, (workdir or Path("runs") / model) / "curves.png")
+    plots.curves(history, (workdir or runs.default_folder(model)) / "curves.png")
 
     @jax.jit
     def guess(x: jax.Array) -> jax.Array:

@@ -64,10 +64,10 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["adam"](learning_rate)
     # 4. fit
-    workdir = workdir or Path("runs") / f"mnist-{examples.name}"
+    workdir = workdir or runs.default_folder(f"mnist-{examples.name}")
     settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
     settings |= {"hold_out": hold_out, "validate_every": validate_every, "monitor": monitor}
-    train.write_config(workdir, runs.describe("mlp", examples, data_dir) | settings | {"epochs": epochs})
+    train.write_config(workdir, runs.describe("mlp", examples) | settings | {"epochs": epochs})
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),
         train.make_train_step(network, optimizer),

@@ -100,7 +100,7 @@ def main(
     # 4. fit
     settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
     settings |= {"folder": str(folder), "epochs": epochs}
-    train.write_config(workdir / "run", runs.describe("mlp", examples, data_dir) | settings)
+    train.write_config(workdir / "run", runs.describe("mlp", examples) | settings)
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),
         train.make_train_step(network, optimizer),

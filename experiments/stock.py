@@ -13,7 +13,7 @@ docs/results.md has the measured errors; those of predicting today's price for t
 
 from jaxnets.cli import commandline
 
-from jaxnets import losses, metrics, models, optim, plots, report, train
+from jaxnets import losses, metrics, models, optim, plots, report, runs, train
 from jaxnets.data import Batches
 from jaxnets.data.formats.tables import load_series
 from jaxnets.errors import lookup
@@ -58,6 +58,7 @@ def main(
     *,
     model: str = "stock_lstm",
     csv: Path | None = None,
+    column: str = "open",
     epochs: int = 50,
     batch_size: int = 64,
     learning_rate: float = 1e-3,
@@ -68,7 +69,9 @@ def main(
 
     Args:
         model: stock_rnn, stock_lstm or stock_gru.
-        csv: A file whose first line names its columns, "open" among them. By default a random walk.
+        csv: A file whose first line names its columns; its rows are ordered by their dates. By default a
+            random walk.
+        column: Column of the prices to predict.
         epochs: Passes over the training windows.
         batch_size: Windows in a step.
         learning_rate: Learning rate of Adam.
@@ -76,11 +79,12 @@ def main(
         workdir: Folder for prices.png and loss.png. By default runs/MODEL.
     """
     documented = lookup(DOCUMENTED, model, "model")
-    workdir = workdir or Path("runs") / model
+    workdir = workdir or runs.default_folder(model)
     # 1. data
     if csv is None:
         print("no --csv: a random walk of made-up prices; the documented errors are of another series")
-    prices, scaler = load_series(csv or random_walk(workdir / "walk.csv"), held_out=HELD_OUT)
+    file = csv or random_walk(workdir / "walk.csv")
+    prices, scaler = load_series(file, [column], held_out=HELD_OUT)
     # 2. network
     network = models.MODELS[model]()
     # 3. optimizer and loss
@@ -119,7 +123,7 @@ def main(
     lines = {"tomorrow = today": today, "predicted": predicted, "real": real}
     plots.lines(
         {
-            "opening price (yuan)": {name: (days, values) for name, values in lines.items()},
+            f"{column} (yuan)": {name: (days, values) for name, values in lines.items()},
             "error (yuan)": {name: (days, values - real) for name, values in lines.items() if name != "real"},
         },
         workdir / "prices.png",

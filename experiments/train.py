@@ -36,6 +36,8 @@ def main(
     fill: Fill | None = None,
     workdir: Path | None = None,
     data_dir: Path | None = None,
+    size: tuple[int, int] | None = None,
+    keys: tuple[str, str] | None = None,
     start: Path | None = None,
     tensorboard: bool = False,
     profile: int = 0,
@@ -60,6 +62,9 @@ def main(
         fill: Filling of the places that a rotated or shifted image leaves empty.
         workdir: The run's folder. By default runs/MODEL-DATASET.
         data_dir: Folder of prepared TFDS data sets. By default that of TFDS.
+        size: Height and width to scale images to, required if they differ in size.
+        keys: Names of the input and the label among the features of a TFDS data set. By default those that it
+            names itself.
         start: Source of the first parameters: the folder of another run of this model, or a Keras file. By
             default they are drawn from the seed.
         tensorboard: Whether to write files for `tensorboard --logdir WORKDIR`: scalars, histograms, images
@@ -76,7 +81,7 @@ def main(
     train.join(distributed)
     say = print if train.is_writer() else lambda _: None
     # 1. data
-    examples = data.load(dataset, data_dir=str(data_dir) if data_dir else None)
+    examples = data.load(dataset, data_dir=data_dir, size=size, keys=keys)
     asked: dict[str, Any] = {
         "model": model,
         "epochs": epochs,
@@ -103,7 +108,7 @@ def main(
     else:
         found = plan.start(state.variables, examples, runs.INPUTS[inputs])
     state = train.make_state(network, descent, examples.features.shape, seed, found)
-    workdir = workdir or Path("runs") / f"{plan.model}-{dataset}".replace(":", "-")  # not in names on Windows
+    workdir = workdir or runs.default_folder(f"{plan.model}-{dataset}")
     settings: dict[str, Any] = {
         "optimizer": plan.optimizer,
         "learning_rate": plan.learning_rate,
@@ -115,7 +120,7 @@ def main(
     if plan.label_smoothing:
         settings |= {"label_smoothing": plan.label_smoothing}
     settings |= {"start": str(start) if start else None, "epochs": plan.epochs}
-    train.write_config(workdir, runs.describe(plan.model, examples, data_dir, inputs) | settings)
+    train.write_config(workdir, runs.describe(plan.model, examples, inputs) | settings)
     say(f"{len(examples.train):,} examples of {dataset}, {len(examples.test):,} held out; {workdir}")
     say((layers := summarize(network, examples.features.shape)).to_text())
     callbacks: list[train.Callback] = [train.RecordLearningRate(rate)]

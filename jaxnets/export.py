@@ -5,9 +5,7 @@ not at all. StableHLO and ONNX files take preprocessed inputs in batches of any 
 output.
 """
 
-import io
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +56,11 @@ def load_safetensors(path: str | Path) -> Variables:
         raise UserError(
             f"{str(path)!r} is not a complete safetensors file ({error}): export it again"
         ) from error
-    return unflatten_dict({tuple(name.split("/")): jnp.asarray(array) for name, array in arrays.items()})
+    paths = {tuple(name.split("/")): jnp.asarray(array) for name, array in arrays.items()}
+    inner = next((path for path in paths if any(path[:end] in paths for end in range(1, len(path)))), None)
+    if inner:
+        raise UserError(f"{str(path)!r} has an array {'/'.join(inner)} below another: it is no file of ours")
+    return unflatten_dict(paths)
 
 
 def export_stablehlo(
@@ -106,6 +108,9 @@ def export_onnx(
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns about names that it drops
     x = jax.ShapeDtypeStruct(("B", *input_shape), dtype)
     model = to_onnx(lambda x: module.apply(variables, x), [x], input_names=["x"], return_mode="proto")
+    first = model.graph.output[0]  # under a name that the converter made up
+    model.graph.node.append(onnx.helper.make_node("Identity", [first.name], ["y"]))
+    first.name = "y"
     with complete(Path(path)) as part:
         onnx.save(model, part)
 
@@ -117,13 +122,21 @@ def export_text(
     rows = [row.variables for row in summarize(module, input_shape, dtype).layers]
     keys = [key for row in rows for key in sorted(row, key=_kernel_first) if key[0] == "params"]
     values = flatten_dict(variables)
-    text = io.StringIO()
-    # All values, with as many digits as are needed to read the same float back.
-    with np.printoptions(threshold=sys.maxsize, floatmode="unique"):
+    with complete(Path(path)) as part, part.open("w", encoding="utf-8") as file:
         for key in keys:
-            text.write(f"{'/'.join(key[1:])}\n{values[key].shape}\n{np.asarray(values[key])}\n")
-    with complete(Path(path)) as part:
-        part.write_text(text.getvalue(), encoding="utf-8")
+            array = np.asarray(values[key])
+            file.write(f"{'/'.join(key[1:])}\n{array.shape}\n")
+            file.write(f"{_text(array)}\n")
+
+
+def _text(array: np.ndarray) -> str:
+    """Returns an array in brackets, one line for each row; NumPy itself takes ten times as long."""
+    if array.ndim > 1:
+        return "[" + "\n ".join(map(_text, array)) + "]"
+    form = "%.17g" if array.dtype == np.float64 else "%.9g"  # enough to read the same float back
+    if not array.ndim:
+        return form % array
+    return "[" + " ".join([form] * len(array)) % tuple(array.tolist()) + "]"
 
 
 FORMATS: dict[str, Callable[..., None]] = {

@@ -94,8 +94,9 @@ def confusion_matrix(
     predicted: jax.Array, labels: jax.Array, num_classes: int, mask: jax.Array | None = None
 ) -> jax.Array:
     """Returns how often each label (row) was predicted as each class (column), (classes, classes)."""
-    rows = jax.nn.one_hot(labels, num_classes) * _mask_of(labels, mask)[:, None]
-    return rows.T @ jax.nn.one_hot(predicted, num_classes)
+    known = (predicted >= 0) & (labels >= 0)  # a negative index would count from the end
+    counts = jnp.zeros((num_classes, num_classes)).at[labels, predicted]
+    return counts.add(jnp.where(known, _mask_of(labels, mask), 0), mode="drop")
 
 
 def maximum_precisions(precisions: jax.Array) -> jax.Array:

@@ -71,12 +71,14 @@ PRETRAINED = {
 }
 
 
-def load_pretrained(name: str, source: str | Path = "imagenet") -> Variables:
+def load_pretrained(name: str, source: str | Path = "imagenet", *, unchecked: bool = False) -> Variables:
     """Returns the pretrained variables of `MODELS[name]()` with its 1,000 classes.
 
     Args:
         name: One of `PRETRAINED`.
         source: "imagenet" for the official file, downloaded once (`download`), or the path of a Keras file.
+        unchecked: Whether to take the weights even if the file says that its network computes something else;
+            see `from_keras`.
 
     Raises:
         UserError: If there are no such weights, they cannot be obtained, or the file is of another network.
@@ -88,7 +90,7 @@ def load_pretrained(name: str, source: str | Path = "imagenet") -> Variables:
     """
     lookup(PRETRAINED, name, "pretrained model")
     path = download(name) if source == "imagenet" else source
-    return from_keras(path, MODELS[name](), INPUT_SHAPES[name])
+    return from_keras(path, MODELS[name](), INPUT_SHAPES[name], unchecked=unchecked)
 
 
 def transplant(

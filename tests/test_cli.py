@@ -15,7 +15,7 @@ from PIL import Image
 
 from jaxnets import data
 from jaxnets.cli import commandline, commands
-from jaxnets.data.formats.images import ink_of
+from jaxnets.data.formats.drawings import ink_of
 from jaxnets.errors import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -172,3 +172,19 @@ def test_an_error_is_one_line_also_without_utf_8():
         [*command[:3], "--help"], capture_output=True, text=True, env=environment, check=True
     )
     assert "import-keras" in help.stdout
+
+
+@pytest.mark.parametrize("encoding, expected", [("gbk", "猫\\U0001f436"), ("ascii", "\\u732b\\U0001f436")])
+def test_names_that_a_terminal_cannot_show_are_replaced(monkeypatch, encoding, expected):
+    out, error = (io.TextIOWrapper(io.BytesIO(), encoding=encoding) for _ in range(2))
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", error)
+
+    def say() -> None:
+        print("猫🐶")
+        raise UserError("no 猫🐶")
+
+    with pytest.raises(SystemExit):
+        commandline.run(say, "say", [])
+    assert out.buffer.getvalue() == f"{expected}\n".encode(encoding)
+    assert error.buffer.getvalue() == f"error: no {expected}\n".encode(encoding)

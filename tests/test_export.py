@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from flax import linen
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from jaxnets import nn
 from jaxnets.errors import UserError
@@ -112,6 +112,7 @@ def test_onnx_runtime_gives_the_same_numbers_at_any_batch_size(name, tiny, tmp_p
         export_onnx(tmp_path / "net.onnx", module, variables, shape)
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
     session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    assert [output.name for output in session.get_outputs()] == ["y"]
     for batch in (1, 5):
         x = np.random.default_rng(batch).integers(0, 20, (batch, *shape)).astype(np.float32)
         (y,) = session.run(None, {"x": x})
@@ -123,6 +124,24 @@ def test_onnx_without_the_converter_says_what_to_install(tiny, tmp_path, monkeyp
     with pytest.raises(UserError, match=r"-m pip install 'jax2onnx>="):
         export_onnx(tmp_path / "net.onnx", *tiny)
     assert not list(tmp_path.iterdir())
+
+
+def test_safetensors_of_another_program(tmp_path):
+    save_file({"a": np.ones(2), "a/b": np.ones(3)}, tmp_path / "odd.safetensors")
+    with pytest.raises(UserError, match="has an array a/b below another"):
+        load_safetensors(tmp_path / "odd.safetensors")
+
+
+def test_text_of_a_million_numbers_is_exact(tmp_path):
+    module = nn.Dense(1000)
+    values = np.random.default_rng(0).normal(size=(1000, 1000)).astype(np.float32)
+    values *= np.float32(10) ** np.arange(-20, 20, dtype=np.float32).repeat(25)
+    variables = {"params": {"kernel": values, "bias": np.float32([np.inf, -np.inf, np.nan, *range(997)])}}
+    export_text(tmp_path / "weights.txt", module, variables, (1000,))
+    kernel, bias = (tmp_path / "weights.txt").read_text().split("bias\n(1000,)\n")
+    read = [part.replace("[", " ").replace("]", " ").split() for part in (kernel.split(")\n")[1], bias)]
+    np.testing.assert_array_equal(np.array(read[0], np.float32).reshape(1000, 1000), values)
+    np.testing.assert_array_equal(np.array(read[1], np.float32), variables["params"]["bias"])
 
 
 def test_text_lists_every_trainable_array_in_call_order(tiny, tmp_path):

@@ -129,6 +129,20 @@ def test_what_does_not_fit_is_one_sentence_and_nothing_is_written(lenet, tmp_pat
     assert not (tmp_path / "run").exists()
 
 
+def test_a_network_that_computes_something_else_is_imported_only_if_asked(run, tmp_path):
+    layers = keras.layers
+    stack = [layers.Flatten(), layers.Dense(128, "tanh"), layers.Dense(10), layers.Dense(3, name="more")]
+    keras.Sequential([keras.Input((28, 28, 1)), *stack]).save(tmp_path / "tanh.keras")
+    how = ("import-keras", tmp_path / "tanh.keras", "--model", "mlp", "--workdir", tmp_path / "run")
+    code, _, err = run(*how, "--ignore", "more")
+    assert (code, err.count("\n")) == (2, 1)
+    assert ": activation tanh in Keras, relu in dense1: " in err
+    assert not (tmp_path / "run").exists()
+    code, out, err = run(*how, "--ignore", "more", "--unchecked")
+    assert (code, err) == (0, "")
+    assert out.startswith("101,770 parameters of")
+
+
 def test_an_imported_run_without_a_data_set_says_how_to_evaluate(lenet, run, tmp_path):
     lenet.save(tmp_path / "lenet.keras")
     import_keras(tmp_path / "lenet.keras", "lenet5", tmp_path / "run")

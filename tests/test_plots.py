@@ -40,6 +40,13 @@ def test_confusion_of_a_class_without_examples_and_of_very_many_classes(drawn, t
     assert not drawn[1].axes[0].texts
 
 
+def test_confusion_of_groups_of_classes_says_so(drawn, tmp_path):
+    plots.confusion(np.eye(50), [str(i) for i in range(50)], tmp_path / "groups.png", correct=0.25, group=4)
+    axis = drawn[0].axes[0]
+    assert axis.get_ylabel() == "true, 4 classes a row"
+    assert axis.get_title() == "25.00% of 50 right"
+
+
 def test_kernels_of_three_channels_are_colours_around_grey(drawn, tmp_path):
     kernel = np.zeros((2, 2, 3, 2))
     kernel[0, 0, 0, 0], kernel[1, 1, 2, 1] = 0.2, -0.4

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 UNIX = ("fcntl", "grp", "pwd", "resource", "termios")
-OF_BYTES = ("Image.open", "os.open", "tarfile.open")
+OF_BYTES = ("Image.open", "graph.open", "opened.open", "os.open", "self.open", "tarfile.open")
 
 WITHOUT = f"""
 import sys, warnings

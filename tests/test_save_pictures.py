@@ -1,8 +1,12 @@
 """runs.save_pictures: all held-out examples counted, and the surest mistakes chosen."""
 
+import resource
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen
 from sklearn import metrics as oracle
 
 from jaxnets import data, hints, plots, runs
@@ -85,7 +89,32 @@ def test_results_are_printed_beside_the_documented_ones_and_drawn(lenet, tmp_pat
 
 def test_equally_sure_mistakes_keep_their_order():
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9], [0.9, 0.1], [0.05, 0.95]])
-    assert runs.surest_mistakes(probabilities, np.array([1, 1, 0, 1, 0])).tolist() == [4, 0, 2, 3]
+    guesses, confidences = probabilities.argmax(-1), probabilities.max(-1)
+    assert runs.surest_mistakes(guesses, confidences, np.array([1, 1, 0, 1, 0])).tolist() == [4, 0, 2, 3]
+
+
+def test_ten_thousand_classes_need_no_matrix_of_a_hundred_million_cells(seen, tmp_path):
+    """A network that takes every class for the next; the last for the first."""
+    classes = 10_000
+    x = np.stack(np.divmod(np.arange(classes), 256), -1).astype(np.uint8)[:, None, :, None]
+    source = data.ArraySource(x, np.arange(classes), [str(label) for label in range(classes)])
+
+    class Next(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            label = jnp.round(x[:, 0, :, 0] @ jnp.array([256.0, 1.0])).astype(int)
+            return 99 * jax.nn.one_hot((label + 1) % classes, classes)
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    runs.save_pictures(
+        tmp_path, data.Dataset("many", source, source), Next(), {}, lambda x: x.astype(jnp.float32)
+    )
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600_000  # kB
+    matrix, names, _ = seen["confusion.png"]
+    # ten classes a row: nine of each ten are taken for one of the same ten
+    np.testing.assert_array_equal(matrix, 9 * np.eye(1000) + np.roll(np.eye(1000), 1, 1))
+    assert [*names] == [str(label) for label in range(0, classes, 10)]
+    assert seen["mistakes.png"][1][0].endswith("\nis 0")
 
 
 @pytest.mark.parametrize("name, path", [("cnn8", "conv1"), ("resnet18", "conv1_conv"), ("mlp", None)])

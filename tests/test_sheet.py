@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxnets import data
-from jaxnets.data.formats.images import read_image
+from jaxnets.data.formats.drawings import Drawn, read_image
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_the_sheet_shows_images_what_was_seen_and_the_guesses(run, workdir, file
         assert shown.get_array().shape == (192, 134, 3)
         left, right, bottom, top = shown.get_extent()
         assert (right - left) / (bottom - top) == pytest.approx(134 / 192)
-        expected = read_image(file, (28, 28, 1), wanted="light")
+        expected = read_image(file, (28, 28, 1), drawn=Drawn("light", 1.0, "box"))
         np.testing.assert_array_equal(seen.get_array(), np.repeat(expected, 3, -1))
     words = [text.get_text() for text in axis.texts]
     for file, answer in zip(files, json.loads(out), strict=True):
@@ -54,10 +54,10 @@ def test_where_a_sheet_cannot_go_is_one_sentence_and_nothing_is_lost(run, workdi
     (tmp_path / "file").write_text("not a folder")
     before = files[0].read_bytes()
     for sheet, message in (
-        (tmp_path, "is a folder: name a PNG file in it"),
+        (tmp_path, "is a folder: name a file in it"),
         (tmp_path / "sheet.gif", "its name must end in .png"),
         (files[0].parent / "." / files[0].name, "is one of the images: it would be overwritten"),
-        (tmp_path / "file" / "sheet.png", "cannot write"),
+        (tmp_path / "file" / "sheet.png", "Not a directory; give another path"),
     ):
         code, _, err = run("predict", workdir, *files, "--sheet", sheet)
         assert (code, err.count("\n")) == (2, 1)

@@ -45,7 +45,7 @@ def main(*, rounds: int = 3, sizes: tuple[int, ...] = (28, 32, 224)) -> dict[str
     best: dict[str, float] = {}
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
-            files = write_images(Path(folder) / "images" / "all", size, 2_000 if size > 100 else 10_000)
+            files = write_images(Path(folder) / "images", size, 2_000 if size > 100 else 10_000)
             shape = (size, size, 1 if size == 28 else 3)
             sources = {}
             for store in ("pixels", "files"):
@@ -75,18 +75,19 @@ def main(*, rounds: int = 3, sizes: tuple[int, ...] = (28, 32, 224)) -> dict[str
 
 
 def write_images(folder: Path, size: int, number: int) -> list[str]:
-    """Writes random crops of scikit-learn's photographs as JPEG files, quality 75; grey ones of size 28."""
+    """Writes random crops of two photographs as JPEG files of quality 75; grey ones of size 28."""
     from PIL import Image
 
-    folder.mkdir(parents=True)
+    for photo in "01":
+        (folder / photo).mkdir(parents=True)
     photos, rng = data.photos().x, np.random.default_rng(0)
     for index in range(number):
         height, width = photos.shape[1:3]
         side = int(rng.integers(224, height))
         top, left = rng.integers(0, height - side), rng.integers(0, width - side)
         image = Image.fromarray(photos[index % 2, top : top + side, left : left + side]).resize((size, size))
-        image.convert("L" if size == 28 else "RGB").save(folder / f"{index}.jpg", quality=75)
-    return sorted(map(str, folder.glob("*.jpg")))
+        image.convert("L" if size == 28 else "RGB").save(folder / f"{index % 2}" / f"{index}.jpg", quality=75)
+    return sorted(map(str, folder.glob("*/*.jpg")))
 
 
 def jaxnets_way(source: data.Source, augmented: bool, resident: bool = False) -> Epoch:

@@ -15,12 +15,12 @@ from experiments.benchmarks.suite import NETWORKS, Spec
 from jaxnets import cpu, losses, optim, train
 from jaxnets.errors import lookup
 from jaxnets.models import MODELS
+from jaxnets.nn.operation import formulated
 
 import statistics
 import time
 from functools import cached_property
 from typing import Any
-from unittest import mock
 
 import jax
 import numpy as np
@@ -35,7 +35,7 @@ class Program:
         x, y = examples(spec)
         self.batch = {"x": x, "y": y, "mask": np.ones(spec.batch, np.float32)}
         self.state = train.make_state(model, optimizer, spec.shape)
-        with mock.patch.object(cpu, "TABLE", table):
+        with formulated(table):
             step = train.make_train_step(model, optimizer, loss=loss, metrics={})
             self.lowered = jax.jit(step, donate_argnums=0).lower(self.state, self.batch)
 

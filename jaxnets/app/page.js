@@ -28,14 +28,10 @@ async function start() {
   if (!about.ink) paper.height = Math.round((paper.width * height) / width); // drawn on as it is
   paper.style.aspectRatio = `${paper.width} / ${paper.height}`;
   $("colours").hidden = channels === 1;
-  const scaled = `The picture is resized to ${width} x ${height} pixels`;
-  $("how").textContent =
-    about.ink === "light"
-      ? `A drawing is first cropped to its ink with the margin of the training images. ${scaled}, and what is ` +
-        `darker than ${about.threshold} (less on dim photographs) becomes white ink on black.`
-      : about.ink === "dark"
-        ? `A drawing is first cropped to its ink with the margin of the training images. ${scaled}.`
-        : `${scaled}.`;
+  $("how").textContent = about.ink
+    ? `The ink is cropped to the margin of the training images and resized to ${width} x ${height} pixels, ` +
+      `${about.ink} on ${about.ink === "light" ? "dark" : "light"}. Pictures in that ink are only resized.`
+    : `The picture is resized to ${width} x ${height} pixels.`;
   bars((about.classes.length > SHOWN ? [] : about.classes).map((label) => ({ label, probability: 0 })));
   clear();
 }
@@ -217,12 +213,14 @@ async function ask() {
   $("seen").setAttribute("aria-label", `The picture in ${image.width} x ${image.height} pixels`);
   const best = answer.guesses[0];
   say(`${best.label}, ${percent(best.probability)}`);
+  $("doubt").textContent = answer.doubt ? `Doubtful: ${answer.doubt}.` : "";
   bars(answer.guesses);
 }
 
 function forget() {
   $("seen").getContext("2d").clearRect(0, 0, $("seen").width, $("seen").height);
   $("seen").setAttribute("aria-label", "Nothing yet");
+  $("doubt").textContent = "";
   bars([...$("bars").children].map((row) => ({ label: row.dataset.label, probability: 0 })));
   say("Nothing yet.");
 }

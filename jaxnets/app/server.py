@@ -1,55 +1,30 @@
 """The local page: draw or drop a picture, and see what a network sees of it and how it classifies it.
 
-Python's own HTTP server is enough for one person on one machine. It listens only on 127.0.0.1, answers only
-requests that use this address and come from its own page, so that no other page can use it, and ends no
-request with a traceback: a refusal is one sentence of JSON.
+Python's own HTTP server is enough for one person on one machine. It listens only on 127.0.0.1.
 """
 
 import base64
 import contextlib
 import io
-import json
-import re
 import signal
-import socket
 import sys
 import threading
-import traceback
 import webbrowser
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 
-from jaxnets.data.formats.images import THRESHOLD
+from jaxnets.app.handler import HOST, MOST_BYTES, Handler
 from jaxnets.errors import UserError
 from jaxnets.runs import Run
 from jaxnets.runs.predict import guesses, look
 
-HOST = "127.0.0.1"
-MOST_BYTES = 10_000_000  # of a picture
-MOST_PIXELS = 50_000_000  # a few kilobytes can encode more than fits in memory
-SECONDS = 20  # how long a request may keep its thread waiting
+MOST_PIXELS = 50_000_000  # of a picture: a few kilobytes can encode more than fits in memory
+PICTURES = 16  # in memory at a time; others wait on their way
+CLIENTS = 256  # connected at a time, each with a thread
 
-FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
-TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
-
-
-class Refused(Exception):
-    """A request that is answered with an error, in one sentence."""
-
-    def __init__(self, status: HTTPStatus, sentence: str, **headers: str):
-        super().__init__(sentence)
-        self.status, self.headers = status, headers
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Page(ThreadingHTTPServer):
@@ -63,9 +38,13 @@ class Page(ThreadingHTTPServer):
         UserError: If the port is taken, may not be used, or is not a port number.
     """
 
+    request_queue_size = 128  # connections that the system keeps until they are accepted
+
     def __init__(self, run: Run, port: int):
         self.run = run
-        self.one_at_a_time = threading.Lock()  # one picture in memory, and one program on the device
+        self.one_at_a_time = threading.Lock()  # one picture is decoded, and one program runs on the device
+        self.places = threading.BoundedSemaphore(PICTURES)
+        self.connections = threading.BoundedSemaphore(CLIENTS)
         try:
             super().__init__((HOST, port), Handler)
         except OverflowError as error:
@@ -75,7 +54,7 @@ class Page(ThreadingHTTPServer):
                 f"port {port} of {HOST} is not available ({error.strerror}): give another --port, or 0 for "
                 "any free one"
             ) from error
-        self.answer(_png(np.zeros(run.features.shape, np.uint8)))  # compiles it before anybody waits
+        run.probabilities(np.zeros((1, *run.features.shape), np.uint8))  # compiles it before anybody waits
 
     @property
     def url(self) -> str:
@@ -92,7 +71,6 @@ class Page(ThreadingHTTPServer):
             "shape": self.run.features.shape,
             "ink": config["input"].get("ink"),
             "ink_span": config.get("ink_span"),
-            "threshold": THRESHOLD,
             "most_bytes": MOST_BYTES,
         }
 
@@ -100,13 +78,14 @@ class Page(ThreadingHTTPServer):
         """Returns what the network sees of an image file, and all classes by falling probability.
 
         Raises:
-            UserError: If it is not an image, or is too large.
+            UserError: If it is not an image, is too large, or nothing is seen in it.
         """
         with self.one_at_a_time:
-            seen = look(self.run, io.BytesIO(picture), "the picture", largest=MOST_PIXELS).seen
-            (found,) = guesses(self.run, [seen])
+            looked = look(self.run, io.BytesIO(picture), "the picture", largest=MOST_PIXELS)
+            (found,) = guesses(self.run, [looked.seen])
         return {
-            "seen": f"data:image/png;base64,{base64.b64encode(_png(seen)).decode()}",
+            "seen": f"data:image/png;base64,{base64.b64encode(_png(looked.seen)).decode()}",
+            "doubt": looked.doubt,
             "guesses": [{"label": guess.label, "probability": guess.probability} for guess in found],
         }
 
@@ -121,109 +100,26 @@ class Page(ThreadingHTTPServer):
             self.handle_request()
         self.one_at_a_time.acquire()
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Starts a thread for a connection, or refuses it if there are too many."""
+        if self.connections.acquire(blocking=False):
+            return super().process_request(request, client_address)
+        with contextlib.suppress(OSError):
+            request.settimeout(0)
+            request.send(BUSY)
+        return self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answers the requests of a connection, in its own thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.connections.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Ignores a client that hangs up in the middle of an answer."""
         if not isinstance(sys.exception(), (ConnectionError, TimeoutError)):
             super().handle_error(request, client_address)
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers one connection of a `Page`."""
-
-    protocol_version = "HTTP/1.1"
-    timeout = SECONDS
-    server: Page
-
-    def _respond(self) -> None:
-        try:
-            self._check_host()
-            self._send(HTTPStatus.OK, *self._content())
-        except Refused as refusal:
-            self._refuse(refusal.status, str(refusal), refusal.headers)
-        except UserError as error:
-            self._refuse(HTTPStatus.BAD_REQUEST, str(error))
-        except (ConnectionError, TimeoutError):
-            self.close_connection = True
-        except Exception:
-            traceback.print_exc()
-            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug in jaxnets: see the terminal for details")
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _respond
-
-    def _check_host(self) -> None:
-        """Refuses requests by another site's name (DNS rebinding) or from another site's page."""
-        ours = {f"{name}:{self.server.server_port}" for name in (HOST, "localhost")}
-        host, origin = self.headers.get("Host", ""), self.headers.get("Origin")
-        if host not in ours or (origin is not None and origin.removeprefix("http://") not in ours):
-            raise Refused(HTTPStatus.FORBIDDEN, f"this page answers only to itself, at {self.server.url}")
-
-    def _content(self) -> tuple[bytes, str]:
-        path = self.path.split("?")[0]
-        if path not in (*FILES, "/about", "/answer"):
-            raise Refused(HTTPStatus.NOT_FOUND, f"there is nothing at {path[:80]}")
-        allowed = ("POST",) if path == "/answer" else ("GET", "HEAD")
-        if self.command not in allowed:
-            listed = ", ".join(allowed)
-            raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes {listed} only", Allow=listed)
-        if path == "/answer":
-            return json.dumps(self.server.answer(self._body())).encode(), "application/json"
-        if path == "/about":
-            return json.dumps(self.server.about()).encode(), "application/json"
-        name = FILES[path]
-        return resources.files(__package__).joinpath(name).read_bytes(), TYPES[name.split(".")[1]]
-
-    def _body(self) -> bytes:
-        stated = self.headers.get("Content-Length")
-        if stated is None:
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "a picture must come with its Content-Length")
-        if not re.fullmatch("[0-9]{1,15}", stated) or int(stated) == 0:
-            raise Refused(
-                HTTPStatus.BAD_REQUEST, f"Content-Length {stated[:20]}: it must be a picture's size"
-            )
-        if int(stated) > MOST_BYTES:
-            raise Refused(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"a picture of {int(stated):,} bytes is too large: {MOST_BYTES:,} at most",
-            )
-        body = self.rfile.read(int(stated))
-        if len(body) < int(stated):
-            raise Refused(HTTPStatus.BAD_REQUEST, "the picture was cut off on its way")
-        return body
-
-    def _refuse(self, status: HTTPStatus, sentence: str, headers: dict[str, str] | None = None) -> None:
-        self.close_connection = True  # the rest of its body would be read as the next request
-        self._send(status, json.dumps({"error": sentence}).encode(), "application/json", headers)
-        with contextlib.suppress(OSError):  # closing with unread bytes would discard the answer
-            self.connection.shutdown(socket.SHUT_WR)
-            self.connection.settimeout(1)
-            for _ in range(4 * MOST_BYTES // 65536):
-                if not self.connection.recv(65536):
-                    break
-
-    def _send(
-        self, status: HTTPStatus, content: bytes, kind: str, headers: dict[str, str] | None = None
-    ) -> None:
-        self.send_response(status)
-        own = {"Content-Type": f"{kind}; charset=utf-8", "Content-Length": str(len(content))}
-        for name, value in (HEADERS | own | (headers or {})).items():
-            self.send_header(name, value)
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(content)
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answers a request that the base class refuses before a method of this class sees it."""
-        self.request_version = self.protocol_version  # it may not be set yet
-        self._refuse(HTTPStatus(code), f"{message or HTTPStatus(code).phrase}: not a request of this page")
-
-    def version_string(self) -> str:
-        """Returns a name that does not reveal Python's version."""
-        return "jaxnets"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Logs nothing, to keep the terminal clear."""
 
 
 def _png(image: np.ndarray) -> bytes:

@@ -10,17 +10,29 @@ if ctrl_c.imported_by_program():  # a script, which runs no other code of jaxnet
     begin()
 
 import contextlib
+import errno
 import functools
 import io
 import itertools
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from jaxnets import hints
-from jaxnets.errors import Interrupted, UserError
+from jaxnets.cli import output
+from jaxnets.cli.arguments import check
+from jaxnets.errors import Interrupted, UserError, reason
 
+REFUSALS = {  # what a system refuses, whatever the program did
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EIO,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EMFILE,
+}
 Command = Callable[..., Any] | dict[str, Any]  # a function, or commands by name
 
 
@@ -36,10 +48,9 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
     arguments = sys.argv[1:] if arguments is None else arguments
     if isinstance(command, dict) and arguments and isinstance(command.get(arguments[0]), dict):
         return run(command[arguments[0]], f"{prog} {arguments[0]}", arguments[1:])
+    output.guard()
     try:
-        with ctrl_c.cleaning_up():
-            if isinstance(sys.stdout, io.TextIOWrapper):  # file names can hold any character
-                sys.stdout.reconfigure(errors="backslashreplace")
+        with ctrl_c.cleaning_up(), _flushed():
             call = _parse(command, prog, arguments)
             if isinstance(sys.stderr, io.TextIOWrapper):  # in whole lines, even with PYTHONUNBUFFERED
                 sys.stderr.reconfigure(line_buffering=True, write_through=False)
@@ -48,18 +59,26 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
 
                 set_up()
             return call()
-    except BrokenPipeError:
-        sys.exit(0)
     except UserError as error:
+        _tell_others(error)
         _stop(str(error))
     except Interrupted as stop:
         print(f"{stop}: give the same command again to continue", file=sys.stderr)
         sys.exit(stop.exit_code)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        _tell_others(error)
         print("stopped", file=sys.stderr)
         sys.exit(ctrl_c.EXIT_CODE)
-    finally:
-        _flush()
+    except OSError as error:
+        if error.filename is None or error.errno not in REFUSALS:
+            raise
+        _tell_others(error)
+        _stop(f"{error.filename}: {error.strerror}; choose another place, or change what it allows")
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        _tell_others(error)
+        _stop(f"out of memory ({reason(error)[:200]}): take smaller batches or a smaller network")
 
 
 def _parse(command: Command, prog: str, arguments: Sequence[str]) -> Callable[[], Any]:
@@ -82,14 +101,26 @@ def _parse(command: Command, prog: str, arguments: Sequence[str]) -> Callable[[]
         raise
 
 
-def _flush() -> None:
-    """Flushes the output, ignoring a reader that has gone (`... | head`)."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:  # not closed from the start
-                stream.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+@contextlib.contextmanager
+def _flushed() -> Iterator[None]:
+    """Context manager that at its end writes what is left to stdout, where a failure can still be told."""
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Returns whether NumPy or XLA (whose error is no type of its own) could not get memory."""
+    return isinstance(error, MemoryError) or (
+        type(error).__name__ == "JaxRuntimeError" and "RESOURCE_EXHAUSTED" in str(error)
+    )
+
+
+def _tell_others(error: BaseException) -> None:
+    """Tells the other processes of a training that this one fails; without JAX, there are none."""
+    if distributed := sys.modules.get("jaxnets.machine.distributed"):
+        distributed.fail(error)
 
 
 def _later(function: Command) -> Callable[..., Callable[[], Any]]:
@@ -105,7 +136,11 @@ def _later(function: Command) -> Callable[..., Callable[[], Any]]:
 
     @functools.wraps(function)
     def bind(*args: Any, **kwargs: Any) -> Callable[[], Any]:
-        return functools.partial(function, *args, **kwargs)
+        def call() -> Any:
+            check(function, *args, **kwargs)
+            return function(*args, **kwargs)
+
+        return call
 
     return bind
 
@@ -119,11 +154,13 @@ def _one_line(box: str) -> str:
 
 def _stop(message: str) -> Any:
     """Exits with one unbroken line, written past the text layer, where another thread may be writing."""
-    line = f"error: {message}\n"
-    with contextlib.suppress(BrokenPipeError):
-        if isinstance(sys.stderr, io.TextIOWrapper):
-            sys.stderr.buffer.write(line.encode(sys.stderr.encoding, "backslashreplace"))
-            sys.stderr.buffer.flush()
-        elif sys.stderr:  # a notebook's
-            sys.stderr.write(line)
+    shown = (
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(message.splitlines())
+    )
+    line = f"error: {''.join(shown)}\n"
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.buffer.write(line.encode(sys.stderr.encoding, "backslashreplace"))
+        sys.stderr.buffer.flush()
+    else:  # a notebook's
+        sys.stderr.write(line)
     sys.exit(2)

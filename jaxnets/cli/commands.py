@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
@@ -80,7 +81,8 @@ def predict(
         workdir: The run's folder.
         files: Images of any size and mode, PNG or JPEG.
         ink: Whether drawings are dark on light paper or light on dark. By default determined for each image.
-        threshold: Pixels darker than this (0 to 255) are dark ink. By default 200, or less on dim photos.
+        threshold: Pixels darker than this (0 to 255) are dark ink, as in the document, with 200. By default
+            ink is found whatever the light, and the drawing is framed as in the training images.
         sheet: PNG file to draw: every image, what the network saw of it, and its three best guesses.
         json: Print a JSON list instead of one line per image.
     """
@@ -101,9 +103,16 @@ def predict(
             print(f"error: {error}", file=sys.stderr)
     found = [best[:3] for best in guesses(run, [look.seen for look in looks])]
     pairs = list(zip(looks, found, strict=True))
+    for one in looks:
+        if one.doubt:
+            print(f"warning: {one.where}: {one.doubt}; see what was seen with --sheet", file=sys.stderr)
     if json:
         answers: list[dict[str, Any]] = [
-            {"file": look.where, "guesses": [dataclasses.asdict(guess) for guess in best]}
+            {
+                "file": look.where,
+                "guesses": [dataclasses.asdict(guess) for guess in best],
+                "doubt": look.doubt,
+            }
             for look, best in pairs
         ]
         print(_json(answers))
@@ -145,12 +154,12 @@ def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) 
     import jax
 
     from jaxnets import data, train
-    from jaxnets.runs import load_run
+    from jaxnets.runs import load_dataset, load_run
 
     run = load_run(workdir)
     if run.config["dataset"] is None:
         raise UserError(f"{workdir} was imported without a data set: import it with --dataset to evaluate it")
-    held_out = data.load(run.config["dataset"], data_dir=run.config.get("data_dir")).test
+    held_out = load_dataset(workdir, run.config).test
     step = jax.jit(train.make_eval_step(run.model, preprocess=run.preprocess))
     found = train.evaluate(step, run.variables, data.Batches(held_out, batch_size))
     if json:
@@ -167,6 +176,7 @@ def export(
     format: Literal["safetensors", "stablehlo", "onnx", "text", "keras"] = "safetensors",
     out: Path | None = None,
     like: Path | None = None,
+    unchecked: bool = False,
 ) -> None:
     """Write a trained network to a file that other programs can read.
 
@@ -177,6 +187,7 @@ def export(
         out: File to write. By default one in the run's folder.
         like: For keras, a Keras file of the same architecture (.keras, .weights.h5 or legacy .h5) whose
             layout the new file takes. Networks with branches need it.
+        unchecked: With --like, write the file even if the network in that file computes something else.
     """
     _set_up()
     from jaxnets.export import FORMATS
@@ -189,7 +200,7 @@ def export(
     name = f"model{like.suffix}" if like and not like.name.endswith(".weights.h5") else EXPORTED[format]
     out = out or workdir / name
     if format == "keras":
-        save_keras_weights(out, run.variables, run.model, run.features.shape, like=like)
+        save_keras_weights(out, run.variables, run.model, run.features.shape, like=like, unchecked=unchecked)
     else:
         FORMATS[format](out, run.model, run.variables, run.features.shape)
     print(f"{out}: {out.stat().st_size:,} bytes")
@@ -204,6 +215,8 @@ def import_keras(
     dataset: str | None = None,
     classes: int | None = None,
     inputs: Literal["unit", "caffe", "tf", "bytes"] | None = None,
+    ignore: tuple[str, ...] = (),
+    unchecked: bool = False,
 ) -> None:
     """Create a run's folder from a Keras file, for use with predict, evaluate, export and --start.
 
@@ -217,11 +230,27 @@ def import_keras(
         inputs: Inputs that the network takes: pixels scaled to 0 to 1 (unit), preprocessed as for the
             official ResNet and VGG (caffe) or Xception (tf), or 0 to 255 (bytes). By default those of the
             official file of that name, if there is one, or else unit.
+        ignore: Layers in the file that the network does not have.
+        unchecked: Take the weights even if the file says that its network computes something else, and go by
+            order where only a guess could tell layers apart.
     """
     _set_up()
     from jaxnets.runs import start
 
-    count = start.import_keras(file, model, workdir, dataset=dataset, classes=classes, inputs=inputs)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        count = start.import_keras(
+            file,
+            model,
+            workdir,
+            dataset=dataset,
+            classes=classes,
+            inputs=inputs,
+            ignore=ignore,
+            unchecked=unchecked,
+        )
+    for note in notes:
+        print(f"note: {note.message}", file=sys.stderr)
     print(f"{count:,} parameters of {file} are now in {workdir}; try")
     print(f"  {hints.jaxnets('predict', workdir, 'FILE')}")
 

@@ -18,6 +18,8 @@ else:
     Name = Annotated[Positional[str], arg(metavar="NAME")]
     SourcePath = Annotated[Positional[Path], arg(metavar="SOURCE")]
 
+MOST = 64  # images in a row of a picture
+
 
 def prepare(
     source: SourcePath,
@@ -30,27 +32,35 @@ def prepare(
     channels: Literal[1, 3] | None = None,
     keep_sizes: bool = False,
     store: Store = "auto",
+    first_label: int | None = None,
+    encoding: str = "utf-8",
     on_error: Literal["stop", "skip"] = "stop",
 ) -> None:
     """Prepare a data set from files on disk; then train on it with --dataset NAME.
 
     Args:
-        source: Folder or tar file (plain, gz, bz2 or xz; it stays packed) with IDX files (MNIST), CIFAR
+        source: Folder, tar (plain, gz, bz2 or xz) or zip; it stays packed. It holds IDX files (MNIST), CIFAR
             batches, images and a text file with a line `image label` for each, or images in folders named
             after their class, with or without folders train and test above them.
-        name: Name of the new data set: lowercase letters, digits and underscores.
+        name: Name of the new data set: lowercase letters, digits and underscores; not one that TFDS knows.
         data_dir: Folder of prepared data sets. By default that of TFDS.
-        classes: Names of the labels, if the files have only numbers.
+        classes: Names of the labels, if the files have only numbers, or of the folders that are classes.
         size: Height and width to scale all images to. By default all must have the same size.
         channels: 1 to convert all images to grey, 3 to colour. By default all must be alike.
         keep_sizes: Let images differ in size.
         store: How to store images: as pixels, fastest to read, or as files (PNG or JPEG), smaller on disk.
             By default pixels for images up to 64 x 64, and files for larger ones.
+        first_label: The smallest label, if labels are numbers. By default 0, which must be among them.
+        encoding: Encoding of names and label files that are not UTF-8, such as gbk, big5 or latin-1.
         on_error: What to do about a faulty file or line: stop, or skip it and list it at the end.
     """
     from jaxnets.data.formats import prepare
+    from jaxnets.data.formats.prepared import import_tfds
 
-    builder, left_out = prepare.prepare(
+    prepare.check_free(name, data_dir)
+    if name in import_tfds("data prepare").list_builders(with_community_datasets=False):
+        raise UserError(f"{name} is the name of a data set of TFDS: choose another, such as my_{name}")
+    builder, problems = prepare.prepare(
         source,
         name,
         data_dir=data_dir,
@@ -59,13 +69,18 @@ def prepare(
         channels=channels,
         keep_sizes=keep_sizes,
         store=store,
+        first_label=first_label,
+        encoding=encoding,
         skip_errors=on_error == "skip",
     )
-    for message in left_out:
+    for message in problems.found:
         print(f"left out: {message}")
+    for message in problems.unused:
+        print(f"not used: {message}")
+    left_out = len(problems.found)
     splits = sorted(builder.info.splits.items(), reverse=True)
     parts = ", ".join(f"{split.num_examples:,} {part}" for part, split in splits)
-    print(f"{name}: {parts}" + (f", {len(left_out):,} left out" if left_out else ""))
+    print(f"{name}: {parts}" + (f", {left_out:,} left out" if left_out else ""))
     where = ["--data-dir", data_dir] if data_dir else []
     print(f"prepared in {builder.data_dir}; look at it with: {hints.jaxnets('data', 'show', name, *where)}")
 
@@ -91,9 +106,9 @@ def list_(*, data_dir: Path | None = None) -> None:
     from jaxnets.data.embedded import EMBEDDED
     from jaxnets.data.formats.prepared import data_root, list_prepared
 
+    root = data_root(data_dir)
     for name in EMBEDDED:
         print(f"{name:24} embedded (scikit-learn)")
-    root = data_root(data_dir)
     for item in list_prepared(root):
         parts = ", ".join(f"{count:,} {part}" for part, count in sorted(item.splits.items(), reverse=True))
         print(f"{item.name:24} {item.version:10} {parts} ({', '.join(item.formats)})")
@@ -111,6 +126,7 @@ def show(
     count: int = 8,
     seed: int = 0,
     size: tuple[int, int] | None = None,
+    keys: tuple[str, str] | None = None,
 ) -> None:
     """Count the examples of every class and draw some of them, with --augment before and after it.
 
@@ -123,14 +139,18 @@ def show(
         count: Number of images in a row.
         seed: Seed of the choice of images and of the augmentation.
         size: Height and width to scale images to, required if they differ in size.
+        keys: Names of the input and the label among the features of a TFDS data set. By default those that it
+            names itself.
     """
+    if count > MOST:
+        raise UserError(f"--count {count}: a row of more than {MOST} images cannot be seen")
     import jax
     import numpy as np
 
     from jaxnets import data, plots
     from jaxnets.data.augment import compose_for, parse
 
-    dataset = data.load(name, data_dir=data_dir, **({"size": size} if size else {}))
+    dataset = data.load(name, data_dir=data_dir, size=size, keys=keys)
     features = dataset.features
     if not features.classes:
         raise UserError(f"{name} has no classes to count")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxnets.data.formats.form import find_form
-from jaxnets.data.formats.images import EXTENSIONS
+from jaxnets.data.formats.kinds import EXTENSIONS
 from jaxnets.data.formats.readers import Archive, Contents, Problems
 from jaxnets.data.formats.readers.labelled import from_labels, parse_labels
 from jaxnets.data.source import ArraySource
@@ -71,7 +71,7 @@ def labelled_images(
     except UnicodeDecodeError as error:
         raise UserError(f"{file} is not text in UTF-8 ({reason(error)})") from error
     split = "train" if classes is None else "test"
-    lines = {split: parse_labels(text, str(file), archive, ("",), problems)}
+    lines = {split: parse_labels(text, str(file), archive, problems)}
     contents = from_labels(archive, lines, problems, classes)
     examples = contents.splits[split]
     form = find_form(Contents(contents.classes, {"train": examples}), problems, channels=channels, size=size)

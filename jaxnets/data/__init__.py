@@ -5,11 +5,12 @@ from typing import Any
 
 from jaxnets import hints
 from jaxnets.data.embedded import EMBEDDED, photos
+from jaxnets.data.fingerprints import fingerprint
 from jaxnets.data.sampler import Batches, epoch_order
 from jaxnets.data.source import ArraySource, Dataset, Features, Source, Subset
 from jaxnets.data.splits import split
 from jaxnets.data.tfds_source import load_tfds
-from jaxnets.errors import NotAtHand
+from jaxnets.errors import NotAtHand, UserError
 
 __all__ = [
     "EMBEDDED",
@@ -21,6 +22,7 @@ __all__ = [
     "Subset",
     "at_hand",
     "epoch_order",
+    "fingerprint",
     "load",
     "photos",
     "split",
@@ -33,17 +35,21 @@ def load(name: str, *, data_dir: str | PathLike | None = None, **options: Any) -
     Args:
         name: Name of the data set.
         data_dir: Folder of prepared data sets. By default that of TFDS.
-        options: Options of TFDS data sets: splits, version, image size, boxes; see `load_tfds`.
+        options: Options of TFDS data sets: splits, keys, image size, boxes; see `load_tfds`. None is as if it
+            were not given.
 
     Raises:
-        UserError: If the name is unknown, or the data set cannot be prepared here.
+        UserError: If the name is unknown, the data set cannot be prepared here, or an option is not for it.
 
     Examples:
         >>> digits = load("digits")
         >>> len(digits.train), digits.features.shape
         (1438, (28, 28, 1))
     """
-    if name in EMBEDDED and not options:
+    options = {key: value for key, value in options.items() if value is not None}
+    if name in EMBEDDED:
+        if options:
+            raise UserError(f"{name} comes with scikit-learn as it is: leave out its {', '.join(options)}")
         return EMBEDDED[name]()
     return load_tfds(name, EMBEDDED, data_dir=data_dir, **options)
 
@@ -65,9 +71,10 @@ def at_hand(name: str, data_dir: str | PathLike | None = None, otherwise: str = 
     try:
         return load(name, data_dir=data_dir)
     except NotAtHand as error:
+        own = f"my_{name.partition(':')[0].replace('/', '_')}"
         where = ["--data-dir", data_dir] if data_dir else []
         print(
-            f"{name} is not available, using {otherwise} instead: {error}, or prepare it from files: "
-            f"{hints.jaxnets('data', 'prepare', 'SOURCE', '--name', name, *where)}"
+            f"{name} is not available, using {otherwise} instead: {error}, or prepare it from files and give "
+            f"--dataset {own}: {hints.jaxnets('data', 'prepare', 'SOURCE', '--name', own, *where)}"
         )
         return load(otherwise)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxnets.data.formats.depth import check_pixels
 from jaxnets.errors import UserError
 
 NAMES = {"image": "x", "label": "y"}  # TFDS's names
@@ -145,6 +146,8 @@ def _as_numbers(key: str, value: Any) -> np.ndarray:
         return array.astype(np.float32)
     if array.dtype == np.uint8 and key == "x":
         return array
+    if key == "x":
+        check_pixels(array, "x of a batch")
     if array.dtype.kind == "f":
         return array.astype(np.float32)
     if array.size and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxnets.data.source import ArraySource, Source
 from jaxnets.errors import UserError
 
+LARGEST = 4096  # a batch size that may exceed the number of examples: the rest of the rows is padding
 AHEAD = 2  # tasks read ahead per worker
 TASK_EXAMPLES, TASK_BYTES = 512, 8_000_000  # the most that a task reads, unless one batch is more
 
@@ -49,7 +50,7 @@ class Batches:
             0 uses threads. A script that uses processes needs the `if __name__ == "__main__"` guard.
 
     Raises:
-        UserError: If the batch size is not positive, or there is no such shard.
+        UserError: If the batch size is not positive or far more than all examples, or there is no such shard.
     """
 
     def __init__(
@@ -64,6 +65,8 @@ class Batches:
     ):
         if batch_size < 1:
             raise UserError(f"batch size {batch_size}: it must be at least 1")
+        if batch_size > max(len(source), LARGEST):
+            raise UserError(f"batch size {batch_size:,}: there are only {len(source):,} examples; give fewer")
         if not 0 <= shard[0] < shard[1]:
             raise UserError(f"shard {shard[0]} of {shard[1]}: it must be 0 to {shard[1] - 1}")
         if replacement and seed is None:

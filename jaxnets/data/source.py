@@ -1,11 +1,12 @@
 """Data sets: a length, examples by index, and features that describe an example."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from jaxnets.data.formats.depth import check_pixels
 from jaxnets.errors import UserError
 
 
@@ -49,8 +50,8 @@ class ArraySource:
         more: Further arrays of the examples by name, (N, ...) each, such as boxes=(N, K, 4).
 
     Raises:
-        UserError: If the lengths differ, there are no examples, a number is not finite, or a label is outside
-            0 ... len(classes) - 1.
+        UserError: If the lengths differ, there are no examples, a number is not finite, a label is outside
+            0 ... len(classes) - 1, or images are whole numbers other than uint8, whose range is unknown.
     """
 
     def __init__(self, x: Any, y: Any, classes: Sequence[str] | None = None, **more: Any):
@@ -95,6 +96,8 @@ def _as_stored(key: str, value: Any) -> np.ndarray:
         raise UserError(f"{key} of shape {value.shape} and dtype {value.dtype}: it must hold numbers")
     if key == "x" and value.dtype == np.uint8:
         return value
+    if key == "x":
+        check_pixels(value, key)
     if value.dtype.kind != "f":
         return value.astype(np.int32)
     if not np.isfinite(value).all():
@@ -123,11 +126,19 @@ class Subset:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The examples to learn from and the held-out ones."""
+    """The examples to learn from and the held-out ones.
+
+    Attributes:
+        name: Its name, for `load` if it was opened by that.
+        train: The examples to learn from.
+        test: The held-out ones.
+        options: What `load` needs besides the name to open the same data set again, such as "data_dir".
+    """
 
     name: str
     train: Source
     test: Source
+    options: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
 
     @property
     def features(self) -> Features:

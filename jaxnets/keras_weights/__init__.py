@@ -11,28 +11,42 @@ Examples:
     >>> logits = model.apply(variables, np.ones((1, 4), np.float32))
     >>> to_keras(variables, model, theirs)  # and back
 
-Files are read with h5py, without Keras or TensorFlow. Layers are paired by name where the names agree, and
-otherwise by structure: the sequence of the layers of one kind, their shapes, and the graph if the source has
-it (a live functional or sequential model, ``.keras``, a legacy ``.h5`` of a whole model).
+Files are read with h5py, without Keras or TensorFlow, and need not be trusted: shapes are compared before any
+value is read, and no other file is opened than those that an index (``.weights.json``) lists beside itself.
+Layers are paired by name where the names agree, and otherwise by structure: the sequence of the layers of one
+kind, their shapes, and the graph if the source has it (a live functional or sequential model, ``.keras``, a
+legacy ``.h5`` of a whole model).
 
 How layers whose names differ are paired depends on what the source contains:
 
 * functional and sequential models (live, ``.keras``, or a legacy ``.h5`` of the whole model) contain the
   graph. The module may call its layers in any order; parallel branches that neither the graph nor shapes
-  distinguish (a gate's two convolutions) are taken in the order in which they were created.
+  distinguish (a gate's two convolutions) are told apart by what the configuration says is done with them.
 * weights alone (legacy ``.h5``; ``.weights.h5`` by Keras 3.6 or later) contain names. Layers with automatic
-  names are taken in the order in which they were created, which is right if the module calls its branches in
-  the order of the Keras code; if the order of listing contradicts it, the file is refused.
+  names are taken in the order in which they were created; if the order of listing contradicts it, or there
+  are equal branches, whose order is the module's own choice, the file is refused.
 * ``.weights.h5`` by earlier versions, and layers with your own names in later ones, have only the numbers in
   the paths. If two layers of equal shapes differ by more than numbers, the file is refused.
 * subclassed models are like ``.weights.h5`` (live ones: in the order in which layers became attributes).
 * for a BatchNorm without gamma or beta, a ``.weights.h5`` does not say which is missing: it is refused.
 * for a nested model, a legacy ``.h5`` by Keras 3.0 does not say where its layers begin: it is refused.
 
-In every case layers that have the same names on both sides belong together, whatever their order.
+In every case layers that have the same names on both sides belong together, whatever their order. Inside a
+layer, weights belong together that have the same role (kernel, bias, ...) or name; without names, two of one
+shape are refused unless Keras's class of the layer, whose order of weights is known, says which is which.
+
+Where the source contains the configuration (a live model, ``.keras``, a legacy ``.h5`` of a whole model), it
+is compared with what the module computes: the settings of each layer (strides, dilation, epsilon, gates, ...)
+and what happens between layers (activations, padding, pooling, sums). A difference is refused, since the
+network would give other outputs than in Keras. What cannot be known, such as a layer of your own, is not
+compared; a softmax or sigmoid at the end may be missing in the module, and inputs may be scaled outside. With
+``unchecked=True`` weights are taken in spite of differences, and what only a guess could tell apart is taken
+in the order of its creation.
 """
 
+import warnings
 import zipfile
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -45,10 +59,15 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.errors import UserError
 from jaxnets.files import complete
+from jaxnets.keras_weights.compare import Comparison
+from jaxnets.keras_weights.composites import arrange
+from jaxnets.keras_weights.directions import settle_directions
 from jaxnets.keras_weights.layers import Target, pair_weights, targets_of
 from jaxnets.keras_weights.matching import match
+from jaxnets.keras_weights.mismatch import refuse_differences, refuse_guesses
 from jaxnets.keras_weights.readers import read_file, read_model
-from jaxnets.keras_weights.tree import Leaf, Node, Weight, flatten
+from jaxnets.keras_weights.replay import is_channels_first
+from jaxnets.keras_weights.tree import Leaf, Node, Weight, flatten, without
 from jaxnets.keras_weights.writer import write_like, write_new
 from jaxnets.summary import summarize
 
@@ -57,27 +76,47 @@ Shape = tuple[int, ...]
 
 
 def from_keras(
-    model_or_path: Any, module: linen.Module, input_shape: Shape | None = None, dtype: Any = jnp.float32
+    model_or_path: Any,
+    module: linen.Module,
+    input_shape: Shape | None = None,
+    dtype: Any = jnp.float32,
+    *,
+    ignore: Collection[str] = (),
+    unchecked: bool = False,
 ) -> Variables:
     """Returns the weights of a Keras model as variables for `module`.
 
     Args:
-        model_or_path: A built Keras model, or the path of a ``.keras``, ``.weights.h5`` or legacy ``.h5``.
+        model_or_path: A built model of Keras 3 or Keras 2 (tf_keras), or the path of a ``.keras``,
+            ``.weights.h5``, ``.weights.json`` (the index of a file in several parts) or legacy ``.h5``.
         module: A Linen module of the same architecture.
         input_shape: Shape of one example, without the batch axis; required if the source does not contain it.
         dtype: Dtype of the inputs.
+        ignore: Names of Keras layers, or of models inside the model, that the module does not have: the old
+            head of a backbone.
+        unchecked: Whether to take the weights even if the configuration says that the module computes
+            something else than the Keras model, and to go by order where only a guess could tell layers or
+            weights apart.
 
     Returns:
-        The collections of `module` ("params", and "batch_stats" if it has any), in the module's own dtypes.
+        The collections of `module` ("params", and "batch_stats" if it has any), in the module's own dtypes;
+        a warning tells if float64 had to be rounded.
 
     Raises:
         UserError: If the file cannot be read or does not fit; the message names every layer that is missing,
-            left over or of another shape.
+            left over or of another shape, or every difference in what is computed.
     """
-    variables = {}
-    for leaf, target in _pairs(*_read(model_or_path), module, input_shape, dtype):
+    variables, rounded = {}, []
+    pairs = _pairs(model_or_path, module, input_shape, dtype, unchecked, ignore)
+    for leaf, target in pairs:
         for path, weight in _fit(leaf, target).items():
-            variables[path] = jnp.asarray(weight.value, target.variables[path].dtype)
+            given = np.asarray(weight.value)
+            variables[path] = _as_type(given, target.variables[path].dtype, leaf.name)
+            if given.dtype == np.float64 and not np.array_equal(variables[path], given, equal_nan=True):
+                rounded.append("/".join(path[1:]))
+    if rounded:
+        names = ", ".join(rounded[:3]) + ", ..." * (len(rounded) > 3)
+        warnings.warn(f"float64 weights were rounded to the module's own type: {names}", stacklevel=2)
     return unflatten_dict(variables)
 
 
@@ -87,13 +126,16 @@ def to_keras(
     keras_model: Any,
     input_shape: Shape | None = None,
     dtype: Any = jnp.float32,
+    *,
+    unchecked: bool = False,
 ) -> None:
     """Assigns the variables of `module` to a built Keras model of the same architecture; see `from_keras`.
 
     Raises:
-        UserError: If the variables are not the module's, or the model has other layers.
+        UserError: If the variables are not the module's, or the model has other layers or computes something
+            else.
     """
-    pairs = _pairs(*_read(keras_model), module, input_shape, dtype)
+    pairs = _pairs(keras_model, module, input_shape, dtype, unchecked)
     for weight, value in _back(pairs, variables):
         weight.handle.assign(value)
 
@@ -105,18 +147,22 @@ def save_keras_weights(
     input_shape: Shape | None = None,
     dtype: Any = jnp.float32,
     like: str | Path | None = None,
+    *,
+    unchecked: bool = False,
 ) -> None:
     """Writes a file that Keras can load (`model.load_weights`), without needing Keras.
 
     Args:
-        path: File to write: ``.weights.h5``, or with `like` the format of that file, or of the weights in a
-            ``.keras`` file.
+        path: File to write: ``.weights.h5`` for Keras 3, or any other ``.h5`` for Keras 2 and 3; with `like`
+            in the format of that file, or of the weights in a ``.keras`` file.
         variables: Variables of `module`.
         module: The network.
         input_shape: Shape of one example, without the batch axis; not needed if `like` contains it.
         dtype: Dtype of the inputs.
         like: Any Keras file of the same architecture, whose layout is copied with these weights. Without it
             the layers of each class are numbered in call order, which for a chain is Keras's order.
+        unchecked: Whether to write it even if the configuration in `like` says that the Keras model computes
+            something else; see `from_keras`.
 
     Raises:
         UserError: If the variables are not the module's, `like` is of another network or format, or the
@@ -129,9 +175,10 @@ def save_keras_weights(
             raise UserError(
                 "the shape of one example is needed to list the layers: give input_shape= or like="
             )
-        if not path.name.endswith(".weights.h5"):
+        if path.suffix != ".h5":
             raise UserError(
-                f"Keras loads such weights from names ending in .weights.h5: rename {str(path)!r}"
+                "Keras loads such weights from names ending in .h5, Keras 3 also from .weights.h5: rename "
+                f"{str(path)!r}"
             )
         targets = targets_of(summarize(module, input_shape, dtype))
         for before, target in pairwise(targets):
@@ -142,14 +189,14 @@ def save_keras_weights(
                 )
         values = _checked(variables, targets)
         with complete(path) as part:
-            write_new(part, targets, values)
+            write_new(part, targets, values, legacy=_ending(path) == ".h5")
         return
     inner = _ending(path) == ".weights.h5" and zipfile.is_zipfile(like)
     if _ending(path) != _ending(like) and not inner:
         raise UserError(
             f"{path} would get the format of {like}: end its name in {_ending(like)!r}, as Keras expects"
         )
-    pairs = _pairs(*_read(like), module, input_shape, dtype)
+    pairs = _pairs(like, module, input_shape, dtype, unchecked)
     new = {weight.handle: value for weight, value in _back(pairs, variables)}
     with complete(path) as part:  # `like` may be the very file that is written again
         write_like(part, Path(like), new, inner=inner)
@@ -163,23 +210,62 @@ def _ending(path: str | Path) -> str:
 
 def _read(model_or_path: Any) -> tuple[Node, str]:
     if isinstance(model_or_path, (str, Path)):
-        return read_file(model_or_path), repr(str(model_or_path))
+        return arrange(read_file(model_or_path)), repr(str(model_or_path))
     if not hasattr(model_or_path, "weights"):
         raise UserError(f"{model_or_path!r} is neither a Keras model nor the path of a file")
-    return read_model(model_or_path), f"the Keras model {model_or_path.name!r}"
+    return arrange(read_model(model_or_path)), f"the Keras model {model_or_path.name!r}"
 
 
 def _pairs(
-    root: Node, source: str, module: linen.Module, input_shape: Shape | None, dtype: Any
+    model_or_path: Any,
+    module: linen.Module,
+    input_shape: Shape | None,
+    dtype: Any,
+    unchecked: bool,
+    ignore: Collection[str] = (),
 ) -> list[tuple[Leaf, Target]]:
+    """Returns the layers of both sides, paired and compared."""
+    root, source = _read(model_or_path)
     shape = input_shape or root.input_shape
     if shape is None or None in shape:
         raise UserError(
             f"{source} does not contain the shape of its inputs: give input_shape=, without the batch axis"
         )
     shape = tuple(n for n in shape if n is not None)
-    targets = targets_of(summarize(module, shape, dtype))
-    return match(flatten(root), targets, source, type(module).__name__)
+    leaves, name = without(flatten(root), ignore, source), type(module).__name__
+
+    def compared(shape: Shape) -> list[tuple[Leaf, Target]]:
+        targets = targets_of(summarize(module, shape, dtype))
+        comparison = Comparison(root, leaves, module, targets, shape, dtype)
+        found = match(leaves, targets, source, name, comparison.verdict)
+        pairs, guessed = found.pairs, found.guessed
+        if guessed:
+            pairs, settled = settle_directions(pairs, comparison.observation)
+            guessed = [leaf for leaf in guessed if leaf.path not in settled]
+        momenta = comparison.momenta(pairs)
+        if momenta:  # no reason to refuse: outputs are the same
+            warnings.warn(f"training goes on otherwise than in Keras: {'; '.join(momenta)}", stacklevel=4)
+        if not unchecked:
+            refuse_differences(comparison.verdict(pairs, in_words=True).differences, source, name)
+            refuse_guesses(guessed, pairs, source)
+        return pairs
+
+    first = any(is_channels_first(leaf.config or {}, len(shape) + 1) for leaf in leaves)
+    if input_shape is None and len(shape) > 1 and first:
+        try:  # the module may move the channels itself, or take images as Linen does
+            return compared(shape)
+        except UserError:
+            shape = (*shape[1:], shape[0])
+    return compared(shape)
+
+
+def _as_type(values: np.ndarray, dtype: Any, name: str) -> jax.Array:
+    """Returns weights in the type of the module's parameters, whose range they must not exceed."""
+    with np.errstate(over="ignore"):
+        result = values.astype(dtype)
+    if not np.array_equal(np.isfinite(values), np.isfinite(result)):
+        raise UserError(f"{name} has weights that are too large for {np.dtype(dtype)}, the module's type")
+    return jnp.asarray(result)
 
 
 def _fit(leaf: Leaf, target: Target) -> dict[tuple[str, ...], Weight]:

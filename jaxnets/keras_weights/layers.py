@@ -8,10 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxnets.keras_weights.tree import KERAS_NAMES, ROLE_ORDER, Leaf, Weight
+from jaxnets.keras_weights.tree import KERAS_NAMES, ROLE_ORDER, Leaf, Path, Weight
 from jaxnets.summary import Summary
 
-Path = tuple[str, ...]
 Shapes = list[tuple[int, ...]]
 
 
@@ -63,21 +62,67 @@ def targets_of(summary: Summary) -> list[Target]:
 def pair_weights(leaf: Leaf, target: Target) -> dict[Path, Weight] | None:
     """Returns the Keras weight for every variable of the layer, or None if they do not fit.
 
-    A BatchNorm without gamma or beta counts as one with gamma 1 or beta 0: such a weight has no handle.
+    Weights are paired by role or name, and otherwise by shape, in order; no weight takes another role. A
+    BatchNorm without gamma or beta counts as one with gamma 1 or beta 0: such a weight has no handle.
     """
-    weights = leaf.weights
-    roles = [weight.role for weight in weights]
-    if target.roles == ["scale", "bias", "mean", "var"] and "mean" in roles and len(roles) < 4:
-        constant = {"scale": np.ones, "bias": np.zeros}
-        weights = [
-            weights[roles.index(role)]
-            if role in roles
-            else Weight(role, constant[role](weights[-1].value.shape))
-            for role in target.roles
-        ]
-    if [weight.value.shape for weight in weights] != target.shapes:
+    left, pairs = _with_constants(leaf.weights, target), {}
+    if len(left) != len(target.variables):
         return None
-    return dict(zip(target.variables, weights, strict=True))
+    for path in target.variables:
+        same = [weight for weight in left if path[-1] in (weight.role, weight.name)]
+        if len(same) == 1:
+            pairs[path] = same[0]
+            left = [weight for weight in left if weight is not same[0]]
+    for path, array in target.variables.items():
+        if path not in pairs:
+            fitting = [weight for weight in left if _may_be(weight, path[-1], array.shape)]
+            if not fitting:
+                return None
+            pairs[path] = fitting[0]
+            left = [weight for weight in left if weight is not fitting[0]]
+    if any(weight.value.shape != target.variables[path].shape for path, weight in pairs.items()):
+        return None
+    return {path: pairs[path] for path in target.variables}
+
+
+def _may_be(weight: Weight, name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a weight may be a variable of this name: not if both have names and they mean other things."""
+    other = weight.role is not None and name in ROLE_ORDER and weight.role != name
+    return weight.value.shape == shape and not other
+
+
+def _with_constants(weights: list[Weight], target: Target) -> list[Weight]:
+    roles = [weight.role for weight in weights]
+    if target.roles != ["scale", "bias", "mean", "var"] or "mean" not in roles or len(roles) >= 4:
+        return weights
+    constant = {"scale": np.ones, "bias": np.zeros}
+    shape = weights[-1].value.shape
+    return [
+        weights[roles.index(role)] if role in roles else Weight(role, constant[role](shape))
+        for role in target.roles
+    ]
+
+
+def unclear(leaf: Leaf, target: Target) -> list[str]:
+    """Returns the variables for which only the order of a layer's weights chose among those of equal shape.
+
+    For a layer that Keras has too, the order is Keras's, which is known, unless gamma or beta is missing.
+    """
+    names = {name for weight in leaf.weights for name in (weight.role, weight.name)}
+    open_names = [path[-1] for path in target.variables if path[-1] not in names]
+    shapes = [array.shape for path, array in target.variables.items() if path[-1] in open_names]
+    if target.class_name is not None and not any(weight.role for weight in leaf.weights):
+        return open_names if open_names in (["scale"], ["bias"]) else []
+    return [
+        name
+        for name, shape in zip(open_names, shapes, strict=True)
+        if shapes.count(shape) > 1 and len(leaf.weights) == len(target.variables)
+    ]
+
+
+def part(path: Path) -> str | None:
+    """Returns which part of an attention a layer is, by Linen's name for it; None for other layers."""
+    return path[-1] if path[-1:] and path[-1] in ("query", "key", "value", "out") else None
 
 
 def kind(shapes: Shapes) -> tuple[int, ...]:

@@ -1,21 +1,40 @@
 """Pairing Keras layers with the layers of a module: by name where names agree, else by structure.
 
 Structure means the sequence of layers of one kind (convolution, dense, recurrent, normalization), their
-shapes, and the graph if it is known. A match that would need a guess is refused.
+shapes, and the graph if it is known. Equal branches are told apart by what the configuration says of them. A
+match that would need a guess is refused.
 """
 
+import dataclasses
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from jaxnets.errors import UserError
-from jaxnets.keras_weights.layers import Path, Target, by_kind, kind, pair_weights
+from jaxnets.keras_weights.branches import Graph, Pairs, Verdict, pair_by_graph
+from jaxnets.keras_weights.layers import Target, by_kind, pair_weights, part
 from jaxnets.keras_weights.mismatch import SUGGESTION, describe
-from jaxnets.keras_weights.tree import Leaf
+from jaxnets.keras_weights.tree import Leaf, Path
 
 
-def match(leaves: list[Leaf], targets: list[Target], source: str, module: str) -> list[tuple[Leaf, Target]]:
+@dataclasses.dataclass
+class Match:
+    """Pairs of layers, and the Keras layers that nothing but an order tells from others."""
+
+    pairs: Pairs
+    guessed: list[Leaf]
+
+
+def match(
+    leaves: list[Leaf], targets: list[Target], source: str, module: str, judge: Callable[[Pairs], Verdict]
+) -> Match:
     """Pairs every Keras layer with a layer of the module.
+
+    Args:
+        leaves: The Keras layers with weights.
+        targets: The module's.
+        source: Name of the source, for messages.
+        module: Name of the module, for messages.
+        judge: Says how well a way to pair agrees with the configuration.
 
     Raises:
         UserError: If they do not fit; the message names every layer that is missing, left over or of another
@@ -24,18 +43,17 @@ def match(leaves: list[Leaf], targets: list[Target], source: str, module: str) -
     named = _by_name(leaves, targets)
     rest = [leaf for leaf in leaves if all(leaf is not other for other, _ in named)]
     open_targets = [target for target in targets if all(target is not other for _, other in named)]
-    pairs: list[tuple[Leaf, Target]] | None = None
     if all(pair_weights(*pair) is not None for pair in named):
         if not rest and not open_targets:
-            return named
+            return Match(named, [])
         if all(leaf.fed_by is not None for leaf in leaves):
-            pairs = _by_graph(leaves, targets, named)
+            found = _by_graph(leaves, targets, named, judge)
         else:
-            ordered = _without_graph(rest, open_targets, _feeders(targets), source)
-            pairs = named + ordered if ordered is not None else None
-    if pairs is None:
-        raise UserError(describe(named, _creation_order(rest), open_targets, source, module))
-    return pairs
+            found = _without_graph(rest, open_targets, _feeders(targets), source)
+            found = found and Match(named + found.pairs, found.guessed)
+        if found is not None:
+            return found
+    raise UserError(describe(named, _creation_order(rest), open_targets, source, module))
 
 
 def _feeders(targets: list[Target]) -> dict[str, set[str]]:
@@ -46,10 +64,10 @@ def _feeders(targets: list[Target]) -> dict[str, set[str]]:
     return found
 
 
-def _by_name(leaves: list[Leaf], targets: list[Target]) -> list[tuple[Leaf, Target]]:
+def _by_name(leaves: list[Leaf], targets: list[Target]) -> Pairs:
     """Pairs layers with the same name on both sides; automatic names count only if all agree."""
     variants: list[Callable[[Path], str]] = ["/".join, "_".join, lambda path: path[-1] if path else ""]
-    best: list[tuple[Leaf, Target]] = []
+    best: Pairs = []
     for variant in variants:
         keras = Counter(variant(leaf.path) for leaf in leaves)
         ours = Counter(variant(target.path) for target in targets)
@@ -83,9 +101,9 @@ def _creation_order(leaves: list[Leaf]) -> list[Leaf]:
     return result
 
 
-def _in_order(leaves: list[Leaf], targets: list[Target]) -> list[tuple[Leaf, Target]] | None:
+def _in_order(leaves: list[Leaf], targets: list[Target]) -> Pairs | None:
     """Pairs the first convolution with the first, and so on, kind by kind; None if a shape does not fit."""
-    pairs: list[tuple[Leaf, Target]] = []
+    pairs: Pairs = []
     # Files may list their layers class by class, so that neither of two classes comes first.
     by_class = all(leaf.class_name for leaf in leaves) and all(target.class_name for target in targets)
     ours, theirs = by_kind(targets, by_class), by_kind(leaves, by_class)
@@ -98,12 +116,12 @@ def _in_order(leaves: list[Leaf], targets: list[Target]) -> list[tuple[Leaf, Tar
 
 def _without_graph(
     leaves: list[Leaf], targets: list[Target], feeders: dict[str, set[str]], source: str
-) -> list[tuple[Leaf, Target]] | None:
-    """Pairs layers by the order in which they were created, or else by that of the source, without guessing.
+) -> Match | None:
+    """Pairs layers by the order in which they were created, or else by that of the source.
 
     An order is possible if no layer is created, or listed, before one that feeds it. If both orders are, the
     layers were created branch by branch, as the module calls them, and listed by depth, as in functional
-    models.
+    models. Equal layers of which neither feeds the other are in no order that the module would have to have.
 
     Args:
         leaves: The Keras layers without a partner.
@@ -115,7 +133,7 @@ def _without_graph(
     ordered = not any(leaf.alphabetical for leaf in leaves)
 
     def listed_before(a: Leaf, b: Leaf) -> bool:
-        return ordered and (a.group is None or a.class_name == b.class_name) and place[id(a)] < place[id(b)]
+        return ordered and (a.group is None or a.listing == b.listing) and place[id(a)] < place[id(b)]
 
     def made_before(a: Leaf, b: Leaf) -> bool:
         one, other = a.automatic or ("", 0), b.automatic or ("", 0)
@@ -138,11 +156,30 @@ def _without_graph(
     if doubtful:
         a, b = (leaf.group or leaf.name for leaf in doubtful)
         raise UserError(f"{source} does not say which comes first, {a} or {b}: {SUGGESTION}")
-    return pairs
+    return Match(pairs, _parallel(pairs, feeders)) if pairs is not None else None
+
+
+def _parallel(pairs: Pairs, feeders: dict[str, set[str]]) -> list[Leaf]:
+    """Returns the layers that have an equal of which neither feeds the other."""
+    equal: dict[str, Pairs] = defaultdict(list)
+    for leaf, target in pairs:
+        label = part(target.path) if part(leaf.path) == part(target.path) else None
+        equal[f"{label} {target.shapes}"].append((leaf, target))
+    return [
+        leaf
+        for group in equal.values()
+        for leaf, target in group
+        if any(
+            other is not target
+            and other.name not in feeders[target.name]
+            and target.name not in feeders[other.name]
+            for _, other in group
+        )
+    ]
 
 
 def _contradiction(
-    pairs: list[tuple[Leaf, Target]], feeders: dict[str, set[str]], before: Callable[[Leaf, Leaf], bool]
+    pairs: Pairs, feeders: dict[str, set[str]], before: Callable[[Leaf, Leaf], bool]
 ) -> tuple[Leaf, Leaf] | None:
     """Returns a layer that comes `before` one that feeds it, and that one; None if there is none."""
     leaf_of = {target.name: leaf for leaf, target in pairs}
@@ -154,56 +191,12 @@ def _contradiction(
 
 
 def _by_graph(
-    leaves: list[Leaf], targets: list[Target], named: list[tuple[Leaf, Target]]
-) -> list[tuple[Leaf, Target]] | None:
+    leaves: list[Leaf], targets: list[Target], named: Pairs, judge: Callable[[Pairs], Verdict]
+) -> Match | None:
     """Pairs layers so that shapes agree and partners are fed by partners.
 
-    Branches that the graph and shapes do not distinguish are taken in the order of their creation.
+    Branches that the graph and shapes do not distinguish are taken as agrees best with the configuration, and
+    else in the order of their creation.
     """
-    place = {target.name: i for i, target in enumerate(targets)}
-    feeds = [frozenset(place[name] for name in target.fed_by if name in place) for target in targets]
-    ours = _signatures(targets, feeds)
-    theirs = _signatures(leaves, [leaf.fed_by or frozenset() for leaf in leaves])
-    fixed = {target.name: leaf for leaf, target in named}
-    partner = {id(leaf): target.name for leaf, target in named}
-    options: dict[int, list[int]] = defaultdict(list)
-    index = {id(leaf): i for i, leaf in enumerate(leaves)}
-    for leaf in _creation_order(leaves):
-        options[theirs[index[id(leaf)]]].append(index[id(leaf)])
-    if Counter(ours) != Counter(theirs):
-        return None
-
-    chosen: list[int] = []  # by target, in call order
-
-    def extend() -> bool:
-        if len(chosen) == len(targets):
-            return True
-        target, feeding = targets[len(chosen)], feeds[len(chosen)]
-        for i in options[ours[len(chosen)]]:
-            if (
-                i not in chosen
-                and fixed.get(target.name, leaves[i]) is leaves[i]
-                and partner.get(id(leaves[i]), target.name) == target.name
-                and leaves[i].fed_by == {chosen[j] for j in feeding}
-                and pair_weights(leaves[i], target) is not None
-            ):
-                chosen.append(i)
-                if extend():
-                    return True
-                chosen.pop()
-        return False
-
-    return [(leaves[i], target) for i, target in zip(chosen, targets, strict=True)] if extend() else None
-
-
-def _signatures(layers: Sequence[Any], feeds: Sequence[frozenset[int]]) -> list[int]:
-    """Returns a number for every layer, from its shapes and what precedes and follows it in the graph."""
-    # One vector stands for all: BatchNorm may have two to four.
-    numbers = [hash(tuple(layer.shapes if kind(layer.shapes) else layer.shapes[:1])) for layer in layers]
-    for _ in range(2):
-        before = [sorted(numbers[j] for j in feeding) for feeding in feeds]
-        behind = [
-            sorted(numbers[j] for j, feeding in enumerate(feeds) if i in feeding) for i in range(len(feeds))
-        ]
-        numbers = [hash((n, *b, None, *f)) for n, b, f in zip(numbers, before, behind, strict=True)]
-    return numbers
+    found = pair_by_graph(Graph(leaves, targets, named, _creation_order(leaves)), judge)
+    return found and Match(*found)

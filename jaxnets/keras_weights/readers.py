@@ -11,18 +11,18 @@ What each format contains about the order of layers:
   them. Keras 3.6 and later add every layer's own name.
 """
 
-import io
-import json
 import re
-import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from jaxnets import hints
 from jaxnets.errors import UserError
+from jaxnets.keras_weights.containers import open_file
+from jaxnets.keras_weights.conversions import without_cudnn, without_theano
+from jaxnets.keras_weights.hdf5 import Array, Group, Place, reading
 from jaxnets.keras_weights.tree import (
     Node,
     Weight,
@@ -30,20 +30,21 @@ from jaxnets.keras_weights.tree import (
     config_name,
     layer_configs,
     role_of,
+    weight_name,
 )
 
 # State of a compiled model or of random layers, which no network needs for its predictions.
-NOT_LAYERS = {"vars", "optimizer", "seed_generator", "_loss_tracker", "_metrics", "_compile_metrics"}
-
-
-def hdf5() -> Any:
-    """Returns the h5py module, needed only to read or write files."""
-    try:
-        import h5py
-    except ImportError as error:
-        needed = hints.install("h5py")
-        raise UserError(f"Keras weight files are read and written with h5py: {needed}") from error
-    return h5py
+NOT_LAYERS = {
+    "vars", "optimizer", "seed_generator", "_loss_tracker", "metrics", "_metrics", "_compile_metrics",
+}  # fmt: skip
+# Groups that list layers: under their class and a number that counts in the list's order.
+LISTS = {"layers", "_layer_checkpoint_dependencies", "cells"}
+# The layers inside Keras's own composite layers, in the order in which they are used.
+PARTS = [
+    "forward_layer", "backward_layer",
+    "query_dense", "key_dense", "value_dense", "gate_dense", "output_dense",
+]  # fmt: skip
+FLOATS = [np.dtype(kind) for kind in (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)]
 
 
 def read_model(model: Any) -> Node:
@@ -56,102 +57,104 @@ def read_model(model: Any) -> Node:
         config = {"config": model.get_config()}
     except (NotImplementedError, TypeError):  # a subclassed model without a configuration
         config = {}
-    return _live(model, config)
+    root = _live(model, config)
+    root.version = "2." if type(model).__module__.startswith("tf_keras") else "3."
+    return root
 
 
 def _live(layer: Any, config: Any) -> Node:
-    import keras  # a live model is there, so Keras is
-
     # `layers` of a model is public; a layer that holds layers (an RNN its cell) has only this method.
-    children = layer.layers if hasattr(layer, "layers") else layer._flatten_layers(False, False)
+    children = layer.layers if hasattr(layer, "layers") else list(layer._flatten_layers(False, False))
     inner = {id(weight) for child in children for weight in child.weights}
     own = [weight for weight in layer.weights if id(weight) not in inner]
-    weights = [Weight(role_of(v.name), keras.ops.convert_to_numpy(v.value), v) for v in own]
+    weights = [Weight(role_of(v.name), _live_value(v, layer), v, weight_name(v.name)) for v in own]
     configs = layer_configs(config)
     by_name = {config_name(c): c for c in configs or []}
     nodes = [_live(child, by_name.get(child.name, {})) for child in children]
     if not weights and len(nodes) == 1 and type(children[0]).__name__.endswith("Cell"):
         weights, nodes = nodes[0].weights, []
-    node = Node(layer.name, weights, nodes)
+    node = Node(layer.name, weights, nodes, config=config or config_of(layer))
     add_graph(node, config)
     return node
 
 
+def _live_value(variable: Any, layer: Any) -> np.ndarray:
+    if callable(variable.value):  # a variable of TensorFlow, as in Keras 2
+        value = variable.numpy()
+    else:
+        import keras  # a live model is there, so Keras is
+
+        value = keras.ops.convert_to_numpy(variable.value)
+    check_type(value.dtype, f"{variable.name} of {layer.name}")
+    return value
+
+
+def config_of(layer: Any) -> dict[str, Any] | None:
+    """Returns the configuration of a live layer, as Keras serializes it; None if it has none."""
+    ours = type(layer).__module__.startswith(("keras.", "tf_keras."))
+    try:
+        config = layer.get_config()
+    except (NotImplementedError, TypeError, ValueError, AttributeError):
+        return None
+    return {"module": "keras.layers" if ours else None, "class_name": type(layer).__name__, "config": config}
+
+
 def read_file(path: str | Path) -> Node:
-    """Reads any Keras weight file; handles are the names of its datasets.
+    """Reads any Keras weight file; handles are the places in it, and values are read when they are needed.
 
     Raises:
         UserError: If there is no such file, it is damaged, or it is not a Keras weight file.
     """
-    h5py = hdf5()
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"there is no file {str(path)!r} to read Keras weights from")
-    try:
-        if zipfile.is_zipfile(path):
-            return _read_archive(path)
-        if h5py.is_hdf5(path):
-            with h5py.File(path, "r") as file:
-                return read_h5(file, str(path))
-    except UserError:
-        raise
-    except (OSError, LookupError, EOFError, RuntimeError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{str(path)!r} is damaged or incomplete ({error}): copy or download it again"
-        ) from error
-    raise UserError(f"{str(path)!r} is not a Keras file: give a .keras, a .weights.h5 or a legacy .h5")
+    root, config = open_file(Path(path))
+    with reading(repr(str(path))):
+        return read_root(root, repr(str(path)), config)
 
 
-def archive_h5(path: Path) -> tuple[io.BytesIO, Any]:
-    """Returns the weights inside a ``.keras`` file, and the model's configuration."""
-    with zipfile.ZipFile(path) as archive:
-        members = set(archive.namelist())
-        if not {"config.json", "model.weights.h5"} <= members:
-            raise UserError(
-                f"{str(path)!r} is a zip without config.json and model.weights.h5: give a .keras file"
-            )
-        return io.BytesIO(archive.read("model.weights.h5")), json.loads(archive.read("config.json"))
-
-
-def _read_archive(path: Path) -> Node:
-    weights, config = archive_h5(path)
-    with hdf5().File(weights, "r") as file:
-        return read_h5(file, str(path), config)
-
-
-def read_h5(file: Any, source: str, config: Any = None) -> Node:
-    """Reads an open HDF5 file in any of Keras's layouts."""
-    if "layer_names" in file.attrs or "layer_names0" in file.attrs:
-        return _legacy(file, None)
-    if "model_weights" in file:
-        text = file.attrs.get("model_config", "null")
-        return _legacy(file["model_weights"], json.loads(text))
-    root = _group(file, "", config)
-    if not _has_weights(root):
-        raise UserError(
-            f"{source!r} holds no Keras weights: give a file that Keras's save or save_weights wrote"
-        )
-    return root
+def read_root(root: Group, source: str, config: Any = None) -> Node:
+    """Reads the contents of an HDF5 file in any of Keras's layouts."""
+    if "layer_names" in root.attrs or "layer_names0" in root.attrs:
+        return _legacy(root, config)
+    legacy = "model_weights" in root
+    node = _legacy(root["model_weights"], config) if legacy else _group(root, "", config, "")
+    if not _has_weights(node):
+        raise UserError(f"{source} holds no Keras weights: give a file of Keras's save or save_weights")
+    version = root.attrs.get("keras_version", "")
+    node.version = version.decode() if isinstance(version, bytes) else str(version)
+    return node
 
 
 def _has_weights(node: Node) -> bool:
     return bool(node.weights) or any(map(_has_weights, node.children))
 
 
-def _array(dataset: Any) -> np.ndarray:
-    array = np.asarray(dataset)
-    # HDF5 has no bfloat16: Keras stores its two bytes as they are.
-    return array.view(ml_dtypes.bfloat16) if array.dtype == np.dtype("V2") else array
+def _stored(role: str | None, array: Any) -> Weight:
+    """Returns an array in a file as a weight; refuses what no layer computes with."""
+    if not isinstance(array, Array):
+        raise UserError(f"{array.name} should be a layer's weight, and is a group")
+    check_type(array.dtype, array.where)
+    values: Any = array  # NumPy reads it like one of its own
+    return Weight(role, values, Place(array.name))
+
+
+def check_type(dtype: Any, where: str) -> None:
+    """Raises UserError for a weight that is not of floats, such as the integers of a quantized layer."""
+    if np.dtype(dtype).newbyteorder("=") not in FLOATS:
+        raise UserError(
+            f"{where} holds {dtype}, and weights are float16, bfloat16, float32 or float64: the layer is "
+            "quantized or no network's; give the model as it was before it was quantized"
+        )
 
 
 # Keras 3: .weights.h5, alone or inside of .keras
 
 
-def _group(group: Any, name: str, config: Any) -> Node:
-    stored = group.get("vars", {})
-    keys = sorted((key for key in stored if key.isdigit()), key=int)
-    weights = [Weight(None, _array(stored[key]), stored[key].name) for key in keys]
-    node = Node(name, _name_batch_norm(weights, group.name, config))
+def _group(group: Group, name: str, config: Any, place: str) -> Node:
+    """Reads the group of a layer; `place` is its path, in which every list of layers is called "layers"."""
+    stored, cell = group.get("vars", {}), group.get("cell", {})
+    own = cell["vars"] if cell.keys() == {"vars"} else stored
+    keys = sorted((key for key in own if key.isdecimal()), key=int)
+    weights = [_stored(None, own[key]) for key in keys]
+    node = Node(name, _name_batch_norm(weights, group.name, config), config=config)
     configs = layer_configs(config)
     if configs is not None:
         add_graph(node, config)
@@ -162,30 +165,52 @@ def _group(group: Any, name: str, config: Any) -> Node:
             numbers[kind] = numbers.get(kind, -1) + 1
             key = f"{kind}_{numbers[kind]}" if numbers[kind] else kind
             if key in container:
-                node.children.append(_group(container[key], config_name(layer), layer))
+                inner = _group(container[key], config_name(layer), layer, f"{place}/layers/{key}")
+                node.children.append(inner)
         return node
     node.named = bool(config) or "name" in getattr(stored, "attrs", {})
-    node.group = None if config else group.name
-    for key, child in sorted(group.items(), key=lambda item: natural(item[0])):
-        if key in NOT_LAYERS or not hasattr(child, "keys"):
-            continue
-        if key == "cell" and "vars" in child and len(child) == 1:
-            node.weights.extend(_group(child, name, None).weights)
-            continue
-        given = child.get("vars", child).attrs.get("name", key)
-        part = _group(child, given.decode() if isinstance(given, bytes) else str(given), None)
-        if key == "layers":  # a list of layers, no layer itself
-            node.children.extend(part.children)
-        else:
-            node.children.append(part)
+    node.group = None if config else place or "/"
+    if own is stored:
+        node.children = _parts(group, place)
     return node
+
+
+def _parts(group: Group, place: str, listed: bool = False) -> list[Node]:
+    """Reads the layers in a group, of which no configuration is known; `listed` if they are in order."""
+    parts = {key: child for key, child in group.items() if key not in NOT_LAYERS and _has_layers(child)}
+    # One part alone and the parts of Keras's own layers are in a known order; attributes in general are not.
+    own = {key: PARTS.index(key.lstrip("_")) for key in parts if key.lstrip("_") in PARTS}
+    known = listed or len(parts) == 1 or len(own) == len(parts)
+    nodes = []
+    for key in sorted(parts, key=lambda key: (own.get(key, 0), natural(key))):
+        child = parts[key]
+        if key in LISTS:
+            nodes += _parts(child, place, listed=True)
+        else:
+            name = child.get("vars", child).attrs.get("name", key)
+            name = name.decode() if isinstance(name, bytes) else str(name)
+            name = name if name.isprintable() else key
+            number = f"part_{own[key]}" if key in own else key  # like the numbers in a list
+            nodes.append(_group(child, name, None, f"{place}{'/layers' * known}/{number}"))
+    return nodes
+
+
+def _has_layers(child: Any) -> bool:
+    """Whether there are arrays in a group, other than the integers of a random generator."""
+    if not isinstance(child, Group):
+        return False
+    arrays = [item for item in child.get("vars", {}).values() if isinstance(item, Array)]
+    if len(arrays) == 1 and arrays[0].dtype.kind in "iu" and len(arrays[0].shape) == 1:
+        return False
+    return bool(arrays) or any(_has_layers(item) for key, item in child.items() if key != "vars")
 
 
 def _name_batch_norm(weights: list[Weight], group: str, config: Any) -> list[Weight]:
     """Names a BatchNorm's weights, by its configuration or, without one, if it has four arrays or two."""
     inner = config.get("config", {}) if isinstance(config, dict) else {}
-    if (config or {}).get("class_name") == "BatchNormalization":
-        roles = ["scale"] * inner.get("scale", True) + ["bias"] * inner.get("center", True) + ["mean", "var"]
+    if isinstance(inner, dict) and (config or {}).get("class_name") == "BatchNormalization":
+        roles = ["scale"] * bool(inner.get("scale", True)) + ["bias"] * bool(inner.get("center", True))
+        roles += ["mean", "var"]
     elif re.fullmatch(r"batch_normalization(_\d+)?", group.rsplit("/", 1)[-1]) and len(weights) in (2, 4):
         roles = ["scale", "bias", "mean", "var"][-len(weights) :]
     else:
@@ -210,26 +235,43 @@ def natural(name: str) -> list[tuple[str, int]]:
 # The legacy layout
 
 
-def _legacy(group: Any, config: Any) -> Node:
+def _legacy(group: Group, config: Any) -> Node:
     configs = layer_configs(config)
     by_name = {config_name(layer): layer for layer in configs or []}
-    root = Node("")
+    root = Node("", config=config)
     add_graph(root, config)
     for name in [*_names(group, "layer_names"), "top_level_model_weights"]:
-        if name not in group:
+        try:
+            stored = group.find(name)
+        except KeyError:
             continue
-        parts: dict[tuple[str, ...], list[Weight]] = {}
-        for weight in _names(group[name], "weight_names"):
-            *prefix, _ = weight.split("/")
-            if prefix and re.search(r"_cell(_\d+)?$", prefix[-1]):
-                prefix = prefix[:-1]
-            dataset = group[name][weight]
-            parts.setdefault(tuple(prefix), []).append(Weight(role_of(weight), _array(dataset), dataset.name))
+        parts = _by_layer(stored)
+        if group.attrs.get("backend") in ("theano", b"theano"):
+            parts = {prefix: without_theano(weights) for prefix, weights in parts.items()}
         if len(parts) == 1:
-            root.children.append(Node(name, next(iter(parts.values()))))
+            root.children.append(Node(name, next(iter(parts.values())), config=by_name.get(name)))
         else:
             root.children.append(_nested(name, parts, by_name.get(name)))
     return root
+
+
+def _by_layer(stored: Group) -> dict[tuple[str, ...], list[Weight]]:
+    """Returns the weights in a layer's group by what stands before their names: that of an inner layer."""
+    parts: dict[tuple[str, ...], list[Weight]] = {}
+    for path in _names(stored, "weight_names"):
+        *prefix, _ = path.split("/")
+        weight = _stored(role_of(path), stored.find(path))
+        weight.name = weight_name(path)
+        parts.setdefault(tuple(prefix), []).append(weight)
+
+    def without_cell(prefix: tuple[str, ...]) -> tuple[str, ...]:
+        return prefix[:-1] if prefix and re.search(r"_cell(_\d+)?$", prefix[-1]) else prefix
+
+    cells = Counter(map(without_cell, parts))  # one cell is the layer itself, several are its layers
+    return {
+        without_cell(prefix) if cells[without_cell(prefix)] == 1 else prefix: without_cudnn(weights)
+        for prefix, weights in parts.items()
+    }
 
 
 def _names(group: Any, attribute: str) -> list[str]:
@@ -243,7 +285,7 @@ def _names(group: Any, attribute: str) -> list[str]:
 def _nested(name: str, parts: dict[tuple[str, ...], list[Weight]], config: Any) -> Node:
     """Returns a layer made of layers: the weights' names tell them apart, the configuration orders them."""
     configs = layer_configs(config)
-    node = Node(name)
+    node = Node(name, config=config)
     add_graph(node, config)
     for layer in configs or []:
         inner = config_name(layer)
@@ -254,6 +296,6 @@ def _nested(name: str, parts: dict[tuple[str, ...], list[Weight]], config: Any) 
         else:
             mine = {prefix: parts.pop(prefix) for prefix in list(parts) if inner in prefix}
             only = next(iter(mine.values())) if len(mine) == 1 else None
-            node.children.append(Node(inner, only) if only else _nested(inner, mine, None))
+            node.children.append(Node(inner, only, config=layer) if only else _nested(inner, mine, layer))
     node.children.extend(Node(prefix[-1] if prefix else name, weights) for prefix, weights in parts.items())
     return node

@@ -7,11 +7,16 @@ which layers were created.
 """
 
 import dataclasses
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+
+from jaxnets.errors import UserError
+
+Path = tuple[str, ...]
 
 # Keras's names of weights, in the order of `layer.weights`, and those of the Linen layers.
 ROLES = {
@@ -59,6 +64,8 @@ class Weight:
     value: np.ndarray
     handle: Any = None
     """Where to write it: the Keras variable, or the name of the dataset in the file."""
+    name: str | None = None
+    """The source's own name for it ("gain"); None if it gives only a number."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -77,18 +84,23 @@ class Node:
     named: bool = True
     """Whether `name` is the layer's own, not the name of its place in the file."""
     input_shape: tuple[int | None, ...] | None = None
+    config: Mapping[str, Any] | None = None
+    """Its configuration as Keras serializes it: class_name, config, inbound_nodes; None if unknown."""
+    version: str = ""
+    """The version of Keras that wrote a file, at its root; "" if unknown."""
 
 
 @dataclasses.dataclass(eq=False)
 class Leaf:
     """A layer that owns weights."""
 
-    path: tuple[str, ...]
+    path: Path
     weights: list[Weight]
     fed_by: frozenset[int] | None = None
     """Positions (in the flat list) of the layers that directly feed this one; None if unknown."""
     group: str | None = None
     named: bool = True
+    config: Mapping[str, Any] | None = None
 
     @property
     def name(self) -> str:
@@ -114,16 +126,26 @@ class Leaf:
     @property
     def origin(self) -> str:
         """Equal for layers whose order is known: from creation, from a list, or from numbers in paths."""
-        return "" if self.automatic else re.sub(r"_?\d+", "", self.group or "")
+        return "" if self.automatic else self.listing
+
+    @property
+    def listing(self) -> str:
+        """Equal for layers that one list in a file holds under one class, in its order."""
+        return re.sub(r"_?\d+", "", self.group or "")
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         return [weight.value.shape for weight in self.weights]
 
 
+def weight_name(name: str) -> str:
+    """Returns a weight's own name: ``kernel`` for ``conv2d/kernel:0``."""
+    return name.rsplit("/", 1)[-1].split(":")[0]
+
+
 def role_of(name: str) -> str | None:
     """Returns the Linen name for a Keras weight like ``conv2d/kernel:0`` or ``gamma``."""
-    return ROLES.get(name.rsplit("/", 1)[-1].split(":")[0])
+    return ROLES.get(weight_name(name))
 
 
 def ordered(weights: list[Weight]) -> list[Weight]:
@@ -139,14 +161,17 @@ def ordered(weights: list[Weight]) -> list[Weight]:
 def layer_configs(config: Any) -> list[dict[str, Any]] | None:
     """Returns the layers in the configuration of a functional or sequential model; None for any other."""
     inner = config.get("config") if isinstance(config, dict) else None
-    if isinstance(inner, list):  # a sequential model before Keras 2.3
-        return inner
-    layers = inner.get("layers") if isinstance(inner, dict) else None
-    return layers if isinstance(layers, list) and all(isinstance(layer, dict) for layer in layers) else None
+    layers = inner.get("layers") if isinstance(inner, dict) else inner  # a list before Keras 2.3
+    if not isinstance(layers, list):
+        return None
+    sound = all(isinstance(one, dict) and isinstance(one.get("config", {}), (dict, list)) for one in layers)
+    return layers if sound else None
 
 
 def config_name(config: Mapping[str, Any]) -> str:
-    return config.get("name") or config.get("config", {}).get("name", "")
+    inner = config.get("config", {})
+    name = config.get("name") or (inner.get("name", "") if isinstance(inner, dict) else "")
+    return str(name)
 
 
 def add_graph(node: Node, config: Any) -> None:
@@ -177,7 +202,7 @@ def _histories(value: Any) -> list[str]:
     if not isinstance(value, (list, tuple)):
         return []
     if len(value) >= 3 and isinstance(value[0], str) and all(isinstance(i, int) for i in value[1:3]):
-        return [value[0]]
+        return [value[0], *_histories(value[3:])]  # Keras 2 keeps further arguments behind
     return [name for inner in value for name in _histories(inner)]
 
 
@@ -202,7 +227,7 @@ def flatten(root: Node) -> list[Leaf]:
     def collect(node: Node, path: tuple[str, ...]) -> frozenset[int]:
         mine = frozenset([len(leaves)] if node.weights else [])
         if node.weights:
-            leaves.append(Leaf(path, ordered(node.weights), group=node.group, named=node.named))
+            leaves.append(Leaf(path, ordered(node.weights), None, node.group, node.named, node.config))
         for child in node.children:
             mine |= collect(child, (*path, child.name))
         inside[id(node)] = mine
@@ -240,6 +265,29 @@ def flatten(root: Node) -> list[Leaf]:
     collect(root, ())
     connect(root, frozenset())
     return leaves
+
+
+def without(leaves: list[Leaf], names: Collection[str], source: str) -> list[Leaf]:
+    """Returns the layers but those with, or in a model with, one of these names; what fed them feeds on.
+
+    Raises:
+        UserError: If there is no such layer.
+    """
+    left_out = {i for i, leaf in enumerate(leaves) if set(leaf.path) & set(names) or leaf.name in names}
+    for name in names:
+        if not any(name in leaf.path or name == leaf.name for leaf in leaves):
+            known = ", ".join(leaf.name for leaf in leaves)
+            raise UserError(f"{source} has no layer {name!r} with weights to ignore: it has {known}")
+    place = {i: number for number, i in enumerate(i for i in range(len(leaves)) if i not in left_out)}
+
+    @functools.cache
+    def through(i: int) -> frozenset[int] | None:
+        return feeding(leaves[i]) if i in left_out else frozenset([place[i]])
+
+    def feeding(leaf: Leaf) -> frozenset[int] | None:
+        return None if leaf.fed_by is None else _union([through(i) for i in leaf.fed_by])
+
+    return [dataclasses.replace(leaves[i], fed_by=feeding(leaves[i])) for i in place]
 
 
 def _union(parts: list[frozenset[int] | None]) -> frozenset[int] | None:

@@ -2,8 +2,7 @@
 
 import atexit
 import re
-import socket
-import time
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -15,10 +14,13 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from jaxnets.errors import UserError, reason
+from jaxnets.machine.meeting import meet
 from jaxnets.machine.process import has_devices
+from jaxnets.machine.watch import Watch
 
 FSDP = "fsdp"  # name of a mesh's axis along which states are split as well as batches
-PATIENCE = 300  # seconds to wait for process 0, as long as it waits for the others
+
+_watch: Watch | None = None  # of the other processes, once this one has joined them
 
 
 def make_mesh(devices: int | None = None, sharding: Literal["data", "fsdp"] = "data") -> Mesh | None:
@@ -72,37 +74,59 @@ def join(how: str | None) -> None:
         if how == "auto":
             jax.distributed.initialize()
         else:
-            address, count, index = _parts(how)
-            if 0 < index < count:
-                _wait_for(address)
-            jax.distributed.initialize(address, count, index)
+            _join(*_parts(how))
     except (ValueError, RuntimeError) as error:
         raise UserError(
             f"cannot join the other processes by {how!r} ({reason(error)}): give auto on a cluster that JAX "
             "detects, or HOST:PORT,COUNT,INDEX with the address of process 0, whose INDEX is 0"
         ) from error
-    atexit.register(jax.distributed.shutdown)
+    atexit.register(_leave)
 
 
-def _parts(how: str) -> tuple[str, int, int]:
+def _parts(how: str) -> tuple[str, int, int, int]:
     """Returns the parts of HOST:PORT,COUNT,INDEX."""
-    if not (found := re.fullmatch(r"(.+:\d+),(\d+),(\d+)", how)):
+    if not (found := re.fullmatch(r"(.+):(\d{1,5}),(\d{1,6}),(\d{1,6})", how)):
         raise ValueError("it is neither")
-    return found[1], int(found[2]), int(found[3])
+    host, (port, count, index) = found[1].strip("[]"), map(int, found.groups()[1:])
+    if not 0 < port < 2**16:
+        raise ValueError(f"there is no port {port}")
+    if index >= count:
+        raise ValueError(f"the processes are 0 to COUNT - 1, and {index} is not below {count}")
+    return host, port, count, index
 
 
-def _wait_for(address: str) -> None:
-    """Waits until something answers there; JAX itself would abort the process with a native stack trace."""
-    host, port = address.rsplit(":", 1)
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-            return
-        except OSError as error:  # not started yet, or not yet known by that name
-            if time.monotonic() > deadline:
-                raise ValueError(f"no answer in {PATIENCE} seconds: {reason(error)}") from error
-        time.sleep(0.2)
+def _join(host: str, port: int, count: int, index: int) -> None:
+    global _watch
+    _watch = Watch(index, meet(host, port, count, index))
+    hook = sys.excepthook
+
+    def tell(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        fail(error)
+        hook(kind, error, trace)
+
+    sys.excepthook = tell
+    where = f"[{host}]" if ":" in host else host
+    # Process 0 finds its own service on any machine, whatever its address is called elsewhere.
+    jax.distributed.initialize(f"{where if index else '127.0.0.1'}:{port}", count, index)
+
+
+def fail(error: BaseException) -> None:
+    """Tells the other processes of a run, if there are any, that this one ends with an error."""
+    if _watch is not None:
+        _watch.fail(error)
+
+
+def stop(error: BaseException) -> None:
+    """Returns if all processes of a run stop with an error here; if one does so alone, all end."""
+    if _watch is not None:
+        _watch.stop(error)
+
+
+def _leave() -> None:
+    if _watch is not None:
+        sys.stdout.flush()
+        _watch.leave()
+    jax.distributed.shutdown()
 
 
 def wait_on_cpus(tree: Any, mesh: Mesh | None) -> None:

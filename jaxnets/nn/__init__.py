@@ -13,6 +13,7 @@ from jaxnets.nn.recurrent import (
     SimpleRNN,
     gru_cell,
     gru_cell_reset_before,
+    hard_sigmoid_keras2,
     lstm_cell,
     simple_rnn_cell,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "global_max_pool",
     "gru_cell",
     "gru_cell_reset_before",
+    "hard_sigmoid_keras2",
     "lstm_cell",
     "max_pool",
     "plain_operations",

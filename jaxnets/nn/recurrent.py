@@ -7,6 +7,7 @@ each other, and scans its cell over the result.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -32,8 +33,20 @@ def simple_rnn_cell(
     return (activation(projected + h @ recurrent_kernel),)
 
 
+def hard_sigmoid_keras2(x: jax.Array) -> jax.Array:
+    """Returns x/5 + 1/2 between 0 and 1: Keras's hard_sigmoid before version 3, when x/6 took its place.
+
+    It was the default of gates before Keras 2.3; `jax.nn.hard_sigmoid` is the newer one.
+    """
+    return jnp.clip(0.2 * x + 0.5, 0, 1)
+
+
 def lstm_cell(
-    state: State, projected: jax.Array, recurrent_kernel: jax.Array, activation: Activation = jnp.tanh
+    state: State,
+    projected: jax.Array,
+    recurrent_kernel: jax.Array,
+    activation: Activation = jnp.tanh,
+    recurrent_activation: Activation = linen.sigmoid,
 ) -> State:
     """Takes a step of the LSTM (Hochreiter and Schmidhuber 1997); state (h, c), gates i, f, c, o.
 
@@ -41,8 +54,8 @@ def lstm_cell(
     """
     h, c = state
     i, f, candidate, o = jnp.split(projected + h @ recurrent_kernel, 4, axis=-1)
-    c = linen.sigmoid(f) * c + linen.sigmoid(i) * activation(candidate)
-    return linen.sigmoid(o) * activation(c), c
+    c = recurrent_activation(f) * c + recurrent_activation(i) * activation(candidate)
+    return recurrent_activation(o) * activation(c), c
 
 
 def gru_cell(
@@ -51,6 +64,7 @@ def gru_cell(
     recurrent_kernel: jax.Array,
     activation: Activation = jnp.tanh,
     recurrent_bias: jax.Array | None = None,
+    recurrent_activation: Activation = linen.sigmoid,
 ) -> State:
     """Takes a step of the GRU that resets after the product (cuDNN's, Keras's default); gates z, r, h.
 
@@ -60,22 +74,32 @@ def gru_cell(
     (h,) = state
     x_z, x_r, x_h = jnp.split(projected, 3, axis=-1)
     h_z, h_r, h_h = jnp.split(add_bias(h @ recurrent_kernel, recurrent_bias), 3, axis=-1)
-    z, r = linen.sigmoid(x_z + h_z), linen.sigmoid(x_r + h_r)
+    z, r = recurrent_activation(x_z + h_z), recurrent_activation(x_r + h_r)
     return (z * h + (1 - z) * activation(x_h + r * h_h),)
 
 
 def gru_cell_reset_before(
-    state: State, projected: jax.Array, recurrent_kernel: jax.Array, activation: Activation = jnp.tanh
+    state: State,
+    projected: jax.Array,
+    recurrent_kernel: jax.Array,
+    activation: Activation = jnp.tanh,
+    recurrent_activation: Activation = linen.sigmoid,
 ) -> State:
     """Takes a step of the GRU of Cho et al. 2014, with ``activation(x_h + (r*h) @ U_h)``; gates z, r, h."""
     (h,) = state
     x_z, x_r, x_h = jnp.split(projected, 3, axis=-1)
     u_z, u_r, u_h = jnp.split(recurrent_kernel, 3, axis=-1)
-    z, r = linen.sigmoid(x_z + h @ u_z), linen.sigmoid(x_r + h @ u_r)
+    z, r = recurrent_activation(x_z + h @ u_z), recurrent_activation(x_r + h @ u_r)
     return (z * h + (1 - z) * activation(x_h + (r * h) @ u_h),)
 
 
 Cell = Callable[..., State]  # one of those above
+
+
+def _with_gates(cell: Cell, recurrent_activation: Activation) -> Cell:
+    """Returns the cell with these gates; the cell itself, which has formulations, if they are its own."""
+    own = recurrent_activation is linen.sigmoid
+    return cell if own else partial(cell, recurrent_activation=recurrent_activation)
 
 
 @operation("recur")
@@ -113,7 +137,8 @@ class Recurrent(linen.Module):
     Attributes:
       units: Width of the output.
       return_sequences: Whether to return the output of every time step instead of the last one only.
-      activation: Activation of the candidate (and of the LSTM's output); the gates are sigmoids.
+      activation: Activation of the candidate (and of the LSTM's output). LSTM and GRU also have a
+        ``recurrent_activation``, that of their gates, by default the sigmoid.
       dtype: Type of the arithmetic and the output; None for the one inputs and parameters promote to.
     """
 
@@ -169,6 +194,8 @@ class SimpleRNN(Recurrent):
 class LSTM(Recurrent):
     """Long short-term memory, `lstm_cell`; bias (4*units,), that of the forget gate starting at one."""
 
+    recurrent_activation: Activation = linen.sigmoid
+
     gates: ClassVar[int] = 4
     states: ClassVar[int] = 2
 
@@ -182,7 +209,7 @@ class LSTM(Recurrent):
 
     def cell(self) -> Cell:
         """See `Recurrent.cell`."""
-        return lstm_cell
+        return _with_gates(lstm_cell, self.recurrent_activation)
 
 
 class GRU(Recurrent):
@@ -193,6 +220,7 @@ class GRU(Recurrent):
     """
 
     reset_after: bool = True
+    recurrent_activation: Activation = linen.sigmoid
 
     gates: ClassVar[int] = 3
 
@@ -207,4 +235,5 @@ class GRU(Recurrent):
 
     def cell(self) -> Cell:
         """See `Recurrent.cell`."""
-        return gru_cell if self.reset_after else gru_cell_reset_before
+        cell = gru_cell if self.reset_after else gru_cell_reset_before
+        return _with_gates(cell, self.recurrent_activation)

@@ -9,9 +9,12 @@ import numpy as np
 from jaxnets.plots.style import figure
 
 MOST_NUMBERS = 30  # classes; with more the cells are too small to write in
+MOST_ROWS = 1000  # a picture has no pixels for more
 
 
-def confusion(matrix: Any, classes: Sequence[str], path: Path) -> None:
+def confusion(
+    matrix: Any, classes: Sequence[str], path: Path, *, correct: float | None = None, group: int = 1
+) -> None:
     """Draws a confusion matrix: counts, the fraction of each true class as colour, and how much was right.
 
     Args:
@@ -19,6 +22,8 @@ def confusion(matrix: Any, classes: Sequence[str], path: Path) -> None:
             `metrics.confusion_matrix`.
         classes: Names of the classes.
         path: Path of the PNG.
+        correct: How much was right. By default what the matrix says.
+        group: How many classes a row of the matrix stands for.
     """
     matrix = np.asarray(matrix, np.float64)
     number, totals = len(classes), matrix.sum(-1, keepdims=True)
@@ -33,7 +38,8 @@ def confusion(matrix: Any, classes: Sequence[str], path: Path) -> None:
         shown = axis.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1), aspect="auto")
         axis.grid(False)
         axis.spines[:].set_visible(False)
-        axis.set(xlabel="predicted", ylabel="true")
+        each = f", {group} classes a row" if group > 1 else ""
+        axis.set(xlabel="predicted", ylabel=f"true{each}")
         if number <= MOST_NUMBERS:
             axis.tick_params(length=0)
             upright = max(map(len, classes)) > 3
@@ -53,8 +59,9 @@ def confusion(matrix: Any, classes: Sequence[str], path: Path) -> None:
             right.set_yticks(range(number), recalls)
             right.tick_params(length=0, labelsize=8)
             right.spines[:].set_visible(False)
-        correct = matrix.trace() / max(matrix.sum(), 1)
-        axis.set_title(f"{correct:.2%} of {matrix.sum():,.0f} right; class by class at the right edge")
+        correct = matrix.trace() / max(matrix.sum(), 1) if correct is None else correct
+        where = "; class by class at the right edge" if number <= MOST_NUMBERS else ""
+        axis.set_title(f"{correct:.2%} of {matrix.sum():,.0f} right{where}")
         bar = axis.figure.colorbar(
             shown, ax=axis, label="share of the true class", shrink=0.7, ticks=[0, 0.01, 0.1, 0.25, 0.5, 1]
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.files import complete
+from jaxnets.plots.fonts import legible
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color)
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -22,6 +23,7 @@ STYLE: dict[Any, Any] = {
     "grid.color": "#e6e6e6",
     "legend.frameon": False,
     "lines.linewidth": 1.8,
+    "text.parse_math": False,  # a dollar sign in the name of a class or file is one
     "xtick.color": "#666666",
     "ytick.color": "#666666",
 }
@@ -50,5 +52,5 @@ def figure(
         drawing = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
         FigureCanvasAgg(drawing)
         yield drawing.subplots(rows, columns, squeeze=False)
-        with complete(path) as part:
+        with complete(path) as part, legible(drawing):
             drawing.savefig(part, format="png")

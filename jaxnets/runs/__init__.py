@@ -1,6 +1,6 @@
 """A finished run: its configuration, its network, its predictions, and pictures of its performance."""
 
-from jaxnets.runs.config import describe, describe_features, make_model
+from jaxnets.runs.config import default_folder, describe, describe_features, load_dataset, make_model
 from jaxnets.runs.pictures import (
     first_kernel,
     print_summary,
@@ -14,9 +14,11 @@ __all__ = [
     "INPUTS",
     "Preprocess",
     "Run",
+    "default_folder",
     "describe",
     "describe_features",
     "first_kernel",
+    "load_dataset",
     "load_run",
     "make_model",
     "print_summary",

@@ -108,9 +108,10 @@ def save_pictures(
 
     variables = jax.tree.map(np.asarray, variables)  # of this process alone, if there are several
     batches = Batches(source, 256).epoch()
-    found = np.concatenate([probabilities(model, variables, batch["x"], preprocess) for batch in batches])
-    found = found[: len(source)]  # the last batch is padded
-    labels, guesses, names = source.labels(), found.argmax(-1), features.classes
+    chances = (probabilities(model, variables, batch["x"], preprocess) for batch in batches)
+    best = [(each.argmax(-1), each.max(-1)) for each in chances]  # with many classes all would not fit
+    guesses, confidences = (np.concatenate(part)[: len(source)] for part in zip(*best, strict=True))
+    labels, names = source.labels(), features.classes
 
     first = first_images(source, count)
     titles = [
@@ -121,11 +122,14 @@ def save_pictures(
     with complete(workdir / "example.png") as part:
         Image.fromarray(first[0].squeeze()).save(part, "PNG")
 
-    taken_for = confusion_matrix(jnp.asarray(guesses), jnp.asarray(labels), len(names))
-    plots.confusion(taken_for, names, workdir / "confusion.png")
-    worst = surest_mistakes(found, labels)[:count]
+    group = -(-len(names) // plots.MOST_ROWS)
+    rows, columns = jnp.asarray(labels // group), jnp.asarray(guesses // group)
+    taken_for = confusion_matrix(columns, rows, -(-len(names) // group))
+    correct = float((guesses == labels).mean())
+    plots.confusion(taken_for, names[::group], workdir / "confusion.png", correct=correct, group=group)
+    worst = surest_mistakes(guesses, confidences, labels)[:count]
     if len(worst):
-        titles = [f"{names[guesses[i]]} ({found[i].max():.0%})\nis {names[labels[i]]}" for i in worst]
+        titles = [f"{names[guesses[i]]} ({confidences[i]:.0%})\nis {names[labels[i]]}" for i in worst]
         plots.images((source[i]["x"] for i in worst), titles, workdir / "mistakes.png", size=(1.2, 1.5))
     else:
         (workdir / "mistakes.png").unlink(missing_ok=True)  # left from when it was trained less
@@ -135,24 +139,25 @@ def save_pictures(
     return hints.jaxnets("predict", workdir, workdir / "example.png")
 
 
-def surest_mistakes(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def surest_mistakes(guesses: np.ndarray, confidences: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Returns the misclassified examples, those with the most probable predictions first.
 
     Args:
-        probabilities: Predicted probabilities, (N, classes).
+        guesses: Predicted classes, (N,).
+        confidences: Their probabilities, (N,).
         labels: True labels, (N,).
 
     Returns:
         Indices of the examples, (M,); among equal probabilities the earlier one comes first.
     """
-    wrong = np.flatnonzero(probabilities.argmax(-1) != labels)
-    return wrong[np.argsort(-probabilities[wrong].max(-1), kind="stable")]
+    wrong = np.flatnonzero(guesses != labels)
+    return wrong[np.argsort(-confidences[wrong], kind="stable")]
 
 
 def first_kernel(model: linen.Module, variables: Any, shape: tuple[int, ...]) -> np.ndarray | None:
     """Returns the kernel (H, W, C, N) of the first layer if it is a convolution over 1 or 3 channels."""
-    first = next(row for row in summarize(model, shape).layers if row.trainable)
-    for path, array in first.variables.items():
+    first = next((row for row in summarize(model, shape).layers if row.trainable), None)
+    for path, array in first.variables.items() if first else ():
         if path[-1] == "kernel" and len(array.shape) == 4 and array.shape[2] in (1, 3):
             return flatten_dict(variables)[path]
     return None

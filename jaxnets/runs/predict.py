@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnets.data.formats.images import Ink, as_trained, open_image
+from jaxnets.data.formats.drawings import Drawn, Ink, as_trained
+from jaxnets.data.formats.images import open_image
 from jaxnets.errors import UserError
 from jaxnets.runs import Run, load_run
 
@@ -23,11 +24,13 @@ class Look:
         where: Name of the image.
         thumbnail: Thumbnail of the original image, uint8 (h, w, 3).
         seen: Input of the network, uint8 (H, W, C).
+        doubt: Why it may not be what was meant, or None.
     """
 
     where: str
     thumbnail: np.ndarray
     seen: np.ndarray
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,18 +71,32 @@ def look(
         run: Run of a network that takes images.
         file: Path of the file, or a binary file.
         where: Name of the image, for messages.
-        ink: Ink of the drawing. By default determined from its border.
-        threshold: Pixels darker than this are dark ink; see `white_ink`.
+        ink: Ink of the drawing. By default found out.
+        threshold: Pixels darker than this are dark ink, as in the document. By default ink is found by its
+            edges.
         largest: Greatest number of pixels it may have.
 
     Raises:
-        UserError: If the image cannot be opened; see `open_image`.
+        UserError: If the image cannot be opened (see `open_image`), or nothing is seen in it.
     """
     image = open_image(file, where, largest=largest)
-    wanted = run.config["input"].get("ink")
-    seen = as_trained(image, run.features.shape, wanted=wanted, ink=ink, threshold=threshold)
+    seen = as_trained(
+        image,
+        where,
+        run.features.shape,
+        drawn=_drawn(run.config),
+        ink=ink,
+        threshold=threshold,
+    )
     image.thumbnail((THUMBNAIL, THUMBNAIL))
-    return Look(where, np.asarray(image.convert("RGB")), seen)
+    return Look(where, np.asarray(image.convert("RGB")), seen.pixels, seen.doubt)
+
+
+def _drawn(config: dict[str, Any]) -> Drawn | None:
+    """Returns how a run's training images are drawn; None if they are not drawings."""
+    ink = config["input"].get("ink")
+    known = {"span": config.get("ink_span"), "centre": config.get("ink_centre")}
+    return Drawn(ink, **{key: value for key, value in known.items() if value}) if ink else None
 
 
 def guesses(run: Run, seen: Sequence[np.ndarray]) -> Iterable[list[Guess]]:

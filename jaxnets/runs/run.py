@@ -17,7 +17,7 @@ from jaxnets.platforms import by_platform
 from jaxnets.pretrained import caffe_inputs, tf_inputs
 from jaxnets.runs.config import make_model
 from jaxnets.train import Checkpoints, normalize, read_config
-from jaxnets.train.io.workdir import BEST, CHECKPOINTS
+from jaxnets.train.io.workdir import BEST, CHECKPOINTS, check_config
 
 Preprocess = Callable[[jax.Array], jax.Array]
 
@@ -87,16 +87,34 @@ def load_run(workdir: Path) -> Run:
         UserError: If the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.
     """
     config = read_config(workdir)
-    try:
-        shape, dtype, classes = config["input"]["shape"], config["input"]["dtype"], config["classes"]
-        features, name = Features(tuple(shape), dtype, tuple(classes)), config["model"]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{workdir / 'config.json'} lacks {error}: it is not from a jaxnets run") from error
+    features, name = _described(config, workdir / "config.json")
     folder = workdir / (BEST if (workdir / BEST).is_dir() else CHECKPOINTS)
     variables = None
     if folder.is_dir():
         with Checkpoints(folder) as checkpoints:
             variables = checkpoints.restore_variables()
+            check_config(workdir, config, checkpoints.meta.get("config"))
     if variables is None:
         raise UserError(f"{workdir} holds no checkpoint yet: let its training run for an epoch first")
     return Run(config, features, make_model(name, features), variables)
+
+
+def _described(config: dict[str, Any], path: Path) -> tuple[Features, str]:
+    """Returns the features and the network's name that a config.json states."""
+    try:
+        inputs, classes, name = config["input"], config["classes"], config["model"]
+        shape, dtype, dataset = inputs["shape"], inputs["dtype"], config["dataset"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} lacks {error}: it is not from a jaxnets run") from error
+    sound = {
+        "model": isinstance(name, str),
+        "classes": isinstance(classes, list) and all(isinstance(label, str) for label in classes),
+        "shape": isinstance(shape, list) and all(isinstance(size, int) and size > 0 for size in shape),
+        "dtype": dtype in ("uint8", "int32", "float32"),
+        "prepare": inputs.get("prepare", "unit") in list(INPUTS),
+        "dataset": isinstance(dataset, str | None),
+        "data_dir": isinstance(config.get("data_dir"), str | None),
+    }
+    if wrong := [key for key, is_sound in sound.items() if not is_sound]:
+        raise UserError(f"{path} is damaged: its {' and '.join(wrong)} cannot be read; restore it")
+    return Features(tuple(shape), dtype, tuple(classes)), name

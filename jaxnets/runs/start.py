@@ -1,5 +1,6 @@
 """Networks trained elsewhere: a Keras file as a run, and a run or Keras file as the start of a new run."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def import_keras(
     dataset: str | None = None,
     classes: int | None = None,
     inputs: str | None = None,
+    ignore: Collection[str] = (),
+    unchecked: bool = False,
 ) -> int:
     """Creates a run's folder from a Keras file, and returns the number of its parameters.
 
@@ -40,6 +43,8 @@ def import_keras(
         classes: Number of classes, if no data set is named. By default the documented number.
         inputs: How images become inputs, a key of `runs.INPUTS`. By default as for the official ImageNet file
             of that name, else 0 to 1.
+        ignore: Layers in the file that the network does not have; see `from_keras`.
+        unchecked: Whether to take the weights even if the file says that its network computes something else.
 
     Raises:
         UserError: If the file cannot be read or is of another network, or the folder is taken.
@@ -58,12 +63,13 @@ def import_keras(
         features = Features(shape, "uint8" if len(shape) == 3 else "float32", tuple(names))
         config = runs.describe_features(model, features, "light" if shape[-1] == 1 else None, inputs)
     module = runs.make_model(model, features)
-    variables = from_keras(file, module, features.shape)
-    write_config(workdir, config | {"imported": file.name})
+    variables = from_keras(file, module, features.shape, ignore=ignore, unchecked=unchecked)
+    config["imported"] = file.name
+    write_config(workdir, config)
     model_state = {name: value for name, value in variables.items() if name != "params"}
     state = TrainState(jnp.int32(0), variables["params"], model_state, {}, jax.random.PRNGKey(0))
     with Checkpoints(workdir / CHECKPOINTS) as checkpoints:
-        checkpoints.save(0, {"state": state, "sums": {}})
+        checkpoints.save(0, {"state": state, "sums": {}}, {"config": config})
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
 

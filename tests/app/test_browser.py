@@ -1,6 +1,7 @@
 """The app's page in a real browser: draws, reads the answers, drops a picture; by mouse and by keys."""
 
 import base64
+import dataclasses
 import io
 import os
 import threading
@@ -174,3 +175,19 @@ def test_it_fits_narrow_and_wide_windows(fresh, width):
     fresh.shape(width, 900, mobile=width < 700)
     assert fresh.do("document.documentElement.scrollWidth") <= width
     fresh.shape(960, 560)
+
+
+def test_names_with_markup_are_shown_as_text(tab, learned):
+    names = ["<img src=x onerror='globalThis.injected = 1'>", "<b>1</b>", *"23456789"]
+    features = dataclasses.replace(learned.features, classes=tuple(names))
+    config = learned.config | {"dataset": "</script><script>globalThis.injected = 1</script>"}
+    with Page(dataclasses.replace(learned, features=features, config=config), 0) as page:
+        threading.Thread(target=page.serve_forever, daemon=True).start()
+        tab("Page.navigate", url=page.url)
+        tab.until("document.querySelectorAll('#bars li').length === 10")
+        tab.draw(ONE, "#paper")
+        tab.until(ANSWERED)
+        assert {name for name, _ in tab.do(BARS)} == set(names)
+        assert tab.do("document.title").startswith("mlp, trained on </script><script>")
+        assert tab.do("globalThis.injected === undefined && !document.querySelector('#bars img, #bars b')")
+        page.shutdown()

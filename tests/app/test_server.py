@@ -1,17 +1,24 @@
 """The app's server: predict's answers, also to many at once, and one sentence to whatever is wrong."""
 
 import base64
+import contextlib
 import http.client
 import io
 import json
+import re
+import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 import zlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -21,9 +28,11 @@ from PIL import Image
 
 from experiments.train import main as train
 from jaxnets import data
-from jaxnets.app.server import MOST_BYTES, Page
+from jaxnets.app import handler
+from jaxnets.app.handler import MOST_BYTES
+from jaxnets.app.server import Page
 from jaxnets.data import Features
-from jaxnets.data.formats.images import read_image
+from jaxnets.data.formats.drawings import Drawn, read_image
 from jaxnets.runs import Run, describe_features
 
 
@@ -112,7 +121,7 @@ def test_many_at_once_get_what_predict_computes(page, tmp_path):
     expected = []
     for number, picture in enumerate(pictures):
         (tmp_path / f"{number}.png").write_bytes(picture)
-        seen = read_image(tmp_path / f"{number}.png", (28, 28, 1), wanted="light")
+        seen = read_image(tmp_path / f"{number}.png", (28, 28, 1), drawn=Drawn("light"))
         logits = page.run.model.apply(page.run.variables, seen[None] / np.float32(255))
         expected.append((seen, np.asarray(jax.nn.softmax(logits[0]))))
     with ThreadPoolExecutor(12) as pool:
@@ -153,6 +162,12 @@ def test_colour_images_are_answered_in_colour():
         ({"Host": None}, 403, "this page answers only to itself"),
         ({"Origin": "http://evil.example"}, 403, "this page answers only to itself"),
         ({"Origin": "null"}, 403, "this page answers only to itself"),
+        ({"Origin": "https://127.0.0.1"}, 403, "this page answers only to itself"),
+        (
+            {"method": "POST", "path": "/answer", "body": b"x", "Origin": "http://127.0.0.1.evil.example"},
+            403,
+            "itself",
+        ),
         ({"method": "POST", "path": "/answer", "body": b"no image"}, 400, "the picture: not an image"),
         ({"method": "POST", "path": "/answer", "body": bomb()}, 400, "the picture: "),
         ({"method": "POST", "path": "/answer"}, 411, "a picture must come with its Content-Length"),
@@ -191,6 +206,125 @@ def test_what_is_no_request_is_refused_too(page, content, status):
     assert ask(page)[0] == 200
 
 
+def test_its_own_names_are_the_only_ones(page):
+    port = page.server_port
+    for name in ("127.0.0.1", "localhost"):
+        assert ask(page, Host=f"{name}:{port}", Origin=f"http://{name}:{port}")[0] == 200
+    twice = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nHost: evil.example\r\n\r\n" % port
+    assert raw(page, twice).startswith(b"HTTP/1.1 403")
+
+
+def test_blank_paper_is_answered_nothing_is_seen(page):
+    blank = np.random.default_rng(0).normal(230, 3, (300, 300)).astype(np.uint8)
+    status, _, content = ask(page, "POST", "/answer", as_png(blank))
+    assert (status, json.loads(content)["error"][:38]) == (400, "the picture: nothing is seen in it: no")
+
+
+def test_who_sends_slowly_is_refused_when_the_time_is_up_however_often_a_byte_comes(page, monkeypatch):
+    monkeypatch.setattr(handler, "SECONDS", 0.5)
+    head = b"POST /answer HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 1000\r\n" % page.server_port
+    for start, expected in ((head + b"\r\n", b"HTTP/1.1 408"), (head, b"")):  # a slow body, and a slow head
+        with socket.create_connection(("127.0.0.1", page.server_port), 120) as connection:
+            connection.sendall(start)
+            answer = b""
+            for _ in range(100):  # ten seconds at most
+                with contextlib.suppress(OSError):
+                    connection.sendall(b"x")
+                if select.select([connection], [], [], 0.1)[0]:
+                    with contextlib.suppress(ConnectionError):
+                        answer = connection.recv(65536)
+                    break
+            else:
+                raise AssertionError("it waits on")
+        assert answer[:12] == expected
+    assert ask(page)[0] == 200
+
+
+def test_names_reach_the_page_as_text_alone():
+    """The page takes them from JSON and shows them by textContent (test_browser.py)."""
+    names = (
+        '<img src=x onerror="alert(1)">',
+        "</script><script>alert(2)</script>",
+        "$\\frac{$",
+        "\x1b[31mred",
+    )
+    features = Features((8, 8, 1), "uint8", (*names, *"abcdef"))
+    model = Plain()
+    variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))
+    with Page(
+        Run(describe_features(names[0], features, "light", "unit"), features, model, variables), 0
+    ) as page:
+        threading.Thread(target=page.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        for path, method, body in (
+            ("/about", "GET", None),
+            ("/answer", "POST", as_png(np.eye(8, dtype=np.uint8) * 255)),
+        ):
+            status, headers, content = ask(page, method, path, body)
+            assert (status, headers["X-Content-Type-Options"]) == (200, "nosniff")
+            assert headers["Content-Type"] == "application/json; charset=utf-8"
+            assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+            found = json.loads(content)
+            shown = found["classes"] if path == "/about" else [guess["label"] for guess in found["guesses"]]
+            assert set(shown) == set(features.classes)
+        page.shutdown()
+    for path in ("page.js", "page.html"):
+        script = resources.files("jaxnets.app").joinpath(path).read_text()
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(", script)
+
+
+@pytest.mark.slow
+def test_fifty_clients_for_a_minute_get_answers_and_memory_stays(workdir):
+    """Some send much, some slowly, some nonsense: `figures` are in docs/reliability.md."""
+    command = [sys.executable, "-m", "jaxnets", "app", str(workdir), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        port = int(process.stdout.readline().split("127.0.0.1:")[1].split("/")[0])
+        server = SimpleNamespace(server_port=port)
+
+        def memory():
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) / 1024
+
+        rng = np.random.default_rng(0)
+        digit = as_png(255 - data.load("digits").test.x[0])
+        large = as_png(rng.integers(0, 256, (1500, 1500), np.uint8))
+        bodies = [digit] * 6 + [large, b"no image", bytes(MOST_BYTES + 1), bytes(MOST_BYTES)]
+        ended, statuses, peak = time.monotonic() + 60, Counter(), []
+
+        def client(number):
+            while time.monotonic() < ended:
+                statuses[ask(server, "POST", "/answer", bodies[number % len(bodies)])[0]] += 1
+
+        def slow(_):
+            while time.monotonic() < ended:
+                with socket.create_connection(("127.0.0.1", port), 120) as connection:
+                    head = (
+                        b"POST /answer HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Length: 999\r\n\r\n" % port
+                    )
+                    connection.sendall(head)
+                    while time.monotonic() < ended + 30 and not select.select([connection], [], [], 1)[0]:
+                        connection.sendall(b"x")
+                    statuses[int(connection.recv(65536)[9:12])] += 1
+
+        for _ in range(20):
+            ask(server, "POST", "/answer", large)
+        before = memory()
+        with ThreadPoolExecutor(50) as pool:
+            waiting = [pool.submit(client, number) for number in range(45)]
+            waiting += [pool.submit(slow, number) for number in range(5)]
+            while not all(one.done() for one in waiting):
+                peak.append(memory())
+                time.sleep(0.5)
+            for one in waiting:
+                one.result()
+        after = memory()
+        process.send_signal(signal.SIGINT)
+    figures = f"{dict(statuses)}; {before:.0f} MB before, {max(peak):.0f} at most, {after:.0f} after"
+    print(figures)
+    assert set(statuses) == {200, 400, 408, 413}, figures
+    assert max(peak) - peak[len(peak) // 3] < 100, figures  # threads have got their first memory by then
+    assert max(peak) - before < 400, figures
+
+
 def test_who_hangs_up_leaves_no_trace(page, capfd):
     for content in (b"", b"GET / HT", b"POST /answer HTTP/1.1\r\n"):
         with socket.create_connection(("127.0.0.1", page.server_port)) as connection:
@@ -205,7 +339,7 @@ def test_who_hangs_up_leaves_no_trace(page, capfd):
 def test_a_port_that_is_taken_or_is_none_is_one_line(run, workdir, page):
     for port, message in (
         (page.server_port, f"port {page.server_port} of 127.0.0.1 is not available (Address already in use)"),
-        (70_000, "port 70000: it must be 0 to 65535"),
+        (70_000, "--port 70000: it must be 0 to 65,535"),
     ):
         code, _, err = run("app", workdir, "--port", port)
         assert (code, err.count("\n")) == (2, 1)

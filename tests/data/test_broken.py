@@ -1,5 +1,6 @@
 """Broken files, at random: never a wrong array, always a UserError of one line (a property test)."""
 
+import csv
 import gzip
 import io
 import math
@@ -7,6 +8,9 @@ import pickle
 import struct
 import tarfile
 import tempfile
+import zipfile
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +19,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from jaxnets.data.formats.columns import read_csv
 from jaxnets.data.formats.form import find_form
 from jaxnets.data.formats.readers import Contents, Problems, read_contents
 from jaxnets.data.formats.readers.cifar import parse_python
 from jaxnets.data.formats.readers.idx import parse_idx
-from jaxnets.data.formats.tables import read_csv
 from jaxnets.errors import UserError
 
 RANDOM = np.random.RandomState(0)
@@ -174,6 +178,44 @@ def test_tars(mode):
     check()
 
 
+def zipped(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def check_zips(examples):
+    whole = zipped(FILES)
+
+    @settings(EXAMPLES, max_examples=examples)
+    @given(damage(whole))
+    def check(content):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "broken.zip"
+            path.write_bytes(content)
+            read = attempt(read_all, path)
+        if read is None:
+            return
+        classes, found = read  # nothing is changed, and nothing lost: zip has checksums
+        assert classes == ("a", "b")
+        assert {(where, label) for where, label in found} == {(name, "ab".index(name[0])) for name in FILES}
+        for (where, _), image in found.items():
+            np.testing.assert_array_equal(image[..., 0], IMAGES[int(where[2])])
+
+    check()
+
+
+def test_zips():
+    check_zips(100)
+
+
+@pytest.mark.slow
+def test_very_many_zips():
+    check_zips(5000)
+
+
 @pytest.mark.parametrize("encode", [png, jpeg])
 def test_images(encode):
     pixels = RANDOM.randint(0, 256, (16, 16, 3), np.uint8)
@@ -194,11 +236,51 @@ def test_images(encode):
 
 
 LINES = ["0.png 0", "1.png 1", "2.png 0", "", "3.png 1"]
+FORMS = {
+    "words": "\n".join(LINES),
+    "commas": "filename,label\n0.png,0\n1.png,1\n2.png,0\n3.png,1\n",
+    "label first": "0 0.png\n1 1.png\n0 2.png\n1 3.png\n",
+    "arrows": "0.png -> 0\n1.png -> 1\n2.png -> 0\n3.png -> 1\n",
+    "names": "ant\t0.png\nbee\t1.png\nant\t2.png\nbee\t3.png\n",
+}
+
+
+def check_labels(text, examples):
+    @settings(EXAMPLES, max_examples=examples)
+    @given(damage(text.encode()))
+    def check(content):
+        assume(b'"' not in content and b"'" not in content)
+        with tempfile.TemporaryDirectory() as folder:
+            for number in range(4):
+                (Path(folder) / f"{number}.png").write_bytes(png(IMAGES[number]))
+            (Path(folder) / "labels.txt").write_bytes(content)
+            read = attempt(read_labels, Path(folder))
+        if read is None:
+            return
+        classes, found = read
+        lines = content.decode(errors="replace").splitlines()
+        for where, label in found:  # a label comes from the image's own line
+            assert any(classes[label] in line for line in lines if Path(where).stem in line)
+
+    check()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_label_files(form):
+    check_labels(FORMS[form], 50)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_very_many_label_files(form):
+    check_labels(FORMS[form], 1000)
 
 
 @EXAMPLES
 @given(damage("\n".join(LINES).encode()))
-def test_label_files(content):
+def test_label_files_of_words(content):
+    """Every line is there, and means what it says."""
+    assume(b'"' not in content)
     with tempfile.TemporaryDirectory() as folder:
         for number in range(4):
             (Path(folder) / f"{number}.png").write_bytes(png(IMAGES[number]))
@@ -223,8 +305,35 @@ def test_csv(content):
     if read is None:
         return
     assume(b'"' not in content)
-    lines = [line for line in content.decode("utf-8-sig").replace("\r", "\n").split("\n") if line]
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("gb18030")
+    lines = [line for line in text.replace("\r", "\n").split("\n") if line]
     place = [name.strip() for name in lines[0].split(",")].index("open")
     expected = [float(line.split(",")[place]) for line in lines[1:]]
     assert all(map(math.isfinite, expected))
     assert read["open"].tolist() == expected
+
+
+DATED = b"date,open\n" + b"".join(b"2020-01-%02d,%d.5\n" % (day, day) for day in range(28, 20, -1))
+
+
+@pytest.mark.slow
+@settings(EXAMPLES, max_examples=1000)
+@given(damage(DATED))
+def test_series(content):
+    """Newest first: what is read is in order of its dates, each value that of its line."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "broken.csv"
+        path.write_bytes(content)
+        read = attempt(partial(read_csv, path, ["open"], in_time=True))
+    if read is None:
+        return
+    try:
+        lines = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+        dates = [datetime.fromisoformat(line["date"].strip()) for line in lines]
+    except (KeyError, ValueError):
+        assume(False)  # the dates are damaged, too: what they mean is another question
+    rows = sorted(zip(dates, (float(line["open"]) for line in lines), strict=True))
+    assert read["open"].tolist() == [value for _, value in rows]

@@ -26,8 +26,8 @@ RANDOM = np.random.RandomState(0)
 def test_a_folder_becomes_a_data_set_of_tfds(flowers, tmp_path):
     import tensorflow_datasets as tfds
 
-    _, left_out = prepare(flowers, "flowers", data_dir=tmp_path / "root")
-    assert left_out == []
+    _, problems = prepare(flowers, "flowers", data_dir=tmp_path / "root")
+    assert problems.found == problems.unused == []
     builder = tfds.builder("flowers", data_dir=str(tmp_path / "root"))
     assert builder.info.splits["train"].num_examples == 10
     assert builder.info.supervised_keys == ("image", "label")
@@ -80,7 +80,7 @@ def test_large_images_keep_their_bytes(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned by 90 degrees
     save(tmp_path, "photos/a/turned.jpg", np.rot90(pixels), quality=90, exif=exif)
-    save(tmp_path, "photos/a/clear.png", np.dstack([pixels, np.full((80, 70), 255, np.uint8)]))
+    save(tmp_path, "photos/b/clear.png", np.dstack([pixels, np.full((80, 70), 255, np.uint8)]))
     builder, _ = prepare(tmp_path / "photos", "photos", data_dir=tmp_path / "root")
     raw = list(builder.as_data_source("train").data_source)
     assert sum(plain.read_bytes() in record for record in raw) == 1
@@ -94,11 +94,14 @@ def test_large_images_keep_their_bytes(tmp_path):
 
 
 def test_small_images_keep_their_bytes_when_asked(tmp_path):
-    path = save(tmp_path, "p/a/1.jpg", RANDOM.randint(0, 256, (8, 8), np.uint8))
+    paths = [save(tmp_path, f"p/{name}/1.jpg", RANDOM.randint(0, 256, (8, 8), np.uint8)) for name in "ab"]
     builder, _ = prepare(tmp_path / "p", "p", data_dir=tmp_path, store="files")
-    assert path.read_bytes() in builder.as_data_source("train").data_source[0]
-    source = data.load("p", data_dir=tmp_path, test="train").train
-    np.testing.assert_array_equal(source[0]["x"][..., 0], np.asarray(Image.open(path)))
+    records = builder.as_data_source("train").data_source
+    assert all(any(path.read_bytes() in records[row] for row in range(2)) for path in paths)
+    source = data.load("p", data_dir=tmp_path, train="train", test="train").train
+    for row in range(2):
+        expected = np.asarray(Image.open(paths[source[row]["y"]]))
+        np.testing.assert_array_equal(source[row]["x"][..., 0], expected)
 
 
 def test_opencv_and_pillow_decode_to_the_same_bytes(monkeypatch):
@@ -121,14 +124,15 @@ def test_opencv_and_pillow_decode_to_the_same_bytes(monkeypatch):
 
 def test_sizes_are_refused_scaled_or_kept_as_asked(tmp_path):
     save(tmp_path, "p/a/1.png", RANDOM.randint(0, 256, (20, 30, 3), np.uint8))
-    save(tmp_path, "p/a/2.png", RANDOM.randint(0, 256, (30, 20, 3), np.uint8))
+    save(tmp_path, "p/b/2.png", RANDOM.randint(0, 256, (30, 20, 3), np.uint8))
+    save(tmp_path, "p/b/3.png", RANDOM.randint(0, 256, (20, 30, 3), np.uint8))
     with pytest.raises(
         UserError, match=r"2\.png is 30 x 20 and the first image 20 x 30: choose a size for all"
     ):
         prepare(tmp_path / "p", "p", data_dir=tmp_path / "root")
     assert list_prepared(tmp_path / "root") == []
-    _, left_out = prepare(tmp_path / "p", "skipped", data_dir=tmp_path / "root", skip_errors=True)
-    assert len(left_out) == 1
+    _, problems = prepare(tmp_path / "p", "skipped", data_dir=tmp_path / "root", skip_errors=True)
+    assert len(problems.found) == 1
     prepare(tmp_path / "p", "scaled", data_dir=tmp_path / "root", size=(10, 12))
     assert data.load("scaled", data_dir=tmp_path / "root").features.shape == (10, 12, 3)
     prepare(tmp_path / "p", "kept", data_dir=tmp_path / "root", keep_sizes=True)
@@ -136,15 +140,15 @@ def test_sizes_are_refused_scaled_or_kept_as_asked(tmp_path):
         data.load("kept", data_dir=tmp_path / "root")
     held = data.load("kept", data_dir=tmp_path / "root", size=(10, 12), test="train")
     examples = all_of(held.train)
-    assert examples["x"].shape == (2, 10, 12, 3)
-    assert sorted(map(tuple, examples["size"].tolist())) == [(20, 30), (30, 20)]
+    assert examples["x"].shape == (3, 10, 12, 3)
+    assert sorted(map(tuple, examples["size"].tolist())) == [(20, 30), (20, 30), (30, 20)]
     with pytest.raises(UserError, match="cannot be combined with keeping all sizes"):
         prepare(tmp_path / "p", "x", data_dir=tmp_path / "root", size=(10, 12), keep_sizes=True)
 
 
 def test_colours_are_refused_or_converted_as_asked(tmp_path):
     save(tmp_path, "p/a/1.png", RANDOM.randint(0, 256, (4, 4), np.uint8))
-    save(tmp_path, "p/a/2.png", RANDOM.randint(0, 256, (4, 4, 3), np.uint8))
+    save(tmp_path, "p/b/2.png", RANDOM.randint(0, 256, (4, 4, 3), np.uint8))
     with pytest.raises(
         UserError, match=r"2\.png is in colour and the first image grey: choose 1 or 3 channels"
     ):
@@ -162,15 +166,16 @@ def test_images_that_cannot_be_read(flowers, tmp_path):
     with pytest.raises(UserError, match=r"0\.png: not an image that can be read"):
         prepare(flowers, "flowers", data_dir=tmp_path)
     assert not list(tmp_path.glob("flowers/*/dataset_info.json"))
-    builder, left_out = prepare(flowers, "some", data_dir=tmp_path, skip_errors=True)
+    builder, problems = prepare(flowers, "some", data_dir=tmp_path, skip_errors=True)
     assert builder.info.splits["train"].num_examples == 8
-    assert sorted(message.split(":")[0].rsplit("/", 1)[1] for message in left_out) == ["0.png", "1.png"]
+    assert sorted(message.split(":")[0].rsplit("/", 1)[1] for message in problems.found) == ["0.png", "1.png"]
 
 
 def test_an_interrupted_preparation_leaves_nothing_that_looks_finished(tmp_path):
-    batch = {b"data": RANDOM.randint(0, 256, (4000, 3072), np.uint8), b"labels": [0, 1] * 2000}
+    batch = {b"data": RANDOM.randint(0, 256, (800, 3072), np.uint8), b"labels": [0, 1] * 400}
     (tmp_path / "cifar").mkdir()
-    (tmp_path / "cifar" / "data_batch_1").write_bytes(pickle.dumps(batch))
+    for name in ("test_batch", *(f"data_batch_{number}" for number in range(1, 6))):
+        (tmp_path / "cifar" / name).write_bytes(pickle.dumps(batch))
     code = f"""
 import sys
 from pathlib import Path
@@ -193,4 +198,6 @@ prepare(Path({str(tmp_path / "cifar")!r}), "cifar", data_dir=Path({str(tmp_path)
     process.communicate()
     assert list_prepared(tmp_path) == []
     prepare(tmp_path / "cifar", "cifar", data_dir=tmp_path)
-    assert [(item.name, item.splits) for item in list_prepared(tmp_path)] == [("cifar", {"train": 4000})]
+    assert [(item.name, item.splits) for item in list_prepared(tmp_path)] == [
+        ("cifar", {"train": 4000, "test": 800})
+    ]

@@ -11,7 +11,8 @@ from PIL import Image
 
 from jaxnets import data
 from jaxnets.data.formats.prepare import download, prepare
-from jaxnets.data.formats.prepared import convert, read_tfrecord
+from jaxnets.data.formats.prepared import convert
+from jaxnets.data.formats.tfrecord import masked_crc32c, read_tfrecord
 from jaxnets.errors import UserError
 from tests.data.folders import all_of
 
@@ -19,13 +20,12 @@ RANDOM = np.random.RandomState(0)
 
 
 def tfrecord(records):
-    """Length, its checksum (see the test below), bytes, theirs (left out)."""
-    from jaxnets.data.formats.prepared import masked_crc32c
-
+    """Length, its checksum (see the test below), bytes, theirs."""
     file = io.BytesIO()
     for record in records:
         length = struct.pack("<Q", len(record))
-        file.write(length + struct.pack("<I", masked_crc32c(length)) + record + bytes(4))
+        for content in (length, record):
+            file.write(content + struct.pack("<I", masked_crc32c(content)))
     return file.getvalue()
 
 
@@ -33,6 +33,31 @@ def test_tfrecord_files_as_tensorflow_writes_them(tmp_path):
     # tf.io.TFRecordWriter, TensorFlow 2.21: the one record b"jaxnets"
     (tmp_path / "x").write_bytes(bytes.fromhex("0700000000000000bbd79f116a61786e6574731d2c401b"))
     assert list(read_tfrecord(tmp_path / "x")) == [b"jaxnets"]
+
+
+def bit_by_bit(content):
+    """The checksum as its definition has it: CRC-32C with the reversed polynomial 0x82F63B78, masked."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def test_checksums_of_any_length():
+    for length in (*range(10), 1023, 1024, 1025, 1027, 1028, 5000):
+        content = RANDOM.bytes(length)
+        assert masked_crc32c(content) == bit_by_bit(content)
+
+
+def test_any_changed_byte_of_a_tfrecord_file_is_noticed(tmp_path):
+    whole = tfrecord([RANDOM.bytes(30), b"", RANDOM.bytes(5)])
+    for place in range(len(whole)):
+        (tmp_path / "x").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(UserError, match="x is damaged before byte"):
+            list(read_tfrecord(tmp_path / "x"))
 
 
 def test_a_tfrecord_set_is_refused_with_the_command_that_converts_it(flowers, tmp_path):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from PIL import Image
 
 from experiments.augmentation import CHANGES, changed, main
@@ -11,6 +12,7 @@ from jaxnets.data.augment import compose_for, parse
 from tests.rounding import assert_bytes_alike
 
 
+@pytest.mark.slow
 def test_both_are_judged_by_images_as_they_are_and_by_changed_ones(few, tmp_path):
     measured = main(epochs=2, seed=3, workdir=tmp_path)
     assert measured["parameters"] == 101_770

@@ -13,6 +13,7 @@ from jaxnets.errors import UserError
 LENET_HERE = (25 + 1) * 6 + (150 + 1) * 16 + 257 * 120 + 121 * 84 + 85 * 10
 
 
+@pytest.mark.slow
 def test_lenet_on_grey_images(few, tmp_path):
     measured = main(model="lenet5_sigmoid", epochs=1, workdir=tmp_path)
     assert measured["parameters"] == DOCUMENTED["lenet5_sigmoid"]["parameters"] == 62_006

@@ -5,6 +5,7 @@ import pytest
 from experiments.own_layer import DOCUMENTED, main
 
 
+@pytest.mark.slow
 def test_the_layer_is_the_librarys_and_learns(tmp_path):
     measured = main(epochs=2, workdir=tmp_path)
     assert {name: measured[name] for name in DOCUMENTED} == DOCUMENTED

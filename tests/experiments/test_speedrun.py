@@ -103,6 +103,7 @@ def small_sets(count: int) -> tuple:
     return jnp.asarray(x.astype(np.uint8)), jnp.asarray(y)
 
 
+@pytest.mark.slow
 def test_the_loss_falls():
     plan = Plan(SpeedNet((8,), 4), epochs=3, batch_size=16, steps=4, dtype=jnp.float32)  # quick to compile
     accuracy, loss = step_by_step(plan)(5, small_sets(64), small_sets(24))

@@ -24,9 +24,15 @@ UNTOLD = {
     ("partial_norms", ".weights.h5"): "misshapen: batch_normalization",  # gamma or beta?
     ("branches", ".weights.h5"): "does not say which comes first",
     ("branches", "weights-only.h5"): "does not say which comes first",
+    ("inception", ".weights.h5"): "does not say which of its equal branches is which",
+    ("inception", "weights-only.h5"): "does not say which of its equal branches is which",
     ("sequential", ".weights.h5"): "does not say which comes first",
     ("sequential", "weights-only.h5"): "does not say which comes first",
 }
+
+
+# Without a graph, the order of attributes is a guess where a block has equal convolutions side by side.
+GUESSED = {"subclassed"}
 
 
 def write(model, path):
@@ -64,7 +70,7 @@ def same(a, b):
 def test_live_model_predicts_the_same(example):
     name, pair, model, x, expected = example
     shape = pair.input_shape if name == "subclassed" else None
-    variables = from_keras(model, pair.module, input_shape=shape)
+    variables = from_keras(model, pair.module, input_shape=shape, unchecked=name in GUESSED)
     assert all(array.dtype == jnp.float32 for array in jax.tree.leaves(variables))
     np.testing.assert_allclose(jax.jit(pair.module.apply)(variables, x), expected, rtol=2e-5, atol=2e-6)
 
@@ -73,13 +79,17 @@ def test_live_model_predicts_the_same(example):
 @pytest.mark.parametrize("ending", FORMATS)
 def test_files_give_the_same_bits_as_the_live_model(example, ending, tmp_path):
     name, pair, model, _, _ = example
-    expected = from_keras(model, pair.module, input_shape=pair.input_shape)
+    guess = name in GUESSED
+    expected = from_keras(model, pair.module, input_shape=pair.input_shape, unchecked=guess)
     path = write(model, tmp_path / ("model" + ending))
+    if guess:
+        with pytest.raises(UserError, match="does not say which of its equal branches is which"):
+            from_keras(path, pair.module, input_shape=pair.input_shape)
     if (name, ending) in UNTOLD:
         with pytest.raises(UserError, match=UNTOLD[name, ending]):
             from_keras(path, pair.module, input_shape=pair.input_shape)
         return
-    assert same(from_keras(path, pair.module, input_shape=pair.input_shape), expected)
+    assert same(from_keras(path, pair.module, input_shape=pair.input_shape, unchecked=guess), expected)
 
 
 def random_graph(rng, size):

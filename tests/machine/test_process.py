@@ -86,8 +86,11 @@ print(sorted([faults() for _ in range(25)][12:])[6])  # at first the heaps of se
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told to keep memory")
 @pytest.mark.parametrize(
     ("side", "count", "late"),
-    [(2450, 8, True), (2450, 8, False), (4500, 2, False)],
-    ids=["24 MB, in blocks", "24 MB", "81 MB"],
+    [
+        pytest.param(2450, 8, True, id="24 MB, in blocks"),
+        pytest.param(2450, 8, False, id="24 MB", marks=pytest.mark.slow),
+        pytest.param(4500, 2, False, id="81 MB", marks=pytest.mark.slow),
+    ],
 )
 def test_memory_is_kept(side, count, late):
     """What large programs work in is not given back and cleared anew, page by page, in every call."""

@@ -61,6 +61,10 @@ def each(networks: list[Network], *marks: pytest.MarkDecorator) -> list[Any]:
 # By default the small networks, and of one network's variants the documented one.
 SLOW = [network for network in NETWORKS if network.trainable > 5_000_000 or network.options]
 SMALL_FIRST = each([network for network in NETWORKS if network not in SLOW]) + each(SLOW, pytest.mark.slow)
+MANY_LAYERS = [
+    network for network in NETWORKS if network in SLOW or network.name in ("inception10", "speednet")
+]
+FEW_LAYERS = [network for network in NETWORKS if network not in MANY_LAYERS]
 
 
 def distances(found: Any, truth: Any) -> dict[str, float]:
@@ -136,7 +140,7 @@ ODD_SHAPES = {
 }
 
 
-@pytest.mark.parametrize("network", each(NETWORKS))
+@pytest.mark.parametrize("network", SMALL_FIRST)
 def test_inference_in_float64_at_odd_sizes_with_one_example(network):
     twins = Twins(network, network.odd_shape or ODD_SHAPES.get(network.name, network.shape), "float64")
     inputs = twins.draw(0, batch=1)
@@ -157,7 +161,7 @@ def test_weights_travel_by_structure_alone(network):
         np.testing.assert_array_equal(array, weights[name])
 
 
-@pytest.mark.parametrize("network", SMALL_FIRST)
+@pytest.mark.parametrize("network", each(FEW_LAYERS) + each(MANY_LAYERS, pytest.mark.slow))
 def test_training_step(network):
     """In float64 equal; in float32 as close to it as Keras is."""
     shape = network.training_shape or network.shape

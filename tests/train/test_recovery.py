@@ -30,7 +30,7 @@ def test_a_defect_keeps_its_traceback(tmp_path, monkeypatch):
         monkeypatch.undo()
         checkpoints.save(1, {"state": {"a": jnp.zeros(3)}})
         checkpoints.wait()
-        monkeypatch.setattr("jaxnets.train.io.checkpoint._checksums", lambda _: {}[1])
+        monkeypatch.setattr("jaxnets.train.io.checkpoint.checksums", lambda _: {}[1])
         with pytest.raises(KeyError):
             checkpoints.restore_variables()
     assert (tmp_path / "1").is_dir()
@@ -134,7 +134,7 @@ def test_another_format_is_refused_with_the_reason(source, tmp_path, monkeypatch
     monkeypatch.setattr("jaxnets.train.io.checkpoint.FORMAT", 1)
     run(source, 1, tmp_path)
     monkeypatch.undo()
-    with pytest.raises(UserError, match="has format 1, and this jaxnets reads 3"):
+    with pytest.raises(UserError, match="has format 1, and this jaxnets reads 4"):
         run(source, 2, tmp_path)
     assert (tmp_path / "checkpoints" / "3").is_dir()
 

@@ -29,6 +29,9 @@ def test_a_run_from_before_its_ink_was_measured_goes_on(tmp_path):
     write_config(tmp_path, CONFIG)
     write_config(tmp_path, CONFIG | {"ink_span": 0.714})
     assert read_config(tmp_path)["ink_span"] == 0.714
+    photographs = CONFIG | {"input": CONFIG["input"] | {"ink": None}}  # taken for drawings, before
+    write_config(tmp_path, photographs)
+    assert read_config(tmp_path)["input"]["ink"] is None
 
 
 @pytest.mark.parametrize("key, value", [("model", "mlp"), ("dataset", "mnist"), ("seed", 1)])

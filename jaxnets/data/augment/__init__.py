@@ -9,6 +9,7 @@ Examples:
 Images remain bytes from 0 to 255, so that the same preprocessing serves training and evaluation.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 import jax
@@ -100,7 +101,10 @@ def parse(texts: Iterable[str]) -> list[Op]:
         name, _, numbers = text.partition("=")
         make = lookup(OPS, name, "augmentation")
         try:
-            steps.append(make(*(float(number) for number in numbers.split(":") if number)))
+            values = [float(number) for number in numbers.split(":") if number]
+            if not all(map(math.isfinite, values)):
+                raise ValueError("its numbers must be finite")
+            steps.append(make(*values))
         except (TypeError, ValueError) as error:
             summary = (make.__doc__ or "").strip().splitlines()[0]
             raise UserError(

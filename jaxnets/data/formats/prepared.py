@@ -3,18 +3,20 @@
 import importlib
 import json
 import os
-import struct
-from collections.abc import Iterator
+import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jaxnets import hints
+from jaxnets.data.formats.tfrecord import read_tfrecord
 from jaxnets.errors import UserError, reason
-from jaxnets.files import complete
+from jaxnets.files import complete, read_json
 
 FORMAT = "array_record"  # the only TFDS format with random access without TensorFlow
 INFO = "dataset_info.json"
+NAME = r"\w[\w.+-]*(/\w[\w.+-]*)*(:[\w.*]+)?"  # NAME, NAME/CONFIG, NAME:VERSION or both
 
 
 def import_tfds(what: str) -> Any:
@@ -50,9 +52,30 @@ class Prepared:
     splits: dict[str, int]
 
 
+def check_name(name: str) -> None:
+    """Raises UserError if a data set cannot have this name: it would lead out of the folder of data sets."""
+    if not re.fullmatch(NAME, name):
+        raise UserError(f"no data set can be called {name!r}: give a NAME, NAME/CONFIG or NAME:VERSION")
+
+
 def data_root(data_dir: str | os.PathLike | None = None) -> Path:
-    """Returns the folder of prepared data sets: `data_dir`, else $TFDS_DATA_DIR, else TFDS's default."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    """Returns the folder of prepared data sets: `data_dir`, else $TFDS_DATA_DIR, else TFDS's default.
+
+    Raises:
+        UserError: If something else is there, or its name is impossible.
+    """
+    named = data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    try:
+        root = Path(named).expanduser()
+        usable = stat.S_ISDIR(root.stat().st_mode)
+    except FileNotFoundError:
+        return root  # it can be created
+    except (OSError, ValueError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or reason(error)
+        raise UserError(f"the data folder {named} cannot be used ({why}): choose another") from error
+    if not usable:
+        raise UserError(f"the data folder {named} is a file: choose a folder")
+    return root
 
 
 def list_prepared(root: Path) -> list[Prepared]:
@@ -65,7 +88,7 @@ def list_prepared(root: Path) -> list[Prepared]:
 def read_info(folder: Path) -> Prepared | None:
     """Returns the data set that a folder's dataset_info.json describes; None if it cannot be read."""
     try:
-        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+        info = read_json(folder / INFO)
         splits = {split["name"]: sum(map(int, split["shardLengths"])) for split in info["splits"]}
         name = "/".join(filter(None, (info["name"], info.get("configName"))))
         formats = (info.get("fileFormat", "tfrecord"), *info.get("alternativeFileFormats", ()))
@@ -82,7 +105,7 @@ def find_prepared(root: Path, name: str) -> Path | None:
         name: Name such as "mnist", "mnist:3.0.1" or "horses/large".
 
     Raises:
-        UserError: If it is there, but not as array_record; the message says how to convert it.
+        UserError: If it is there, but not as array_record; the message says how to get that.
     """
     base, _, version = name.partition(":")
     found = [item for item in list_prepared(root) if item.name == base and version in ("", item.version)]
@@ -90,11 +113,25 @@ def find_prepared(root: Path, name: str) -> Path | None:
         return None
     readable = [item for item in found if FORMAT in item.formats]
     if not readable:
+        check_convertible(found[-1])
         raise UserError(
-            f"{name} is prepared as {found[-1].formats[0]}, which cannot be read by random access: run "
+            f"{name} is prepared as tfrecord, which cannot be read by random access: run "
             f"{hints.jaxnets('data', 'convert', name, '--data-dir', root)}"
         )
     return readable[-1].folder
+
+
+def check_convertible(item: Prepared) -> None:
+    """Checks that a data set is prepared as tfrecord; anything else has to be prepared again.
+
+    Raises:
+        UserError: If it is not.
+    """
+    if "tfrecord" not in item.formats:
+        raise UserError(
+            f"{item.folder} holds {' and '.join(item.formats)}, and neither {FORMAT} nor tfrecord: prepare "
+            f"it again in that format (tfds build {item.name} --file_format {FORMAT} --overwrite)"
+        )
 
 
 def convert(root: Path, name: str) -> Path:
@@ -108,6 +145,7 @@ def convert(root: Path, name: str) -> Path:
     Raises:
         UserError: If there is no such data set, or one of its files is damaged.
     """
+    check_name(name)
     base, _, version = name.partition(":")
     found = [item for item in list_prepared(root) if item.name == base and version in ("", item.version)]
     if not found:
@@ -115,8 +153,7 @@ def convert(root: Path, name: str) -> Path:
     item = found[-1]
     if FORMAT in item.formats:
         return item.folder
-    if item.formats[0] != "tfrecord":
-        raise UserError(f"{name} in {item.folder} is {item.formats[0]}: only tfrecord can be converted")
+    check_convertible(item)
     import_tfds(f"the data set {name!r}")
     from array_record.python.array_record_module import ArrayRecordWriter
 
@@ -139,36 +176,6 @@ def convert(root: Path, name: str) -> Path:
     with complete(item.folder / INFO) as partial:
         partial.write_text(json.dumps(info, indent=2), encoding="utf-8")
     return item.folder
-
-
-def read_tfrecord(file: Path) -> Iterator[bytes]:
-    """Yields the records of a tfrecord file, each stored as a length, its checksum, bytes, their checksum.
-
-    Raises:
-        UserError: If the file is cut off, or the checksum of a length is wrong.
-    """
-    with file.open("rb") as stream:
-        while header := stream.read(12):
-            size, checksum = struct.unpack("<QI", header.ljust(12, b"\0"))
-            if len(header) < 12 or checksum != masked_crc32c(header[:8]):
-                raise UserError(
-                    f"{file} is damaged before byte {stream.tell():,}: prepare the data set again"
-                )
-            record = stream.read(size + 4)
-            if len(record) < size + 4:
-                raise UserError(f"{file} is cut off: prepare the data set again")
-            yield record[:-4]
-
-
-def masked_crc32c(content: bytes) -> int:
-    """Returns the checksum of tfrecord files, computed bit by bit: it is for the eight bytes of a length."""
-    crc = 0xFFFFFFFF
-    for byte in content:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
 def _order(version: str) -> list[int]:

@@ -1,7 +1,5 @@
 """CSV files as data: rows of columns, or windows of consecutive values from which to predict the next."""
 
-import csv
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -9,76 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxnets.data.formats.columns import read_csv
 from jaxnets.data.formats.readers.contents import Problems
 from jaxnets.data.source import ArraySource, Dataset
-from jaxnets.errors import UserError, reason
-
-
-def read_csv(
-    path: str | PathLike, columns: Sequence[str], problems: Problems | None = None
-) -> dict[str, np.ndarray]:
-    """Reads columns of numbers from a CSV file whose first line names its columns.
-
-    The standard library reads it, not pandas, so that messages can name the line of a number.
-
-    Args:
-        path: Path of the file, in UTF-8.
-        columns: Names of the columns.
-        problems: What to do about a faulty line: `Problems(skip=True)` notes it and leaves it out.
-
-    Returns:
-        The values of every column by name, float64 (rows,).
-
-    Raises:
-        UserError: If there is no such file or column, it is not a CSV file, or (unless skipped) a value is
-            missing or not a finite number; the message names the line and column.
-    """
-    problems = problems or Problems()
-    rows: list[list[float]] = []
-    try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.reader(file, strict=True)
-            header = [name.strip() for name in next(lines, [])]
-            unknown = [name for name in columns if header.count(name) != 1]
-            if unknown:
-                raise UserError(
-                    f"{path} needs exactly one column {unknown[0]!r}; it has {', '.join(map(repr, header))}"
-                )
-            places = [header.index(name) for name in columns]
-            for line in lines:
-                if line:
-                    values = _numbers(f"{path}, line {lines.line_num}", line, header, places, problems)
-                    if values is not None:
-                        rows.append(values)
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: there is no such file") from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"{path} cannot be read as CSV in UTF-8 ({reason(error)}): save it in that format"
-        ) from error
-    if not rows:
-        raise UserError(f"{path} holds no line of numbers below its first line")
-    return dict(zip(columns, np.array(rows).T, strict=True))
-
-
-def _numbers(
-    where: str, line: list[str], header: list[str], places: list[int], problems: Problems
-) -> list[float] | None:
-    if len(line) != len(header):
-        problems(f"{where}: {len(line)} values, and the first line names {len(header)} columns")
-        return None
-    values = []
-    for place in places:
-        text = line[place].strip()
-        try:
-            values.append(float(text))
-        except ValueError:
-            values.append(math.nan)
-        if not math.isfinite(values[-1]):
-            found = f"{text[:40]!r} is not a finite number" if text else "the value is missing"
-            problems(f"{where}, column {header[place]!r}: {found}")
-            return None
-    return values
+from jaxnets.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -153,10 +85,10 @@ def load_series(
     scaler: str = "minmax",
     problems: Problems | None = None,
 ) -> tuple[Dataset, Scaler]:
-    """Returns windows over a CSV file whose rows are in order of time, and the scaler of its columns.
+    """Returns windows over the rows of a CSV file in order of time, and the scaler of its columns.
 
-    The last rows are held out, with windows of their own; the scaler is fitted on the others. Source:
-    docs/results.md, row D6.
+    Rows are ordered by their dates, if they have any. The last ones are held out, with windows of their own;
+    the scaler is fitted on the others. Source: docs/results.md, row D6.
 
     Args:
         path: Path of the CSV file.
@@ -169,7 +101,7 @@ def load_series(
     Raises:
         UserError: If the file is faulty, or has too few rows.
     """
-    rows = np.stack(list(read_csv(path, columns, problems).values()), axis=1)
+    rows = np.stack(list(read_csv(path, columns, problems, in_time=True).values()), axis=1)
     if not window < held_out < len(rows) - window:
         raise UserError(
             f"{path} has {len(rows)} rows: with windows of {window}, held_out must be {window + 1} to "

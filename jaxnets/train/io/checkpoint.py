@@ -1,29 +1,40 @@
 """Saving and restoring a run's state with Orbax: asynchronous, atomic, and checked on the way back."""
 
+import gc
+import json
 import os
 import re
 import sys
-import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from shutil import disk_usage
 from typing import Any
 
 import jax
-import numpy as np
-from flax import serialization, traverse_util
-from jax.sharding import Sharding, SingleDeviceSharding
+from flax import serialization
+from jax.sharding import SingleDeviceSharding
 
-from jaxnets.errors import UserError
-from jaxnets.files import writing
-from jaxnets.machine.distributed import any_process, run_on_writer
+from jaxnets.errors import UserError, reason
+from jaxnets.files import set_aside
+from jaxnets.machine.distributed import any_process, fail, run_on_writer
+from jaxnets.train.io.integrity import (
+    FORMAT,
+    Meta,
+    abstract,
+    check_layout,
+    checksums,
+    digest,
+    is_intact,
+    leaves,
+    shapes,
+)
+from jaxnets.train.io.quiet import quiet
 
-# A checkpoint is {"state": TrainState, "sums": of the running epoch} and `meta`. Format 2 was the same, but
-# its `meta` told where in the state averaged weights lay.
-FORMAT = 3
+ABANDONED = 0.2  # seconds for the reads that an error leaves behind to end, where nothing is printed of them
+OURS = ("format", "checksums", "digest")  # what is in a file's meta besides what was given to `save`
 EVALUATED = "evaluated"  # saved as well: the variables that were evaluated, unless they are the state's own
-Meta = Mapping[str, Any]
 
 
 class Checkpoints:
@@ -43,9 +54,11 @@ class Checkpoints:
         import orbax.checkpoint as ocp
 
         self.directory = Path(directory).absolute()
+        self.meta: Meta = {}  # of what was read last
         self._ocp = ocp
-        self._said: dict[int, Meta | None] = {}  # the meta of what was saved or read here
-        with self._writing():
+        self._said: dict[int, str] = {}  # the meta of what was saved or read here, as JSON
+        self._quiet = ExitStack()
+        with quiet(), self._writing(), self._listing():
             self._manager = ocp.CheckpointManager(
                 self.directory,
                 options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
@@ -54,10 +67,11 @@ class Checkpoints:
 
     def __enter__(self) -> "Checkpoints":
         """Returns itself; leaving the block waits for the last save."""
+        self._quiet.enter_context(quiet(self._failed))
         return self
 
     def __exit__(self, *_: Any) -> None:
-        with self._writing():
+        with self._quiet, self._writing():
             self._manager.close()
 
     def wait(self) -> None:
@@ -76,15 +90,17 @@ class Checkpoints:
         Raises:
             UserError: If the folder cannot be written (full or read-only); earlier checkpoints are kept.
         """
+        said = json.dumps(meta or {})
         if step == self.latest:
-            if self._said.get(step) == meta:
+            if self._said.get(step) == said:
                 return
             self._manager.delete(step)  # of the same step, from before its epoch was judged
-        self._said[step] = meta
+        self._said[step] = said
         tree, args = serialization.to_state_dict(tree), self._ocp.args
-        notes = {**(meta or {}), "format": FORMAT, "checksums": _checksums(tree)}
+        notes = {**json.loads(said), "format": FORMAT, "checksums": checksums(tree)}
+        notes["digest"] = digest(notes)
         with self._writing():
-            size, free = sum(leaf.nbytes for leaf in _leaves(tree).values()), disk_usage(self.directory).free
+            size, free = sum(leaf.nbytes for leaf in leaves(tree).values()), disk_usage(self.directory).free
             if size > free:  # said before Orbax's threads say it in a hundred lines
                 raise OSError(f"{size / 1e6:,.1f} MB to write and {free / 1e6:,.1f} MB free")
             self._manager.save(
@@ -117,18 +133,20 @@ class Checkpoints:
     def _newest(self, read: Any, move: bool = True) -> Any:
         damaged: list[str] = []
         for step in sorted(self._manager.all_steps(), reverse=True):
-            found, reason = None, ""
+            found, why = None, ""
             try:
                 found = read(step)
             except _Damaged as error:
-                reason = str(error)
-            if not (any_process(bool(reason)) if move else reason):  # all processes use the same one
+                why = str(error)
+            if why:
+                gc.collect()  # of abandoned reads
+            if not (any_process(bool(why)) if move else why):  # all processes use the same one
                 if damaged and not move:
                     print(f"damaged in {self.directory}, passed over: {'; '.join(damaged)}", file=sys.stderr)
                 return found
-            damaged.append(f"step {step}: {reason}")
+            damaged.append(f"step {step}: {why}")
             if move:
-                self._set_aside(step, reason or "seen by another process")
+                self._set_aside(step, why or "seen by another process")
         if damaged and not move:
             raise UserError(f"no checkpoint in {self.directory} is sound ({'; '.join(damaged)})")
         if damaged:
@@ -142,23 +160,26 @@ class Checkpoints:
         args, folder = self._ocp.args, self.directory / str(step)
         with _reading():
             meta = self._manager.restore(step, args=args.Composite(meta=args.JsonRestore())).meta
-        if meta.get("format") not in (FORMAT, *([] if EVALUATED in meta else [2])):
+        if not is_intact(meta):
+            raise _Damaged("what it notes down changed on the disk")
+        if meta.get("format") not in (FORMAT, 3, *([] if EVALUATED in meta else [2])):
             raise UserError(
                 f"the checkpoint {folder} has format {meta.get('format')}, and this jaxnets reads {FORMAT}: "
                 "continue it with the version that made it, or train anew in another workdir"
             )
-        self._said[step] = {key: value for key, value in meta.items() if key not in ("format", "checksums")}
+        meta, sums = {key: value for key, value in meta.items() if key not in OURS}, meta["checksums"]
+        self.meta, self._said[step] = meta, json.dumps(meta)
         with _reading():
             saved = self._manager.item_metadata(step).tree.tree
         if wanted is not None:
-            _check_layout(folder, _shapes(saved), _shapes(wanted))
-            target = jax.tree.map(_abstract, wanted)
+            check_layout(folder, shapes(saved), shapes(wanted))
+            target = jax.tree.map(abstract, wanted)
         else:  # on one device, however many the run had, and in however many processes
             here = SingleDeviceSharding(jax.local_devices()[0])
-            target = jax.tree.map(lambda leaf: _abstract(leaf, here), saved)
+            target = jax.tree.map(lambda leaf: abstract(leaf, here), saved)
         with _reading():
             tree = self._manager.restore(step, args=args.Composite(tree=args.StandardRestore(target))).tree
-        if (sums := _checksums(tree)) and meta["checksums"] and sums != meta["checksums"]:
+        if (found := checksums(tree)) and sums and found != sums:
             raise _Damaged("its contents changed on the disk")
         return tree, meta
 
@@ -166,22 +187,26 @@ class Checkpoints:
     def _aside(self) -> Path:
         return self.directory.with_name(f"{self.directory.name}-damaged")
 
-    def _set_aside(self, step: int, reason: str) -> None:
+    def _set_aside(self, step: int, why: str) -> None:
         """Moves a checkpoint out of the way: one process does it, and the others wait."""
 
         def move() -> None:
-            aside = self._aside / str(step)
-            while aside.exists():
-                aside = aside.with_name(f"{aside.name}-again")
-            with writing(aside):
-                aside.parent.mkdir(exist_ok=True)
-                (self.directory / str(step)).rename(aside)
-            print(
-                f"the checkpoint of step {step} is damaged ({reason}): set aside as {aside}", file=sys.stderr
-            )
+            aside = set_aside(self.directory / str(step), self._aside / str(step))
+            print(f"the checkpoint of step {step} is damaged ({why}): set aside as {aside}", file=sys.stderr)
 
         run_on_writer(move)
         self._manager.reload()
+
+    @contextmanager
+    def _listing(self) -> Iterator[None]:
+        """Turns what Orbax raises on its own metadata, which it reads of every step, into a UserError."""
+        try:
+            yield
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            raise UserError(
+                f"a file _CHECKPOINT_METADATA in {self.directory} is damaged ({reason(error)}): remove it, "
+                "since nothing in it is needed"
+            ) from error
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -189,14 +214,26 @@ class Checkpoints:
         try:
             yield
         except (OSError, ValueError) as error:
-            found = re.search(r"os_error_code='(\d+)'", str(error))  # TensorStore reports it as a ValueError
-            if not isinstance(error, OSError) and not found:
+            if (refused := self._unwritten(error)) is None:
                 raise
-            reason = os.strerror(int(found[1])) if found else str(error).splitlines()[0][:200]
-            raise UserError(
-                f"cannot save a checkpoint in {self.directory} ({reason}): make room, or choose a --workdir "
-                "that can be written; the last complete checkpoint is kept"
-            ) from error
+            raise refused from error
+
+    def _unwritten(self, error: BaseException) -> UserError | None:
+        """Returns what to tell about an error if a disk is the cause."""
+        found = re.search(r"os_error_code='(\d+)'", str(error))  # TensorStore reports it as a ValueError
+        if not isinstance(error, OSError) and not found:
+            return None
+        said = error.strerror if isinstance(error, OSError) else None
+        why = os.strerror(int(found[1])) if found else said or str(error).splitlines()[0][:200]
+        return UserError(
+            f"cannot save a checkpoint in {self.directory} ({why}): make room, or choose a --workdir "
+            "that can be written; the last complete checkpoint is kept"
+        )
+
+    def _failed(self, error: BaseException) -> None:
+        """Tells the other processes of a write that failed in this one alone: Orbax has all wait for it."""
+        if refused := self._unwritten(error):
+            fail(refused)
 
 
 class _Damaged(Exception):
@@ -211,34 +248,5 @@ def _reading() -> Iterator[None]:
     except (MemoryError, jax.errors.JaxRuntimeError):
         raise
     except Exception as error:
+        time.sleep(ABANDONED)
         raise _Damaged(str(error) if isinstance(error, OSError) else type(error).__name__) from error
-
-
-def _check_layout(folder: Path, saved: dict[str, str], wanted: dict[str, str]) -> None:
-    for path in sorted(saved.keys() | wanted.keys()):
-        there, here = saved.get(path, "missing"), wanted.get(path, "missing")
-        if there != here:
-            raise UserError(
-                f"the checkpoint {folder} is of another network or optimizer: {path} is {there} there and "
-                f"{here} here; use the settings it was made with, or another workdir"
-            )
-
-
-def _abstract(x: Any, sharding: Sharding | None = None) -> Any:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding or x.sharding)
-
-
-def _leaves(tree: Any) -> dict[str, Any]:
-    return traverse_util.flatten_dict(tree, sep="/")
-
-
-def _shapes(tree: Any) -> dict[str, str]:
-    return {path: f"{np.dtype(leaf.dtype).name}{list(leaf.shape)}" for path, leaf in _leaves(tree).items()}
-
-
-def _checksums(tree: Any) -> dict[str, int]:
-    """Returns the CRC-32 of every array; {} if this process does not hold the whole arrays."""
-    leaves = _leaves(tree)
-    if not all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in leaves.values()):
-        return {}
-    return {path: zlib.crc32(np.ascontiguousarray(leaf).tobytes()) for path, leaf in leaves.items()}

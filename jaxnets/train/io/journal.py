@@ -11,9 +11,19 @@ import jax
 from jax.experimental import multihost_utils
 
 from jaxnets.errors import UserError
-from jaxnets.machine.distributed import any_process, is_writer, run_on_writer
-from jaxnets.train.io.checkpoint import EVALUATED, Checkpoints
-from jaxnets.train.io.workdir import BEST, CHECKPOINTS, MetricsLog, locked, read_config
+from jaxnets.machine.distributed import any_process, is_writer, run_on_writer, stop
+from jaxnets.train.io.checkpoint import EVALUATED, Checkpoints, Meta
+from jaxnets.train.io.workdir import (
+    BEST,
+    CHECKPOINTS,
+    METRICS,
+    append_metrics,
+    check_records,
+    locked,
+    read_config,
+    read_metrics,
+    write_metrics,
+)
 from jaxnets.train.monitor import Mode, improvements, is_measured
 from jaxnets.train.state import TrainState
 
@@ -101,7 +111,6 @@ class Journal(AbstractContextManager):
         self._best: TrainState | None = None  # kept on the device where there is no folder
         self._stack = ExitStack()
         self._saved = time.monotonic()
-        self._log: MetricsLog | None = None
         self._checkpoints: Checkpoints | None = None
         self._bests: Checkpoints | None = None
 
@@ -120,29 +129,44 @@ class Journal(AbstractContextManager):
                 self._stack = stack.pop_all()
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        """Waits for the last save."""
-        self._stack.__exit__(*error)
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        """Waits for the last save, which takes all processes."""
+        if error is not None:
+            stop(error)
+        self._stack.__exit__(kind, error, trace)
 
     def restore(self, at: Position) -> Position:
         """Returns the position of the newest checkpoint, or the one given if there is no checkpoint."""
         if self._checkpoints is None or self.workdir is None:
             return at
-        found = self._checkpoints.restore(self._tree(at))
-        tree, meta = found or (None, {"epochs": 0})
-        self._log = MetricsLog(self.workdir / "metrics.jsonl", meta["epochs"], write=is_writer())
-        self.history = self._log.records
-        if tree is None:
+        log = self.workdir / METRICS
+        if (found := self._checkpoints.restore(self._tree(at))) is None:
+            run_on_writer(lambda: write_metrics(log, [], known=True))
             return at
+        tree, meta = found
+        self._restore_history(log, meta)
         epoch = self.history[-1]["epoch"] if self.history else at.epoch
         began = time.perf_counter() - meta["seconds"] if "seconds" in meta else None
         return Position(tree["state"], tree["sums"], int(tree["state"].step), epoch, began)
 
+    def _restore_history(self, log: Path, meta: Meta) -> None:
+        """Takes the records from the checkpoint, or from metrics.jsonl if an earlier version saved it."""
+        assert self._checkpoints is not None
+        where, known = self._checkpoints.directory, "history" in meta
+        done = meta.get("epochs", 0)  # what earlier versions noted down instead
+        if not isinstance(done, int) or not isinstance(meta.get("seconds", 0.0), int | float):
+            raise UserError(f"the newest checkpoint in {where} does not say where it stands: remove it")
+        if known:
+            self.history = check_records(meta["history"], where)
+        else:
+            self.history = [record for record in read_metrics(log) if record["epoch"] <= done]
+        run_on_writer(lambda: write_metrics(log, self.history, known=known))
+
     def append(self, record: dict[str, Any]) -> None:
         """Appends an epoch's record, which reaches the disk before any checkpoint after that epoch."""
         self.history.append(record)
-        if self._log is not None and is_writer():
-            self._log.append(record)
+        if self.workdir is not None and is_writer():
+            append_metrics(self.workdir / METRICS, record)
 
     def save(self, at: Position, *, now: bool = False) -> None:
         """Saves, unless the last save is younger than `SAVE_SECONDS`; with `now`, always."""
@@ -184,5 +208,5 @@ class Journal(AbstractContextManager):
     def _meta(self, seconds: float = 0.0) -> Mapping[str, Any]:
         assert self.workdir is not None
         config = read_config(self.workdir) if (self.workdir / "config.json").exists() else {}
-        noted = {"epochs": self.history[-1]["epoch"] if self.history else 0, "config": config}
+        noted = {"history": self.history, "config": config}
         return {**noted, "seconds": seconds} if seconds else noted

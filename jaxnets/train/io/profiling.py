@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from jaxnets.errors import UserError, reason
 from jaxnets.train.callback import Callback
 from jaxnets.train.state import TrainState
 
@@ -30,9 +31,16 @@ class Profile(Callback):
             jax.profiler.start_trace(str(self.folder), create_perfetto_trace=True)
         elif self._seen == WARM_UP + self.steps:
             jax.block_until_ready(sums)
-            jax.profiler.stop_trace()
+            self._stop()
 
     def on_train_end(self, state: TrainState, history: Any) -> None:
         """Ends the trace of a run that is shorter than the trace."""
         if WARM_UP <= self._seen < WARM_UP + self.steps:
+            self._stop()
+
+    def _stop(self) -> None:
+        """Writes the trace."""
+        try:
             jax.profiler.stop_trace()
+        except (OSError, jax.errors.JaxRuntimeError) as error:
+            raise UserError(f"cannot write a trace in {self.folder} ({reason(error)}): make room") from error

@@ -3,20 +3,27 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import UserError, reason
-from jaxnets.files import PART, complete, writing
+from jaxnets.files import PART, complete, read_json, set_aside, writing
 from jaxnets.machine.distributed import check_alike, run_on_writer
 
-MAY_CHANGE = ("epochs", "versions", "ink_span")  # what may differ when a run is continued
+MAY_CHANGE = (
+    "epochs",
+    "versions",
+    "ink_span",
+    "ink_centre",
+    "data_dir",
+)  # what may differ when a run is continued
 MAY_DIFFER = ("data_dir", "start", "versions")  # and from one host to another
 CHECKPOINTS = "checkpoints"
 BEST = "best"
+METRICS = "metrics.jsonl"
 
 
 def write_config(workdir: Path, config: Mapping[str, Any]) -> None:
@@ -41,16 +48,25 @@ def write_config(workdir: Path, config: Mapping[str, Any]) -> None:
 def _write_config(workdir: Path, config: Mapping[str, Any]) -> None:
     if (workdir / "config.json").exists():
         held = read_config(workdir)
+        held.setdefault("fingerprint", config.get("fingerprint"))  # earlier versions did not note it
         for key in sorted(held.keys() | config.keys()):
-            if key not in MAY_CHANGE and held.get(key) != config.get(key):
+            if key not in MAY_CHANGE and _but_ink(held.get(key)) != _but_ink(config.get(key)):
+                what = f"{key} {held.get(key)!r}, not {config.get(key)!r}"
+                if key == "fingerprint":
+                    what = f"other examples of {config.get('dataset')!r} than there are now"
                 raise UserError(
-                    f"{workdir} holds a run with {key} {held.get(key)!r}, not {config.get(key)!r}: "
+                    f"{workdir} holds a run with {what}: "
                     "give another --workdir, or the same settings to continue it"
                 )
     elif workdir.exists() and (not workdir.is_dir() or _others(workdir)):
         raise UserError(f"{workdir} exists and is not the folder of a run: give another --workdir")
     with locked(workdir), complete(workdir / "config.json") as part:
         part.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _but_ink(value: Any) -> Any:
+    """Returns a setting without the ink of the training images, which is measured and not asked for."""
+    return {key: one for key, one in value.items() if key != "ink"} if isinstance(value, dict) else value
 
 
 def _others(workdir: Path) -> list[Path]:
@@ -100,47 +116,94 @@ def read_config(workdir: Path) -> dict[str, Any]:
     """
     path = workdir / "config.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        config = read_json(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
             f"{workdir} is not the folder of a run: it has no config.json; train one first"
         ) from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise UserError(
-            f"{path} cannot be read as JSON ({error}): restore it, or train again elsewhere"
+            f"{path} cannot be read ({error.strerror}): restore it, or train elsewhere"
         ) from error
+    if not isinstance(config, dict):
+        raise UserError(f"{path} does not hold settings by name: restore it, or train again elsewhere")
+    return config
 
 
-class MetricsLog:
-    """The file metrics.jsonl, one line per epoch.
+def check_config(workdir: Path, config: Mapping[str, Any], saved: Any) -> None:
+    """Checks that a run's config.json says what it said when the run's checkpoint was saved.
 
     Args:
-        path: The file; lines of epochs after `epoch` are dropped, since those epochs will be run again.
-        epoch: Number of epochs done by the state from which training continues.
-        write: Whether to write to the file; False in all processes of a run but one.
+        workdir: The run's folder.
+        config: The contents of config.json.
+        saved: Those that are noted in the checkpoint; None if there are none.
+
+    Raises:
+        UserError: If they differ in more than what may change.
     """
-
-    def __init__(self, path: Path, epoch: int, write: bool = True):
-        self.path = path
-        self.records = [record for record in read_metrics(path) if record["epoch"] <= epoch]
-        if write:
-            with complete(path) as part:
-                part.write_text(
-                    "".join(json.dumps(record) + "\n" for record in self.records), encoding="utf-8"
-                )
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Appends one line and flushes it to disk."""
-        with writing(self.path), self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+    for key in sorted((saved or {}).keys() & config.keys() - {*MAY_CHANGE, *MAY_DIFFER}):
+        if saved[key] != config[key]:
+            raise UserError(
+                f"{workdir / 'config.json'} says {key} {config[key]!r}, and the checkpoint beside it "
+                f"{saved[key]!r}: one of them was changed; restore config.json"
+            )
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Returns the records in metrics.jsonl, [] without the file, ignoring a last line that a kill cut off."""
+    """Returns the records in metrics.jsonl, [] without the file, ignoring a last line that a kill cut off.
+
+    Raises:
+        UserError: If it cannot be read.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
-    except ValueError as error:
-        raise UserError(f"{path} cannot be read as JSON lines ({error}): restore or remove it") from error
+        lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        found = [json.loads(line) for line in lines if line.endswith(b"\n")]
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path} cannot be read as JSON lines ({reason(error)}): restore or remove it"
+        ) from error
+    return check_records(found, path)
+
+
+def check_records(found: Any, where: Path) -> list[dict[str, Any]]:
+    """Returns what was read as a run's records, or raises UserError if it is something else."""
+    if not isinstance(found, list):
+        raise UserError(f"the records in {where} are no list: restore or remove it")
+    for number, record in enumerate(found, start=1):
+        if not isinstance(record, dict) or not isinstance(record.get("epoch"), int):
+            raise UserError(f"record {number} in {where} names no epoch: restore or remove it")
+    return found
+
+
+def write_metrics(path: Path, records: Sequence[Mapping[str, Any]], *, known: bool) -> None:
+    """Makes metrics.jsonl hold these records; later lines are dropped, since their epochs will run again.
+
+    Args:
+        path: The file.
+        records: The records of the epochs done.
+        known: Whether they come from elsewhere than this file, which then is set aside if it says otherwise.
+    """
+    text = "".join(map(_line, records)).encode()
+    try:
+        held = path.read_bytes()
+    except OSError:  # none, or a folder
+        held = b""
+    if known and not held.startswith(text):
+        kept = ""
+        if path.exists():
+            kept = f"; what it held is in {set_aside(path, path.with_name('metrics-damaged.jsonl'))}"
+        print(f"{path} was not what the checkpoint says: written again from there{kept}", file=sys.stderr)
+    with complete(path) as part:
+        part.write_bytes(text)
+
+
+def append_metrics(path: Path, record: Mapping[str, Any]) -> None:
+    """Appends one line to metrics.jsonl and flushes it to disk."""
+    with writing(path), path.open("ab") as file:
+        file.write(_line(record).encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record) + "\n"

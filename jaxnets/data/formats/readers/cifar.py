@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import pickletools
 import posixpath
 import re
 from collections.abc import Sequence
@@ -15,7 +16,9 @@ from jaxnets.errors import UserError, reason
 
 PIXELS = 3 * 32 * 32
 FILES = re.compile(r"(data_batch_\d|test_batch)(\.bin)?|(train|test)\.bin")
-FILES_100 = re.compile(r"train|test")  # of the Python version
+FILES_100 = re.compile(r"train|test")  # of the Python version, beside a file meta
+CIFAR_10 = {"test_batch", *(f"data_batch_{number}" for number in range(1, 6))}
+CIFAR_100 = {"train", "test"}
 NAMES = ("batches.meta.txt", "fine_label_names.txt", "batches.meta", "meta")
 # The functions that pickles of NumPy arrays call, under NumPy's old and new names; no others are ever called.
 ALLOWED = {
@@ -59,7 +62,9 @@ def parse_python(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     pixels: Any = batch.get(b"data")
     labels: Any = batch.get(b"fine_labels", batch.get(b"labels"))
     try:
-        labels = np.asarray(labels)
+        # Lists in lists, and arrays without contents, can be far larger than the file.
+        flat = isinstance(labels, np.ndarray) or all(isinstance(label, int) for label in labels)
+        labels = np.asarray(labels if flat and max(len(labels), pixels.nbytes) <= len(content) else None)
         right = (
             pixels.dtype == np.uint8 and pixels.shape == (len(labels), PIXELS) and labels.dtype.kind in "iu"
         )
@@ -79,6 +84,9 @@ def parse_pickle(content: bytes, where: str) -> dict[bytes, Any]:
         UserError: If the file is damaged, holds something else, or would call any other function.
     """
     try:
+        for code, argument, _ in pickletools.genops(content):
+            if code.name in ("PUT", "LONG_BINPUT") and int(argument or 0) > len(content):
+                raise pickle.UnpicklingError(f"it wants {argument} places for its objects")
         batch = _Unpickler(io.BytesIO(content), encoding="bytes").load()
     except Exception as error:  # a damaged pickle can raise almost anything
         raise UserError(
@@ -100,31 +108,45 @@ def _images(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
 
 
-def cifar_batches(archive: Archive, problems: Problems, classes: Sequence[str] | None) -> Contents | None:
+def cifar_batches(
+    archive: Archive, problems: Problems, classes: Sequence[str] | None, first_label: int | None
+) -> Contents | None:
     """Returns the contents of the binary or Python version of CIFAR-10 or CIFAR-100; None if it is not there.
 
     Raises:
-        UserError: If a batch is damaged.
+        UserError: If a batch is damaged, missing or there twice.
     """
     bases = {name: posixpath.basename(name) for name in archive.names}
-    files = FILES_100 if {"train", "test", "meta"} <= set(bases.values()) else FILES
+    files = FILES_100 if "meta" in bases.values() else FILES
     names = [name for name, base in bases.items() if files.fullmatch(base)]
     if not names:
         return None
-    found: dict[str, list[tuple[str, np.ndarray, np.ndarray]]] = {}
+    found: dict[str, tuple[str, np.ndarray, np.ndarray]] = {}
     for name, content in archive.read(names):
         base, where = bases[name], archive.where(name)
+        part = base.removesuffix(".bin")
+        if part in found:
+            raise UserError(f"{where} and {found[part][0]} are both {part}: keep one")
         if base.endswith(".bin"):
-            images, labels = parse_binary(content, where, label_bytes=1 if "batch" in base else 2)
+            found[part] = where, *parse_binary(content, where, label_bytes=1 if "batch" in base else 2)
         else:
-            images, labels = parse_python(content, where)
-        found.setdefault("test" if base.startswith("test") else "train", []).append((base, images, labels))
+            found[part] = where, *parse_python(content, where)
+    whole = CIFAR_10 if any("batch" in part for part in found) else CIFAR_100
+    if strange := sorted(found.keys() - whole):
+        raise UserError(
+            f"{archive.path} holds {strange[0]} beside batches of another CIFAR: keep one of the two"
+        )
+    missing = sorted(whole - found.keys())
+    if missing and found.keys() - {"test_batch", "test"}:
+        problems(f"{archive.path} lacks {', '.join(missing)} of CIFAR: download it again")
     arrays = {}
-    for split, batches in found.items():
-        batches.sort(key=lambda batch: batch[0])
-        images, labels = (np.concatenate([batch[part] for batch in batches]) for part in (1, 2))
-        arrays[split] = images, labels, f"{archive.path} ({split})"
-    return from_arrays(arrays, problems, classes or _class_names(archive))
+    for split in ("train", "test"):
+        batches = [found[part] for part in sorted(found) if part.startswith("test") == (split == "test")]
+        if batches:
+            images, labels = (np.concatenate([batch[place] for batch in batches]) for place in (1, 2))
+            arrays[split] = images, labels, f"{archive.path} ({split})"
+    used = [name for name, base in bases.items() if name in names or base in NAMES]
+    return from_arrays(arrays, used, problems, classes or _class_names(archive), first_label)
 
 
 def _class_names(archive: Archive) -> list[str] | None:

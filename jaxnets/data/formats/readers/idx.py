@@ -3,19 +3,18 @@
 The header is two zero bytes, a type (8 is uint8), the number of dimensions, then each as a big-endian uint32.
 """
 
-import gzip
 import math
 import posixpath
 import re
 import struct
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from jaxnets.data.formats.readers.archive import Archive
+from jaxnets.data.formats.readers.bounded import gunzip
 from jaxnets.data.formats.readers.contents import Contents, Problems, from_arrays, split_of
-from jaxnets.errors import UserError, reason
+from jaxnets.errors import UserError
 
 UINT8 = 8
 FILE = re.compile(r"(images|labels)[-._]idx[13][-._]ubyte(\.gz)?$")
@@ -36,12 +35,7 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
         array([[7, 8, 9]], dtype=uint8)
     """
     if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise UserError(
-                f"{where} is a gzip file that is damaged ({reason(error)}): download it again"
-            ) from error
+        content = gunzip(content, where)
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UINT8 or not 1 <= content[3] <= 4:
         raise UserError(
             f"{where} does not begin like an IDX file of bytes (0, 0, 8, dimensions) but with "
@@ -61,7 +55,9 @@ def parse_idx(content: bytes, where: str) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-def idx_files(archive: Archive, problems: Problems, classes: Sequence[str] | None) -> Contents | None:
+def idx_files(
+    archive: Archive, problems: Problems, classes: Sequence[str] | None, first_label: int | None
+) -> Contents | None:
     """Returns the contents of pairs of IDX files (`train-images-idx3-ubyte.gz`, ...); None if there are none.
 
     Raises:
@@ -91,7 +87,7 @@ def idx_files(archive: Archive, problems: Problems, classes: Sequence[str] | Non
                 "they must be images (N x height x width) and as many labels (N)"
             )
         arrays[split] = images[..., None], labels.astype(np.int64), label_file
-    return from_arrays(arrays, problems, classes)
+    return from_arrays(arrays, matches, problems, classes, first_label)
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,11 +43,12 @@ def masked_crc32c(content: bytes) -> int:
     before the block counts as if it were added to its first four bytes.
     """
     table, crc = _contributions(), 0xFFFFFFFF
+    xor: Any = np.bitwise_xor  # the types of numpy 2.5 lack its `reduce`
     for start in range(0, len(content), BLOCK):
         block = np.frombuffer(content[start : start + BLOCK], np.uint8).copy()
         block[:4] ^= np.frombuffer(crc.to_bytes(4, "little"), np.uint8)[: len(block)]
         before = crc >> 8 * min(4, len(block))  # of a block shorter than four bytes some is left
-        crc = before ^ int(np.bitwise_xor.reduce(table[np.arange(len(block) - 1, -1, -1), block]))
+        crc = before ^ int(xor.reduce(table[np.arange(len(block) - 1, -1, -1), block]))
     crc ^= 0xFFFFFFFF
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 

@@ -137,7 +137,7 @@ def _paper(even: np.ndarray) -> np.ndarray:
     edges = ndimage.binary_dilation(edges, iterations=max(1, side // 80))  # over gaps in them
     labels, _ = ndimage.label(~edges)
     contact = np.bincount(_border(labels), minlength=2)
-    paper = labels == 1 + contact[1:].argmax()
+    paper = labels == 1 + np.argmax(contact[1:])
     return paper if paper.any() else ~paper
 
 
@@ -235,7 +235,7 @@ def _sheet(even: np.ndarray, paper: np.ndarray) -> np.ndarray | None:
     from scipy import ndimage
 
     labels, sizes = _parts(~paper)
-    sheet = ndimage.binary_fill_holes(labels == sizes.argmax())
+    sheet = ndimage.binary_fill_holes(labels == np.argmax(sizes))
     turns = np.radians(np.arange(0, 90, 3))
     outline = np.argwhere(sheet & ~ndimage.binary_erosion(sheet))
     along = np.ptp(outline @ np.stack([np.cos(turns), np.sin(turns)]), 0) + 1

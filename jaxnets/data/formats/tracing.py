@@ -66,7 +66,7 @@ def trace(grey: np.ndarray, *, dark: bool | None = None) -> Traced | None:
         return None
     picture = _shrunk(grey.astype(np.float32), NEAR)
     far = _look(picture)
-    on_sheet = False
+    on_sheet, unknown = False, dark is None
     if dark is None:
         paper = _paper(far.even)
         dark = _is_dark(far.even, paper)
@@ -76,6 +76,10 @@ def trace(grey: np.ndarray, *, dark: bool | None = None) -> Traced | None:
             if 0 < ink.mean() <= WRITTEN and not _border(ink > 0.5).any():
                 picture, far, dark, on_sheet = cut, far_cut, True, True
     ink, depth = _ink(far, dark)
+    if unknown and not dark and 0 < depth < PLAIN:  # as likely shade: what takes more light away is ink
+        other, other_depth = _ink(far, True)
+        if other_depth > depth:
+            ink, depth, dark = other, other_depth, True
     if not ink.any():
         return None
     ink, depth = _closer(picture, ink, depth, dark)

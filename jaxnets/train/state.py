@@ -10,7 +10,7 @@ from flax import linen, struct
 from jaxnets.errors import UserError
 from jaxnets.machine.process import xla_accepts
 
-QUICK = ("xla_backend_optimization_level", 1)
+QUICK = ("xla_backend_optimization_level", 1)  # of LLVM's levels, of which 3 is the default
 
 
 @struct.dataclass

@@ -203,13 +203,21 @@ def test_zips_that_cannot_be_read_are_refused_in_a_sentence(tmp_path):
     for at, value, message in (
         (8, b"\1", "is encrypted: unpack it with its password"),
         (10, b"\x0e", "is packed in another way than by deflate"),
-        (24, b"\xff\xff\xff\x7f", "holds 2,147,483,647 bytes, more than the 1,073,741,824"),
+        (24, b"\xff\xff\xff\x7f", r"would unpack from [\d,]+ bytes to 2,147,483,647"),
         (24, b"\0\0\x10\0", "states that it holds 1,048,576 bytes, more than can be in it"),
         (24, b"\1\0\0\0", "neither a folder nor a complete zip"),
     ):
         path.write_bytes(whole[: first + at] + value + whole[first + at + len(value) :])
         with pytest.raises(UserError, match=message):
             dict(Archive(path).read(["a/0.png"]))
+
+
+def test_a_zip_that_unpacks_to_far_more_than_it_has_bytes_is_refused_unread(tmp_path):
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("a/0.png", bytes(130 << 20))  # 0.1 MB
+    with pytest.raises(UserError, match=r"a/0\.png in .* would unpack from [\d,]+ bytes to 136,314,880"):
+        dict(Archive(path).read(["a/0.png"]))
 
 
 def test_a_zip_whose_members_overlap_is_refused(tmp_path):
@@ -232,5 +240,5 @@ def test_the_modes_of_members_are_not_trusted(tmp_path):
         info = zipfile.ZipInfo("a/link.png")
         info.create_system, info.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
         packed.writestr(info, b"../" * 3000)  # a path of 9,000 bytes
-    with pytest.raises(UserError, match=r"a/link\.png in .* holds 9,000 bytes, more than the 4,096"):
+    with pytest.raises(UserError, match=r"a/link\.png in .* is a link of 9,000 bytes, 4,096 at most"):
         Archive(tmp_path / "x.zip")

@@ -14,9 +14,9 @@ from typing import Protocol
 from jaxnets.data.formats.readers.bounded import BoundedTar
 from jaxnets.data.formats.readers.walk import Found, Tree, Where
 from jaxnets.errors import UserError, reason
+from jaxnets.files import check_unpacked
 
 ZIP = (b"PK\3\4", b"PK\5\6")  # how a zip begins, and an empty one
-MOST_BYTES = 1 << 30  # of a member: more would fill the memory, and is no image
 MOST_PATH = 4096  # bytes of the path that a link in a zip leads
 DEFLATE = 1032  # times its size is the most that a zip can hold: what states more is made to fill the memory
 UTF8, ENCRYPTED = 0x800, 1  # flags of a member; the first is about its name
@@ -80,12 +80,11 @@ class Tar:
         """Yields (place, contents) of some files, in its own order.
 
         Raises:
-            UserError: If a file is too large.
+            UserError: If a file would unpack to far more than the archive has bytes.
         """
         with self._tar() as tar:
             for number, member in enumerate(tar):
                 if number in places:
-                    check_size(self._where(member.name), member.size)
                     file = tar.extractfile(member)
                     yield number, file.read() if file else b""
 
@@ -131,7 +130,7 @@ class Zip:
         with self._zip() as opened:
             for number, member in enumerate(opened.infolist()):
                 if number in places:
-                    yield number, self._content(opened, member, MOST_BYTES)
+                    yield number, self._content(opened, member)
 
     def _name(self, member: zipfile.ZipInfo) -> str:
         """Returns its name; without a flag for UTF-8 zipfile takes the bytes for an old code page."""
@@ -141,9 +140,13 @@ class Zip:
                 name = _name_of(name.encode("cp437"))
         return name if "/" in name else name.replace("\\", "/")  # which old .NET writes
 
-    def _content(self, opened: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
+    def _content(self, opened: zipfile.ZipFile, member: zipfile.ZipInfo, most: int | None = None) -> bytes:
         where = self._where(self._name(member))
-        check_size(where, member.file_size, most)
+        if most is not None and member.file_size > most:
+            raise UserError(
+                f"{where} is a link of {member.file_size:,} bytes, {most:,} at most: leave it out"
+            )
+        check_unpacked(where, member.file_size, self.path.stat().st_size)
         if member.file_size > DEFLATE * member.compress_size:
             raise UserError(
                 f"{where} states that it holds {member.file_size:,} bytes, more than can be in it"
@@ -166,12 +169,6 @@ class Zip:
 
 def _name_of(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
-
-
-def check_size(where: str, size: int, most: int = MOST_BYTES) -> None:
-    """Raises UserError if a member is too large to be read."""
-    if size > most:
-        raise UserError(f"{where} holds {size:,} bytes, more than the {most:,} that are read: leave it out")
 
 
 @contextlib.contextmanager

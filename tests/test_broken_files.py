@@ -90,34 +90,11 @@ import numpy as np
 from PIL import Image
 from jaxnets.data.formats.form import find_form
 from jaxnets.data.formats.readers import Problems, read_contents
+from tests.data.folders import idx, png, tar, zipped
 from tests.mutations import mutated
 
 rng = np.random.RandomState(0)
 images = rng.randint(0, 256, (6, 5, 4, 3), np.uint8)
-
-def png(pixels):
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
-
-def idx(array):
-    return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-
-def tar(files, mode):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-def zipped(files):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
 
 folders = {f"{'ab'[i % 2]}/{i}.png": png(images[i]) for i in range(6)}
 grey, labels = images[..., 0], np.array([0, 1, 2, 0, 1, 2], np.uint8)

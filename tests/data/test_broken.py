@@ -6,9 +6,7 @@ import io
 import math
 import pickle
 import struct
-import tarfile
 import tempfile
-import zipfile
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -25,35 +23,16 @@ from jaxnets.data.formats.readers import Contents, Problems, read_contents
 from jaxnets.data.formats.readers.cifar import parse_python
 from jaxnets.data.formats.readers.idx import parse_idx
 from jaxnets.errors import UserError
+from tests.data.folders import idx, png, tar, zipped
 
 RANDOM = np.random.RandomState(0)
 EXAMPLES = settings(max_examples=300, deadline=None, derandomize=True)
-
-
-def png(pixels):
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
 
 
 def jpeg(pixels):
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG")
     return file.getvalue()
-
-
-def idx(array):
-    return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-
-
-def tar(files, mode):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as archive:
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 @st.composite
@@ -178,14 +157,6 @@ def test_tars(mode):
     check()
 
 
-def zipped(files):
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
 def check_zips(examples):
     whole = zipped(FILES)
 
@@ -245,16 +216,21 @@ FORMS = {
 }
 
 
+def attempt_labels(content):
+    """Returns what `read_labels` gives of four images and a label file of this content."""
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(4):
+            (Path(folder) / f"{number}.png").write_bytes(png(IMAGES[number]))
+        (Path(folder) / "labels.txt").write_bytes(content)
+        return attempt(read_labels, Path(folder))
+
+
 def check_labels(text, examples):
     @settings(EXAMPLES, max_examples=examples)
     @given(damage(text.encode()))
     def check(content):
         assume(b'"' not in content and b"'" not in content)
-        with tempfile.TemporaryDirectory() as folder:
-            for number in range(4):
-                (Path(folder) / f"{number}.png").write_bytes(png(IMAGES[number]))
-            (Path(folder) / "labels.txt").write_bytes(content)
-            read = attempt(read_labels, Path(folder))
+        read = attempt_labels(content)
         if read is None:
             return
         classes, found = read
@@ -281,18 +257,17 @@ def test_very_many_label_files(form):
 def test_label_files_of_words(content):
     """Every line is there, and means what it says."""
     assume(b'"' not in content)
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(4):
-            (Path(folder) / f"{number}.png").write_bytes(png(IMAGES[number]))
-        (Path(folder) / "labels.txt").write_bytes(content)
-        read = attempt(read_labels, Path(folder))
+    read = attempt_labels(content)
     if read is None:
         return
     classes, found = read
     lines = [line for line in content.decode().splitlines() if line.strip()]
     expected = [line.replace(",", " ").replace(";", " ").split() for line in lines]
     named = [(Path(where).name, classes[label]) for where, label in found]
-    assert named == [(name, str(int(label) if label.isdecimal() else label)) for name, label in expected]
+    assert named == [  # names may lack their ending
+        (name if "." in name else f"{name}.png", str(int(label) if label.isdecimal() else label))
+        for name, label in expected
+    ]
 
 
 @EXAMPLES

@@ -21,6 +21,16 @@ class Pair:
     input_shape: tuple[int, ...]
 
 
+class Net(linen.Module):
+    """A network from a function."""
+
+    body: Callable
+
+    @linen.compact
+    def __call__(self, x):
+        return self.body(x)
+
+
 def random_model(make: Callable[[], keras.Model], seed: int = 0) -> keras.Model:
     """A model no two of whose weights are equal: a swap of any two layers shows."""
     with jax.numpy_rank_promotion("allow"), random_weights(seed):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import linen
 from keras import layers as kl
-from keras_pairs import random_model
+from keras_pairs import Net, random_model
 
 from jaxnets import nn
 from jaxnets.errors import UserError
@@ -22,16 +22,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*HDF5 file.*"),
 ]
-
-
-class Net(linen.Module):
-    """A network from a function."""
-
-    body: Callable
-
-    @linen.compact
-    def __call__(self, x):
-        return self.body(x)
 
 
 class Case(NamedTuple):

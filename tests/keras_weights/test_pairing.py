@@ -1,7 +1,5 @@
 """Weights inside a layer, equal branches, parts of a file: paired by what is known, and never guessed."""
 
-from collections.abc import Callable
-
 import h5py
 import jax
 import jax.numpy as jnp
@@ -11,7 +9,7 @@ import pytest
 from flax import linen
 from keras import layers as kl
 from keras.src.legacy.saving import legacy_h5_format
-from keras_pairs import random_model
+from keras_pairs import Net, random_model
 
 from jaxnets import nn
 from jaxnets.errors import UserError
@@ -21,16 +19,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*HDF5 file.*"),
 ]
-
-
-class Net(linen.Module):
-    """A network from a function."""
-
-    body: Callable
-
-    @linen.compact
-    def __call__(self, x):
-        return self.body(x)
 
 
 def every_file(model, path):
@@ -52,6 +40,14 @@ def assert_computes(source, body, x, expected, **how):
     net = Net(body)
     found = net.apply(from_keras(source, net, x.shape[1:], **how), x)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def assert_all_files_are_alike(model, body, shape, folder):
+    """Every format gives what the live model gives."""
+    expected = from_keras(model, Net(body))
+    for source in every_file(model, folder)[1:]:
+        found = from_keras(source, Net(body), shape)
+        assert jax.tree.all(jax.tree.map(np.array_equal, found, expected))
 
 
 @keras.saving.register_keras_serializable("jaxnets_tests")
@@ -246,10 +242,7 @@ def test_both_directions_in_every_format(backward_first, tmp_path):
     model = random_model(make)
     x = np.random.default_rng(0).normal(size=(3, 6, 3)).astype("f")
     assert_computes(model, body, x, outputs(model, x))
-    expected = from_keras(model, Net(body))
-    for source in every_file(model, tmp_path)[1:]:
-        found = from_keras(source, Net(body), (6, 3))
-        assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), found, expected))
+    assert_all_files_are_alike(model, body, (6, 3), tmp_path)
 
 
 def test_attention_in_every_format(tmp_path):
@@ -270,10 +263,7 @@ def test_attention_in_every_format(tmp_path):
     model = random_model(make)
     x = np.random.default_rng(0).normal(size=(3, 5, 8)).astype("f")
     assert_computes(model, body, x, outputs(model, x))
-    expected = from_keras(model, Net(body))
-    for source in every_file(model, tmp_path)[1:]:
-        found = from_keras(source, Net(body), (5, 8))
-        assert jax.tree.all(jax.tree.map(lambda a, b: np.array_equal(a, b), found, expected))
+    assert_all_files_are_alike(model, body, (5, 8), tmp_path)
 
 
 def test_a_head_can_be_left_out(tmp_path):

@@ -64,8 +64,12 @@ def meet(host: str, port: int, count: int, index: int) -> dict[int, Peer]:
 
 def _gather(host: str, port: int, count: int) -> dict[int, Peer]:
     deadline, peers = time.monotonic() + PATIENCE, dict[int, Peer]()
+
+    def is_here(index: int) -> bool:
+        return index in peers and not peers[index].has_ended()  # one that was stopped may come again
+
     with _listen(port) as listener:
-        while missing := [index for index in range(1, count) if index not in peers]:
+        while missing := [index for index in range(1, count) if not is_here(index)]:
             try:
                 listener.settimeout(max(0.01, deadline - time.monotonic()))
                 peer = Peer(listener.accept()[0])

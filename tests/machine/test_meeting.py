@@ -57,7 +57,7 @@ def test_a_port_of_another_program_is_told(port, monkeypatch):
     with socket.create_server(("", port)) as other, ThreadPoolExecutor(1) as pool:
         (said,) = meet(port, (2, 0))
         assert said == f"process 0 cannot listen at port {port}: Address already in use; choose another"
-        answer = pool.submit(lambda: other.accept()[0].sendall(b"HTTP/1.1 400 Bad Request\r\n"))
+        answer = pool.submit(reply, other, b"HTTP/1.1 400 Bad Request\r\n")
         assert meet(port, (2, 1)) == [f"what answers at localhost:{port} is not process 0 of such a run"]
         answer.result()
 
@@ -66,16 +66,24 @@ def test_a_stranger_and_one_that_comes_again_do_no_harm(port):
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(meet, port, (3, 0))
         for hello in (b"GET / HTTP/1.1\r\n", b"jaxnets of 3 index 1\n"):  # the second comes, and is stopped
-            connected(port, hello)
-        assert meet(port, (3, 1), (3, 2)) == [[0], [0]]
-        assert found.result() == [[1, 2]]
+            connected(port, hello).close()
+        with connected(port, b"jaxnets of 3 index 2\n") as second:
+            assert second.recv(100) == b"welcome\n"  # process 0 now knows of both, and of the stopped one
+            assert meet(port, (3, 1)) == [[0]]
+            assert second.recv(100) == b"go\n"
+            assert found.result() == [[1, 2]]
+
+
+def reply(listener, words):
+    with listener.accept()[0] as connection:
+        connection.sendall(words)
 
 
 def connected(port, hello):
     while True:
         try:
-            with socket.create_connection(("localhost", port)) as connection:
-                connection.sendall(hello)
-                return
+            connection = socket.create_connection(("localhost", port))
         except OSError:
-            pass
+            continue
+        connection.sendall(hello)
+        return connection

@@ -109,7 +109,7 @@ class Job:
             batches = {"resident": _whole(resident, mesh), **_split(plan, mesh)}
         else:
             batches = _split({name: _many(leaf, batch) for name, leaf in one.items()} | plan, mesh)
-        platform = "tpu" if chip.platform == "tpu" else "gpu"
+        platform = "gpu" if chip.platform == "cuda" else chip.platform
         program = make_program(step, state.params, platform, mesh=mesh)
         sums = jax.eval_shape(step, state, batches)[1]
         places = state_sharding(state, mesh)

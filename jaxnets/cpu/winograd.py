@@ -98,8 +98,14 @@ def _both(matrix: Matrix, grid: Grid) -> Grid:
 
 
 def _sum(numbers: Sequence[float], arrays: Sequence[jax.Array]) -> jax.Array:
-    first, *others = [number * array for number, array in zip(numbers, arrays, strict=True) if number]
-    return sum(others, first)
+    """Returns the sum of number * array; multiplies by 1 and -1 are left out, as there would be thousands."""
+    terms = [(number, array) for number, array in zip(numbers, arrays, strict=True) if number]
+    scale = abs(terms[0][0])
+    if any(abs(number) != scale for number, _ in terms):
+        terms, scale = [(1, number * array) for number, array in terms], 1
+    first, *others = [array if number > 0 else -array for number, array in terms]
+    total = sum(others, first)
+    return total if scale == 1 else scale * total
 
 
 def _each(function, *grids: Grid) -> Grid:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from jaxnets import data, nn, optim
 from jaxnets.errors import UserError
-from jaxnets.train import Keep, Validation, fit, make_eval_step, make_mesh, make_state, make_train_step
+from jaxnets.train import Keep, Validation, fit, freeze, make_eval_step, make_mesh, make_state, make_train_step
 from jaxnets.train.sharding import LEAST, state_sharding
 
 STEPS, BATCH = 10, 32
@@ -36,10 +36,13 @@ def source():
     return data.ArraySource(x, np.argmax(x[:, :3], axis=1).astype(np.int32))
 
 
-def train(source, mesh, epochs, workdir=None):
+def train(source, mesh, epochs, workdir=None, frozen=()):
     model, descent = Net(), optim.accumulate(optax.sgd(0.05, momentum=0.9), 2)
+    variables = make_state(model, descent, (48,)).variables
+    if frozen:
+        model, descent = freeze(model, descent, variables["params"], frozen)
     return fit(
-        make_state(model, descent, (48,)),
+        make_state(model, descent, (48,), variables=variables),
         make_train_step(model, descent),
         data.Batches(source, BATCH, seed=1),
         epochs=epochs,
@@ -63,6 +66,16 @@ def test_fifty_steps_are_those_of_a_whole_state(source):
     state, history = train(source, make_mesh(8, "fsdp"), 5)
     np.testing.assert_allclose(losses(history), losses(records), rtol=1e-5)
     agree(state, expected)
+
+
+@pytest.mark.parametrize("frozen", ["wide", "head"])
+def test_frozen_parts_stay_and_the_rest_is_that_of_a_whole_state(source, frozen):
+    expected, records = train(source, make_mesh(8), 2, frozen=[frozen])
+    state, history = train(source, make_mesh(8, "fsdp"), 2, frozen=[frozen])
+    np.testing.assert_allclose(losses(history), losses(records), rtol=1e-5)
+    agree(state, expected)
+    start = make_state(Net(), optax.sgd(0.05), (48,)).params[frozen]
+    jax.tree.map(np.testing.assert_array_equal, state.params[frozen], start)
 
 
 def test_a_device_keeps_its_part_alone(source):

@@ -22,8 +22,10 @@ FEW_PIECES = 8  # so few hold some rows of all images; more hold some images
 MOST_PIECES = 96  # each is compiled separately
 
 
-def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int = 1) -> jax.Array:
-    """Returns `lax.conv_general_dilated` of NHWC images with an HWIO kernel, float32, without groups.
+def convolve(
+    x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int = 1, dilation: Pair = (1, 1)
+) -> jax.Array:
+    """Returns `lax.conv_general_dilated` of NHWC images with an HWIO kernel, float32, without groups or gaps.
 
     XLA's routines for CPUs need many channels. From few channels to few, as in first layers, shifted images
     are added up; if these are many, several output columns are computed at once, as more features. The

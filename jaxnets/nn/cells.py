@@ -20,7 +20,7 @@ Cell = Callable[..., State]  # one of those below
 
 
 def product(x: jax.Array, kernel: jax.Array, keep: jax.Array | None = None) -> jax.Array:
-    """Returns x (..., in) @ kernel (in, gates*units); a gate sees x times its entry of keep (gates, ..., in)."""
+    """Returns x (..., in) @ kernel (in, gates*units); a gate sees x times its part of keep, (gates, ...)."""
     if keep is None:
         return x @ kernel
     blocks = jnp.split(kernel, len(keep), axis=-1)
@@ -98,6 +98,6 @@ def gru_cell_reset_before(
     (h,) = state
     x_z, x_r, x_h = jnp.split(projected, 3, axis=-1)
     u_z, u_r, u_h = jnp.split(recurrent_kernel, 3, axis=-1)
-    for_z, for_r, for_h = (h, h, h) if keep is None else h * keep
+    for_z, for_r, for_h = (h, h, h) if keep is None else (h * kept for kept in keep)
     z, r = recurrent_activation(x_z + for_z @ u_z), recurrent_activation(x_r + for_r @ u_r)
     return (z * h + (1 - z) * activation(x_h + (r * for_h) @ u_h),)

@@ -84,8 +84,8 @@ def correlate(
     check_window(x, window, padding)
     if x.shape[-1] != groups * kernel.shape[-2] or kernel.shape[-1] % groups:
         raise UserError(
-            f"{x.shape[-1]} channels do not fit kernels of shape {kernel.shape} in {groups} groups, which take "
-            f"{groups * kernel.shape[-2]} channels and give a multiple of {groups} features"
+            f"{x.shape[-1]} channels do not fit kernels of shape {kernel.shape} in {groups} groups: these "
+            f"take {groups * kernel.shape[-2]} channels and make a multiple of {groups} features"
         )
     x, padding = cropped(x, padding_of(padding, window, causal=True))
     return _convolve(x, kernel, per_axis(strides, rank), padding, groups, dilation)

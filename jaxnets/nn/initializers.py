@@ -76,9 +76,8 @@ def _random_normal(mean: float = 0.0, stddev: float = 0.05) -> Initializer:
 
 
 def _truncated_normal(mean: float = 0.0, stddev: float = 0.05) -> Initializer:
-    return _moved(
-        jax_init.truncated_normal(stddev), mean
-    )  # cut at two deviations, not rescaled: Keras's rule
+    # Cut at two deviations, not rescaled: Keras's rule.
+    return _moved(jax_init.truncated_normal(stddev), mean)
 
 
 def _random_uniform(minval: float = -0.05, maxval: float = 0.05) -> Initializer:

@@ -134,15 +134,13 @@ class BatchNorm(linen.Module):
           UserError: If x has no such axis, or the mask does not fit.
         """
         if not -x.ndim <= self.axis < x.ndim or x.ndim < 2:
-            raise UserError(
-                f"BatchNorm over axis {self.axis}: an array of shape {x.shape} has no such channels"
-            )
+            raise UserError(f"BatchNorm over axis {self.axis}: {x.shape} has no such axis of channels")
         last = self.axis % x.ndim == x.ndim - 1
         x = x if last else jnp.moveaxis(x, self.axis, -1)
         if mask is not None and mask.shape != x.shape[: min(mask.ndim, x.ndim - 1)]:
             raise UserError(
-                f"a mask of shape {mask.shape} does not fit {x.shape[:-1]}, the axes that BatchNorm averages: it "
-                f"must be one number per example, {x.shape[:1]}, or for each of the axes up to the last"
+                f"a mask of shape {mask.shape} does not fit {x.shape[:-1]}, the axes that are averaged: "
+                f"it must be one number per example, {x.shape[:1]}, or one for each entry of further axes"
             )
         y = self._normalize(x, train, mask)
         return y if last else jnp.moveaxis(y, -1, self.axis)

@@ -12,14 +12,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
-from jax import lax
 
 from jaxnets.errors import UserError
 from jaxnets.nn.activations import Activation, get_activation
 from jaxnets.nn.bias import add_bias
 from jaxnets.nn.cells import (
     Cell,
-    Function,
     State,
     gru_cell,
     gru_cell_reset_before,
@@ -29,78 +27,7 @@ from jaxnets.nn.cells import (
 )
 from jaxnets.nn.dropout import check_rate, drop
 from jaxnets.nn.initializers import Initializer, get_initializer
-from jaxnets.nn.operation import operation
-
-
-def scan(
-    cell: Cell,
-    start: State,
-    projected: jax.Array,
-    sequences: bool,
-    mask: jax.Array | None = None,
-    zero_masked: bool = False,
-    unroll: bool = False,
-) -> tuple[jax.Array, State]:
-    """Takes a step for each entry of ``projected``.
-
-    Args:
-      cell: Function (state, one entry of projected) -> new state.
-      start: State before the first step.
-      projected: (time, batch, gates*units).
-      sequences: Whether to return the outputs of all steps instead of the last one.
-      mask: (time, batch, 1) of booleans; a step with False keeps the state.
-      zero_masked: Whether the output of such a step is zero, not that of the step before.
-      unroll: Whether to compile every step on its own.
-
-    Returns:
-      The outputs, (batch, time, units) or (batch, units), and the last state.
-    """
-
-    def step(state: State, now: Any) -> tuple[State, jax.Array | None]:
-        if mask is None:
-            state = cell(state, now)
-            return state, state[0] if sequences else None
-        now, counts = now
-        state = tuple(jnp.where(counts, new, old) for new, old in zip(cell(state, now), state, strict=True))
-        return state, shown(state, counts) if sequences else None
-
-    def shown(state: State, counts: jax.Array) -> jax.Array:
-        return jnp.where(counts, state[0], jnp.zeros_like(state[0])) if zero_masked else state[0]
-
-    state, outputs = lax.scan(step, start, projected if mask is None else (projected, mask), unroll=unroll)
-    if outputs is not None:
-        return outputs.swapaxes(0, 1), state
-    return state[0] if mask is None else shown(state, mask[-1]), state
-
-
-@operation("recur")
-def recur(
-    cell: Cell,
-    states: int,
-    activation: Function,
-    sequences: bool,
-    x: jax.Array,
-    kernel: jax.Array,
-    recurrent_kernel: jax.Array,
-    bias: jax.Array,
-    recurrent_bias: jax.Array | None,
-) -> jax.Array:
-    """Maps x (batch, time, in) to all outputs (batch, time, units) if ``sequences``, else the last one."""
-    projected = add_bias(x @ kernel, bias).swapaxes(0, 1)  # (time, batch, gates*units)
-    more = () if recurrent_bias is None else (recurrent_bias,)
-
-    def step(state: State, now: jax.Array) -> State:
-        return cell(state, now, recurrent_kernel, activation, *more)
-
-    return scan(step, zeros(states, projected, recurrent_kernel), projected, sequences)[0]
-
-
-def zeros(states: int, projected: jax.Array, recurrent_kernel: jax.Array) -> State:
-    """Returns so many arrays of zeros (batch, units).
-
-    They are laid out on the devices as the later states are, which a scan under an explicit mesh requires.
-    """
-    return (jnp.zeros_like(projected[0, :, : len(recurrent_kernel)]),) * states
+from jaxnets.nn.scan import recur, scan, zero_state
 
 
 class Recurrent(linen.Module):
@@ -209,11 +136,16 @@ class Recurrent(linen.Module):
         if all(one is None for one in special) and not (self.return_state or self.unroll):
             return recur(cell, self.states, activation, self.return_sequences, x, *weights)
 
+        projected = product(x, kernel, None if of_x is None else of_x[:, :, None])
+        projected = add_bias(projected, input_bias).swapaxes(0, 1)
         more = () if recurrent_bias is None else (recurrent_bias,)
-        projected = add_bias(product(x, kernel, None if of_x is None else of_x[:, :, None]), input_bias)
+
+        def step(state: State, now: jax.Array) -> State:
+            return cell(state, now, recurrent_kernel, activation, *more, keep=of_h)
+
         output, state = scan(
-            lambda state, now: cell(state, now, recurrent_kernel, activation, *more, keep=of_h),
-            self._start(initial_state, projected := projected.swapaxes(0, 1), recurrent_kernel),
+            step,
+            self._start(initial_state, zero_state(self.states, projected, recurrent_kernel)),
             projected,
             self.return_sequences,
             None if mask is None else mask.astype(bool).swapaxes(0, 1)[..., None],
@@ -245,16 +177,16 @@ class Recurrent(linen.Module):
 
         return keep(self.dropout, x.shape[-1]), keep(self.recurrent_dropout, self.units)
 
-    def _start(self, given: Any, projected: jax.Array, recurrent_kernel: jax.Array) -> State:
-        start = zeros(self.states, projected, recurrent_kernel)
+    def _start(self, given: Any, start: State) -> State:
+        """Returns the state that is given, laid out as zeros are, or zeros."""
         if given is None:
             return start
         given = given if isinstance(given, Sequence) else (given,)
         shapes = [jnp.shape(state) for state in given]
         if shapes != [state.shape for state in start]:
             raise UserError(
-                f"initial_state has arrays of shape {', '.join(map(str, shapes))}: {type(self).__name__} takes "
-                f"{self.states} of shape {start[0].shape}"
+                f"initial_state has arrays of shape {', '.join(map(str, shapes))}: {type(self).__name__} "
+                f"takes {self.states} of shape {start[0].shape}"
             )
         return tuple(zero + state.astype(zero.dtype) for zero, state in zip(start, given, strict=True))
 
@@ -300,10 +232,8 @@ class LSTM(Recurrent):
 
         def unit_forget(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
             first, last = jax.random.split(key)
-            ones = jnp.ones(self.units, dtype)
-            return jnp.concatenate(
-                [draw(first, (self.units,), dtype), ones, draw(last, (2 * self.units,), dtype)]
-            )
+            parts = draw(first, (self.units,), dtype), jnp.ones(self.units, dtype)
+            return jnp.concatenate([*parts, draw(last, (2 * self.units,), dtype)])
 
         return unit_forget if self.unit_forget_bias else draw
 

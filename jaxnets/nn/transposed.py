@@ -36,7 +36,7 @@ def conv_transpose(
     output_padding: Size | None = None,
     dilation: Size = 1,
 ) -> jax.Array:
-    """Returns the transposed convolution of images with kernels; of sequences or volumes with kernels of those.
+    """Returns the transposed convolution of images with kernels, or of what else the kernel's rank says.
 
     Args:
       x: Images, (batch, height, width, in).

@@ -39,9 +39,8 @@ def per_axis(size: Size, rank: int) -> tuple[int, ...]:
     """
     sizes = (size,) * rank if isinstance(size, int) else tuple(size)
     if len(sizes) != rank:
-        raise UserError(
-            f"{size} has {len(sizes)} numbers where {KINDS[rank][0]} take {rank}: {KINDS[rank][1]}"
-        )
+        what, axes, _ = KINDS[rank]
+        raise UserError(f"{size}: {what} take {rank} numbers, for {axes}, or one number")
     return sizes
 
 
@@ -69,17 +68,19 @@ def padding_of(padding: Padding, window: Sequence[int], causal: bool = False) ->
     """
     known = '"valid", "same"' + (', "causal"' if causal and len(window) == 1 else "")
     if not isinstance(padding, str):
-        pairs = [tuple(pair) if isinstance(pair, Sequence) else () for pair in padding]
-        if len(pairs) != len(window) or any(len(pair) != 2 for pair in pairs):
-            raise UserError(
-                f"padding {padding!r}: {KINDS[len(window)][0]} take {len(window)} pairs of numbers"
-            )
-        return tuple(pairs)
+        pairs = tuple(map(tuple, padding)) if _is_pairs(padding) else ()
+        if len(pairs) != len(window):
+            raise UserError(f"padding {padding!r}: give {known} or {len(window)} pairs of numbers")
+        return pairs
     if padding.lower() == "causal" and "causal" in known:
         return ((window[0] - 1, 0),)
     if padding.lower() not in ("valid", "same"):
         raise UserError(f"padding {padding!r} is unknown: give {known} or explicit pairs of numbers")
     return padding.upper()
+
+
+def _is_pairs(padding: object) -> bool:
+    return isinstance(padding, Sequence) and all(isinstance(p, Sequence) and len(p) == 2 for p in padding)
 
 
 def cropped(x: jax.Array, padding: Padding) -> tuple[jax.Array, Padding]:

@@ -34,6 +34,8 @@ def convolve(
     matrix. The gradient of the kernel is computed in pieces: XLA makes it one convolution whose "kernel" is
     the whole gradient of the output, read from memory for every few numbers of the result. The pieces are
     also spread over the cores.
+
+    A value that is not finite spoils outputs beside those whose windows hold it (docs/developing/speed.md).
     """
     return _convolve(x, kernel, strides, padding)
 

@@ -101,9 +101,7 @@ def test_sizes_of_transposed_convolutions_are_keras_sizes(size, stride):
             for dilation in (1, 2) if stride == 1 else (1,):
                 theirs = L.Conv1DTranspose(2, size, stride, padding, more, dilation_rate=dilation)
                 ours = nn.ConvTranspose(2, (size,), stride, padding, output_padding=more, dilation=dilation)
-                found = jax.eval_shape(
-                    lambda x, ours=ours: ours.init_with_output(jax.random.key(0), x)[0], SHAPE
-                )
+                found, _ = jax.eval_shape(ours.init_with_output, jax.random.key(0), SHAPE)
                 assert found.shape == tuple(theirs.compute_output_shape(SHAPE.shape))
 
 
@@ -162,7 +160,7 @@ def test_an_infinite_pixel_reaches_the_outputs_whose_windows_hold_it():
         (lambda: nn.Conv(2, (3, 3), (1, 1, 1)), "images take 2 numbers, for height, width, or one number"),
         (
             lambda: nn.Conv(2, (3,)),
-            r"sequences must have shape \(batch, time, channels\), not \(1, 4, 4, 3\)",
+            r"sequences must have shape \(batch, time, channels\), not",
         ),
         (lambda: nn.Conv(2, (3, 3, 3)), r"volumes must have shape \(batch, depth, height, width, channels\)"),
         (lambda: nn.Conv(2, 3, dilation=2), "a window of 5x5 does not fit into maps of 4x4"),

@@ -52,11 +52,10 @@ def check_options(name, options, given):
     if "activation" in options and name != "SimpleRNN":
         options["recurrent_activation"] = "hard_sigmoid"
     states = 2 if name == "LSTM" else 1
+    start = [np.full((3, 6), 0.1 * (i + 1), np.float32) for i in range(states)]
     values = {
         "mask": {"mask": MASK},
-        "initial_state": {
-            "initial_state": [np.full((3, 6), 0.1 * (i + 1), np.float32) for i in range(states)]
-        },
+        "initial_state": {"initial_state": start},
         "train": {"train": True},
         "evaluate": {"train": False},
     }
@@ -150,20 +149,16 @@ def test_dropout_is_the_same_in_all_steps():
     """Of ones through one unit per input that only adds up, each step adds the same, 0 or 2, or 0 to all."""
     params = {"kernel": jnp.eye(50), "recurrent_kernel": jnp.eye(50)}
     layer = nn.SimpleRNN(50, True, "linear", use_bias=False, dropout=0.5)
-    rngs = {"dropout": jax.random.key(0)}
-    y = layer.apply({"params": params}, jnp.ones((1, 4, 50)), train=True, rngs=rngs)
+    call = {"train": True, "rngs": {"dropout": jax.random.key(0)}}
+    y = layer.apply({"params": params}, jnp.ones((1, 4, 50)), **call)
     np.testing.assert_array_equal(y[0], np.arange(1, 5)[:, None] * np.asarray(y[0, :1]))
     assert set(np.unique(y[0, 0])) == {0.0, 2.0}
-    all_dropped = layer.clone(dropout=1.0).apply(
-        {"params": params}, jnp.ones((1, 4, 50)), train=True, rngs=rngs
-    )
-    np.testing.assert_array_equal(all_dropped, np.zeros((1, 4, 50)))
+    nothing = layer.clone(dropout=1.0).apply({"params": params}, jnp.ones((1, 4, 50)), **call)
+    np.testing.assert_array_equal(nothing, np.zeros((1, 4, 50)))
 
 
 def test_masks_of_tokens_and_of_values():
-    np.testing.assert_array_equal(
-        nn.embedding_mask(jnp.array([[3, 0, 1], [0, 0, 2]])), [[1, 0, 1], [0, 0, 1]]
-    )
+    np.testing.assert_array_equal(nn.embedding_mask(jnp.array([[3, 0], [0, 2]])), [[1, 0], [0, 1]])
     x = np.stack([X[0], np.full((5, 4), -1, np.float32)])
     theirs = keras.layers.Masking(-1.0)
     values, kept = nn.masking(x, -1.0)

@@ -89,7 +89,7 @@ def _recurrent(config: Config, seen: Seen, version: str) -> list[Difference]:
         return found
     for setting in ("activation", "recurrent_activation"):
         ours = getattr(seen.module, setting, None)
-        ours = ALL_ACTIVATIONS["linear" if ours is None else ours] if isinstance(ours, str | None) else ours
+        ours = ALL_ACTIVATIONS.get(ours or "linear") if isinstance(ours, str | None) else ours
         if setting in config and callable(ours):
             # A file that does not say its version may mean the hard_sigmoid of Keras 2 or 3.
             theirs = [activation_of(config[setting], v) for v in ([version] if version else ["2.", "3."])]

@@ -3,12 +3,12 @@
 Where Keras keeps something inside a layer, here it is an argument or a result:
 
 - **Dimensions.** The length of a kernel's or window's size says what it goes over: ``Conv(8, (3,))`` is
-  Conv1D, ``Conv(8, 3)`` or ``Conv(8, (3, 3))`` Conv2D, ``Conv(8, (3, 3, 3))`` Conv3D; ``max_pool(x, (2,))`` is
-  MaxPooling1D.
+  Conv1D, ``Conv(8, 3)`` or ``Conv(8, (3, 3))`` Conv2D, ``Conv(8, (3, 3, 3))`` Conv3D, and
+  ``max_pool(x, (2,))`` MaxPooling1D.
 - **Masks** are made by `embedding_mask` or `masking` and given to each layer that is to heed them
   (``mask=``): recurrent layers, `BatchNorm`, `global_avg_pool`.
 - **States** of recurrent layers are given (``initial_state=``) and returned (``return_state=True``).
-- **Regularizers** are functions of the parameters, which `jaxnets.train.make_train_step` takes as ``penalty``:
+- **Regularizers** are functions of the parameters, given to `jaxnets.train.make_train_step` as ``penalty``:
   ``lambda params: l1_l2_penalty(params["conv1"], l2=1e-4) + l1_l2_penalty(params["head"], l1=1e-5)``
   (`jaxnets.losses.l1_l2_penalty`). For a regularizer of activities, a network returns these beside its
   logits, and the loss adds the sum of their squares, one number per example as any loss.

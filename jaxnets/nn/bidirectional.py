@@ -31,8 +31,9 @@ class Bidirectional(linen.Module):
       backward_layer: The layer that goes backwards; None for one that is set as ``layer`` is.
 
     Examples:
+      >>> from jaxnets import nn
       >>> x = jnp.ones((2, 5, 3))
-      >>> y, _ = Bidirectional(jaxnets.nn.GRU(4)).init_with_output(jax.random.key(0), x)
+      >>> y, _ = nn.Bidirectional(nn.GRU(4)).init_with_output(jax.random.key(0), x)
       >>> y.shape
       (2, 8)
     """

@@ -56,10 +56,11 @@ def embedding_mask(ids: jax.Array) -> jax.Array:
     A mask is an argument here, given to each layer that is to heed it:
 
     Examples:
+      >>> from jaxnets import nn
       >>> tokens = jnp.array([[4, 2, 0, 0], [3, 1, 2, 0]])  # padded with 0
-      >>> mask = embedding_mask(tokens)
-      >>> vectors, _ = Embedding(5, 8).init_with_output(jax.random.key(0), tokens)
-      >>> y, _ = jaxnets.nn.LSTM(6).init_with_output(jax.random.key(0), vectors, mask=mask)
+      >>> mask = nn.embedding_mask(tokens)
+      >>> vectors, _ = nn.Embedding(5, 8).init_with_output(jax.random.key(0), tokens)
+      >>> y, _ = nn.LSTM(6).init_with_output(jax.random.key(0), vectors, mask=mask)
       >>> y.shape
       (2, 6)
     """

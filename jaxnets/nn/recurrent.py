@@ -115,6 +115,11 @@ class Recurrent(linen.Module):
           UserError: If x is not a batch of sequences, or something does not fit it.
         """
         _check(x, mask)
+        if mask is not None:
+            mask = mask.astype(bool)
+            x = jnp.where(
+                mask[..., None], x, jnp.zeros_like(x)
+            )  # nan in what is masked must not reach gradients
         width = self.gates * self.units
         kernel = self.param("kernel", get_initializer(self.kernel_init), (x.shape[-1], width), jnp.float32)
         recurrent_kernel = self.param(
@@ -148,7 +153,7 @@ class Recurrent(linen.Module):
             self._start(initial_state, zero_state(self.states, projected, recurrent_kernel)),
             projected,
             self.return_sequences,
-            None if mask is None else mask.astype(bool).swapaxes(0, 1)[..., None],
+            None if mask is None else mask.swapaxes(0, 1)[..., None],
             self.zero_output_for_mask,
             self.unroll,
         )

@@ -109,13 +109,13 @@ def check_window(x: jax.Array, window: Sequence[int], padding: Padding) -> None:
     what, axes, _ = KINDS[rank_of(tuple(window))]
     if x.ndim != len(window) + 2:
         raise UserError(f"{what} must have shape (batch, {axes}, channels), not {x.shape}")
-    size = x.shape[1:-1]
-    small = any(length < needed for length, needed in zip(size, window, strict=True))
-    if small and isinstance(padding, str) and padding.lower() == "valid":
-        raise UserError(
-            f"a window of {_times(window)} does not fit into maps of {_times(size)}: the {what} "
-            f"are too small for this network, or its layer needs padding"
-        )
+    if isinstance(padding, str) and padding.lower() == "valid":
+        size = x.shape[1:-1]
+        if any(length < needed for length, needed in zip(size, window, strict=True)):
+            raise UserError(
+                f"a window of {_times(window)} does not fit into maps of {_times(size)}: the {what} "
+                f"are too small for this network, or its layer needs padding"
+            )
 
 
 def _times(size: Sequence[int]) -> str:

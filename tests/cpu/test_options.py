@@ -1,5 +1,6 @@
 """What the formulations for CPUs do not suit is left to plain operations: gaps, other ranks, masks."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest

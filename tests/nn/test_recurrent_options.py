@@ -133,6 +133,8 @@ def test_masked_steps_are_as_if_they_were_not_there():
     found = layer.apply(params, holes, mask=MASK)
     np.testing.assert_allclose(found[1:2, MASK[1]], kept, rtol=1e-6, atol=1e-6)
     np.testing.assert_array_equal(found[2], np.zeros((5, 6)))
+    gradient = jax.grad(lambda params: jnp.sum(layer.apply(params, holes, mask=MASK)))(params)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(gradient))
 
 
 def test_a_sequence_in_two_pieces_equals_the_whole():

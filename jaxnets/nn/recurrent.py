@@ -117,9 +117,8 @@ class Recurrent(linen.Module):
         _check(x, mask)
         if mask is not None:
             mask = mask.astype(bool)
-            x = jnp.where(
-                mask[..., None], x, jnp.zeros_like(x)
-            )  # nan in what is masked must not reach gradients
+            # What is masked may be anything, but nan times zero would reach the gradients.
+            x = jnp.where(mask[..., None], x, jnp.zeros_like(x))
         width = self.gates * self.units
         kernel = self.param("kernel", get_initializer(self.kernel_init), (x.shape[-1], width), jnp.float32)
         recurrent_kernel = self.param(

@@ -61,9 +61,10 @@ def _convolution(config: Config, seen: Seen) -> list[Difference]:
     padding = getattr(seen.module, "padding", None)
     if "output_padding" in config and isinstance(padding, str):  # what is transposed has no `pads`
         found.append(Difference("padding", config.get("padding"), padding.lower()))
-        ours = getattr(seen.module, "output_padding", None)
-        both = (None if one is None else per_axis(one, rank) for one in (config["output_padding"], ours))
-        found.append(Difference("output_padding", *both))
+        both = config["output_padding"], getattr(seen.module, "output_padding", None)
+        found.append(
+            Difference("output_padding", *(one if one is None else per_axis(one, rank) for one in both))
+        )
     return found
 
 

@@ -23,7 +23,6 @@ from jaxnets.nn.activations import (
     linear,
     relu,
     soft_shrink,
-    sparsemax,
     tanh_shrink,
 )
 from jaxnets.nn.bidirectional import Bidirectional
@@ -95,7 +94,6 @@ __all__ = [
     "relu",
     "simple_rnn_cell",
     "soft_shrink",
-    "sparsemax",
     "tanh_shrink",
     "upsample_with_zeros",
 ]

@@ -66,16 +66,6 @@ def tanh_shrink(x: jax.Array) -> jax.Array:
     return x - jnp.tanh(x)
 
 
-def sparsemax(x: jax.Array, axis: int = -1) -> jax.Array:
-    """Returns the distribution nearest to x along an axis, most of it zeros (arXiv 1602.02068)."""
-    ordered = jnp.flip(jnp.sort(jnp.moveaxis(x, axis, -1)), -1)
-    total = jnp.cumsum(ordered, -1) - 1
-    among = (ordered * jnp.arange(1, x.shape[axis] + 1).reshape((1,) * (x.ndim - 1) + (-1,))) > total
-    count = jnp.sum(among, -1, keepdims=True)
-    threshold = (jnp.sum(jnp.where(among, ordered, 0), -1, keepdims=True) - 1) / count.astype(x.dtype)
-    return jnp.maximum(x - jnp.moveaxis(threshold, -1, axis), 0)
-
-
 ACTIVATIONS: dict[str, Callable[..., jax.Array]] = {
     "linear": linear,
     "relu": relu,
@@ -102,7 +92,6 @@ ACTIVATIONS: dict[str, Callable[..., jax.Array]] = {
     "softsign": jax.nn.soft_sign,
     "softmax": jax.nn.softmax,  # axis=-1
     "log_softmax": jax.nn.log_softmax,  # axis=-1
-    "sparsemax": sparsemax,  # axis=-1
     "exponential": jnp.exp,
     "squareplus": jax.nn.squareplus,  # b=4
     "sparse_plus": jax.nn.sparse_plus,

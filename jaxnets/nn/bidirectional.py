@@ -76,7 +76,8 @@ class Bidirectional(linen.Module):
         if initial_state is not None:
             half = len(initial_state) // 2
             states = initial_state[:half], initial_state[half:]
-        outputs, last = [], []
+        outputs: list[jax.Array] = []
+        last: list[jax.Array] = []
         for name, layer, state in zip(("forward", "backward"), (forward, backward), states, strict=True):
             layer = layer.clone(name=name, parent=self, zero_output_for_mask=sequences)
             output = layer(x, mask=mask, initial_state=state, train=train)

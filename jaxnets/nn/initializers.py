@@ -55,7 +55,7 @@ def _identity(gain: float = 1.0) -> Initializer:
     def initialize(key: jax.Array, shape: Any, dtype: Any = float) -> jax.Array:
         if len(shape) != 2:
             raise UserError(f"the initializer identity makes matrices, not arrays of shape {tuple(shape)}")
-        return jnp.asarray(gain, dtype) * jnp.eye(*shape, dtype=dtype)
+        return jnp.asarray(gain, dtype) * jnp.eye(shape[0], shape[1], dtype=dtype)
 
     return initialize
 

@@ -17,7 +17,7 @@ from jax import lax
 
 from jaxnets.errors import UserError
 from jaxnets.nn.bias import channelwise
-from jaxnets.nn.initializers import Initializer, get_initializer
+from jaxnets.nn.initializers import INITIALIZERS, Initializer, get_initializer
 from jaxnets.nn.operation import operation
 
 
@@ -92,6 +92,36 @@ def normalize_batch(
     return normalize(x, mean, var, scale, bias, epsilon), mean, var
 
 
+def _by_statistics(layer: Any, x: jax.Array, train: bool, mask: jax.Array | None) -> jax.Array:
+    """Returns x normalized along its last axis, with the layer's variables."""
+    channels = (x.shape[-1],)
+    scale, bias = (
+        layer.param(name, get_initializer(init), channels, jnp.float32)
+        if used
+        else INITIALIZERS[neutral](None, channels, jnp.float32)
+        for name, used, init, neutral in (
+            ("scale", layer.use_scale, layer.scale_init, "ones"),
+            ("bias", layer.use_bias, layer.bias_init, "zeros"),
+        )
+    )
+    running_mean = layer.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
+    running_var = layer.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
+
+    dtype = layer.dtype or x.dtype
+    if not train:
+        x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
+        y = normalize(x, running_mean.value, running_var.value, scale, bias, layer.epsilon)
+    else:
+        # Under init there is no mapped axis to average over.
+        axis_name = None if layer.is_initializing() else layer.axis_name
+        y, mean, var = normalize_batch(x, scale, bias, layer.epsilon, mask, axis_name, running_mean.value)
+        if not layer.is_initializing():
+            for running, batch in ((running_mean, mean), (running_var, var)):
+                moved = layer.momentum * running.value + (1 - layer.momentum) * batch
+                running.value = moved.astype(running.value.dtype)
+    return y.astype(dtype)
+
+
 class BatchNorm(linen.Module):
     """Batch normalization (Ioffe and Szegedy 2015) as in Keras.
 
@@ -142,33 +172,8 @@ class BatchNorm(linen.Module):
                 f"a mask of shape {mask.shape} does not fit {x.shape[:-1]}, the axes that are averaged: "
                 f"it must be one number per example, {x.shape[:1]}, or one for each entry of further axes"
             )
-        y = self._normalize(x, train, mask)
+        y = _by_statistics(self, x, train, mask)
         return y if last else jnp.moveaxis(y, -1, self.axis)
-
-    def _normalize(self, x: jax.Array, train: bool, mask: jax.Array | None) -> jax.Array:
-        channels = (x.shape[-1],)
-        scale = jnp.ones(channels, jnp.float32)
-        if self.use_scale:
-            scale = self.param("scale", get_initializer(self.scale_init), channels, jnp.float32)
-        bias = jnp.zeros(channels, jnp.float32)
-        if self.use_bias:
-            bias = self.param("bias", get_initializer(self.bias_init), channels, jnp.float32)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
-        running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
-
-        dtype = self.dtype or x.dtype
-        if not train:
-            x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
-            y = normalize(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
-        else:
-            # Under init there is no mapped axis to average over.
-            axis_name = None if self.is_initializing() else self.axis_name
-            y, mean, var = normalize_batch(x, scale, bias, self.epsilon, mask, axis_name, running_mean.value)
-            if not self.is_initializing():
-                for running, batch in ((running_mean, mean), (running_var, var)):
-                    moved = self.momentum * running.value + (1 - self.momentum) * batch
-                    running.value = moved.astype(running.value.dtype)
-        return y.astype(dtype)
 
 
 # Parts of jit's cache key: a function jitted outside such a context, or inside another, is traced anew.

@@ -124,16 +124,17 @@ class Recurrent(linen.Module):
         recurrent_kernel = self.param(
             "recurrent_kernel", get_initializer(self.recurrent_init), (self.units, width), jnp.float32
         )
-        bias = jnp.zeros(self.bias_shape(), jnp.float32)
         if self.use_bias:
             bias = self.param("bias", self.draw_bias(), self.bias_shape(), jnp.float32)
+        else:
+            bias = jnp.zeros(self.bias_shape(), jnp.float32)
         x, kernel, recurrent_kernel, bias = promote_dtype(x, kernel, recurrent_kernel, bias, dtype=self.dtype)
         if self.go_backwards:
             x, mask = jnp.flip(x, 1), None if mask is None else jnp.flip(mask, 1)
         input_bias, recurrent_bias = self.split_bias(bias)
         weights = kernel, recurrent_kernel, input_bias, recurrent_bias
         cell, activation = self.cell(), get_activation(self.activation)
-        of_x, of_h = self._keep(x, train)
+        of_x, of_h = _keep(self, x, train)
         if of_x is not None and len(of_x) == 1:
             x, of_x = x * of_x[0][:, None], None
         special = (mask, initial_state, of_x, of_h)
@@ -149,7 +150,7 @@ class Recurrent(linen.Module):
 
         output, state = scan(
             step,
-            self._start(initial_state, zero_state(self.states, projected, recurrent_kernel)),
+            _start(self, initial_state, zero_state(self.states, projected, recurrent_kernel)),
             projected,
             self.return_sequences,
             None if mask is None else mask.swapaxes(0, 1)[..., None],
@@ -157,42 +158,6 @@ class Recurrent(linen.Module):
             self.unroll,
         )
         return (output, *state) if self.return_state else output
-
-    def _keep(self, x: jax.Array, train: bool | None) -> tuple[jax.Array | None, jax.Array | None]:
-        """Returns what dropout multiplies each gate's, or all gates' inputs and recurrent inputs with."""
-        check_rate(self.dropout)
-        check_rate(self.recurrent_dropout)
-        if not (self.dropout or self.recurrent_dropout):
-            return None, None
-        if train is None:
-            raise UserError(
-                f"{type(self).__name__} has a dropout: say whether it trains, as in layer(x, train=train)"
-            )
-        if not train:
-            return None, None
-        gates = self.gates if self.recurrent_dropout else 1
-
-        def keep(rate: float, width: int) -> jax.Array | None:
-            if not rate:
-                return None
-            ones = jnp.ones_like(x[:, 0, :1])  # laid out on the devices as x is
-            ones = jnp.broadcast_to(ones, (gates, ones.shape[0], width))
-            return drop(self.make_rng("dropout"), ones, rate)
-
-        return keep(self.dropout, x.shape[-1]), keep(self.recurrent_dropout, self.units)
-
-    def _start(self, given: Any, start: State) -> State:
-        """Returns the state that is given, laid out as zeros are, or zeros."""
-        if given is None:
-            return start
-        given = given if isinstance(given, Sequence) else (given,)
-        shapes = [jnp.shape(state) for state in given]
-        if shapes != [state.shape for state in start]:
-            raise UserError(
-                f"initial_state has arrays of shape {', '.join(map(str, shapes))}: {type(self).__name__} "
-                f"takes {self.states} of shape {start[0].shape}"
-            )
-        return tuple(zero + state.astype(zero.dtype) for zero, state in zip(start, given, strict=True))
 
 
 def _check(x: jax.Array, mask: jax.Array | None) -> None:
@@ -202,6 +167,44 @@ def _check(x: jax.Array, mask: jax.Array | None) -> None:
         raise UserError(f"these sequences have no time step at all: {x.shape}")
     if mask is not None and mask.shape != x.shape[:2]:
         raise UserError(f"a mask of shape {mask.shape} does not fit {x.shape}: it must be {x.shape[:2]}")
+
+
+def _keep(layer: Recurrent, x: jax.Array, train: bool | None) -> tuple[jax.Array | None, jax.Array | None]:
+    """Returns what dropout multiplies each gate's, or all gates' inputs and recurrent inputs with."""
+    check_rate(layer.dropout)
+    check_rate(layer.recurrent_dropout)
+    if not (layer.dropout or layer.recurrent_dropout):
+        return None, None
+    if train is None:
+        raise UserError(
+            f"{type(layer).__name__} has a dropout: say whether it trains, as in layer(x, train=train)"
+        )
+    if not train:
+        return None, None
+    gates = layer.gates if layer.recurrent_dropout else 1
+
+    def keep(rate: float, width: int) -> jax.Array | None:
+        if not rate:
+            return None
+        ones = jnp.ones_like(x[:, 0, :1])  # laid out on the devices as x is
+        ones = jnp.broadcast_to(ones, (gates, ones.shape[0], width))
+        return drop(layer.make_rng("dropout"), ones, rate)
+
+    return keep(layer.dropout, x.shape[-1]), keep(layer.recurrent_dropout, layer.units)
+
+
+def _start(layer: Recurrent, given: Any, start: State) -> State:
+    """Returns the state that is given, laid out as zeros are, or zeros."""
+    if given is None:
+        return start
+    given = given if isinstance(given, Sequence) else (given,)
+    shapes = [jnp.shape(state) for state in given]
+    if shapes != [state.shape for state in start]:
+        raise UserError(
+            f"initial_state has arrays of shape {', '.join(map(str, shapes))}: {type(layer).__name__} "
+            f"takes {layer.states} of shape {start[0].shape}"
+        )
+    return tuple(zero + state.astype(zero.dtype) for zero, state in zip(start, given, strict=True))
 
 
 def _with_gates(cell: Cell, recurrent_activation: Activation) -> Cell:

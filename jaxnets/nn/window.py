@@ -68,7 +68,7 @@ def padding_of(padding: Padding, window: Sequence[int], causal: bool = False) ->
     """
     known = '"valid", "same"' + (', "causal"' if causal and len(window) == 1 else "")
     if not isinstance(padding, str):
-        pairs = tuple(map(tuple, padding)) if _is_pairs(padding) else ()
+        pairs = tuple((before, after) for before, after in padding) if _is_pairs(padding) else ()
         if len(pairs) != len(window):
             raise UserError(f"padding {padding!r}: give {known} or {len(window)} pairs of numbers")
         return pairs

@@ -44,6 +44,7 @@ def test_settings_that_formulations_do_not_know():
     check(outputs, *arrays.values(), tolerance=1e-4)
 
 
+@pytest.mark.slow
 def test_recurrent_layers_with_options():
     x, kernel, recurrent_kernel = random(4, 6, 5), random(5, 12), random(3, 12)
     layers = [
@@ -61,7 +62,14 @@ def test_recurrent_layers_with_options():
     check(outputs, x, kernel, recurrent_kernel, tolerance=1e-4)
 
 
-@pytest.mark.parametrize("features, products, most", [(16, 48, 12), (3, 48, 3 * 12), (64, 0, 16)])
+@pytest.mark.parametrize(
+    "features, products, most",
+    [
+        (16, 48, 12),
+        pytest.param(3, 48, 3 * 12, marks=pytest.mark.slow),
+        pytest.param(64, 0, 16, marks=pytest.mark.slow),
+    ],
+)
 def test_values_that_are_not_finite_reach_a_few_outputs_more(features, products, most, monkeypatch):
     """As docs/developing/speed.md says: where a window holds one, and next to it, in no other example."""
     monkeypatch.setattr(winograd, "PRODUCTS", products)  # 0: by tiles

@@ -72,7 +72,6 @@ FUNCTIONS = {
     "global_max_pool": (nn.global_max_pool, IMAGE),
     "max_pool of sequences": (partial(nn.max_pool, window=(3,), strides=2, padding="same"), (9, 4)),
     "avg_pool of volumes": (partial(nn.avg_pool, window=(2, 3, 2), padding="same"), (4, 5, 3, 2)),
-    "sparsemax": (nn.sparsemax, (6,)),
 }
 NETWORKS = ["mlp", "letters_4to1"]
 # Kin of layers in this table: run with the slow tests, as longer networks are.

@@ -20,11 +20,10 @@ def test_settings_that_formulations_do_not_know():
         "sequence": random(4, 6, 20),
         "short": random(3, 20, 5),
         "volume": random(2, 4, 5, 3, 3),
-        "cube": random(2, 3, 2, 3, 4),
         "scale": random(20),
     }
 
-    def outputs(image, kernel, depthwise, sequence, short, volume, cube, scale):
+    def outputs(image, kernel, depthwise, sequence, short, volume, scale):
         variables = {
             "params": {"scale": scale, "bias": scale},
             "batch_stats": {"mean": jnp.zeros(20), "var": jnp.ones(20)},
@@ -34,7 +33,6 @@ def test_settings_that_formulations_do_not_know():
             nn.correlate(image, kernel, padding=((-1, 2), (1, -1))),
             nn.depthwise_correlate(image, depthwise, padding="same", dilation=(1, 2)),
             nn.correlate(sequence, short, padding="causal"),
-            nn.correlate(volume, cube, 2, "same"),
             nn.max_pool(sequence, (2,)),
             nn.max_pool(volume, (2, 3, 2), 1),
             nn.BatchNorm().apply(variables, sequence, True, MASK, mutable=["batch_stats"])[0],

@@ -81,7 +81,7 @@ CASES = {
         IMAGE,
     ),
 }
-OFTEN = ["1D, causal", "3D, groups, dilation", "separable, dilation", "transposed, output padding"]
+OFTEN = ["1D, causal", "3D, groups, dilation", "depthwise 1D", "transposed, output padding"]
 
 
 @pytest.mark.parametrize(

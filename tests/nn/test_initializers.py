@@ -56,7 +56,7 @@ def test_what_is_not_drawn_equals_keras(name, arguments, shape):
     np.testing.assert_array_equal(ours, theirs(name, arguments, shape))
 
 
-@pytest.mark.parametrize("shape", [(6, 4), (4, 6)])
+@pytest.mark.parametrize("shape", [(6, 4), pytest.param((4, 6), marks=pytest.mark.slow)])
 def test_orthogonal_matrices_have_their_gain(shape):
     matrix = np.asarray(nn.get_initializer("orthogonal", gain=3.0)(KEY, shape, jnp.float32))
     product = matrix @ matrix.T if shape[0] < shape[1] else matrix.T @ matrix

@@ -86,7 +86,8 @@ def test_a_mask_of_steps_is_as_if_these_were_not_there():
     kept = x[:4][mask[:4]].astype(np.float64)
     expected = 0.99 * np.asarray(STATISTICS["var"]) + 0.01 * kept.var(0)
     np.testing.assert_allclose(updates["var"], expected, rtol=1e-5)
-    normal = (kept - kept.mean(0)) / np.sqrt(kept.var(0) + 1e-3) * PARAMS["scale"] + PARAMS["bias"]
+    normal = (kept - kept.mean(0, keepdims=True)) / np.sqrt(kept.var(0, keepdims=True) + 1e-3)
+    normal = normal * np.asarray(PARAMS["scale"]) + np.asarray(PARAMS["bias"])
     np.testing.assert_allclose(y[:4][mask[:4]], normal, rtol=1e-4, atol=1e-5)
 
 

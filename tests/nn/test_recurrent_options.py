@@ -97,7 +97,6 @@ MORE = [
     ("ave", {}, ["mask"]),
     (None, {"return_sequences": True, "return_state": True}, ["mask"]),
     (None, {}, []),
-    ("concat", {"go_backwards": True, "return_sequences": True}, []),
 ]
 
 
@@ -114,7 +113,7 @@ def test_both_directions_equal_keras(merge_mode, options, given):
 @pytest.mark.slow
 def test_two_layers_of_their_own_equal_keras():
     theirs = keras.layers.Bidirectional(
-        keras.layers.LSTM(6), backward_layer=keras.layers.GRU(6, go_backwards=True)
+        keras.layers.LSTM(6), backward_layer=keras.layers.GRU(6, go_backwards=True, name="backward_gru")
     )
     check(theirs, nn.Bidirectional(nn.LSTM(6), backward_layer=nn.GRU(6, go_backwards=True)), X)
 

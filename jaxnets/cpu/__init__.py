@@ -18,17 +18,26 @@ def _is_float32(*arrays: Any) -> bool:
     return suits(*arrays) and all(array.dtype == jnp.float32 for array in arrays)
 
 
+def _is_of_images(x: Any, dilation: tuple[int, ...]) -> bool:
+    return x.ndim == 4 and dilation == (1, 1)
+
+
 TABLE: Table = (
     Formulation(
         "convolve",
-        lambda x, kernel, strides, padding, groups: groups == 1 and _is_float32(x, kernel),
+        lambda x, kernel, strides, padding, groups, dilation: (
+            groups == 1 and _is_of_images(x, dilation) and _is_float32(x, kernel)
+        ),
         convolution.convolve,
         "gradients of kernels in pieces, first layers as shifted images, 3x3 of many channels by Winograd",
     ),
     Formulation(
         "convolve",
-        lambda x, kernel, strides, padding, groups: (
-            groups == x.shape[-1] == kernel.shape[-1] and strides == (1, 1) and _is_float32(x, kernel)
+        lambda x, kernel, strides, padding, groups, dilation: (
+            groups == x.shape[-1] == kernel.shape[-1]
+            and strides == (1, 1)
+            and _is_of_images(x, dilation)
+            and _is_float32(x, kernel)
         ),
         depthwise.convolve,
         "XLA's depthwise convolution is a scalar loop",
@@ -41,7 +50,9 @@ TABLE: Table = (
     ),
     Formulation(
         "max_pool",
-        lambda x, window, strides, padding: suits(x) and math.prod(window) <= pooling.MOST_TAPS,
+        lambda x, window, strides, padding: (
+            len(window) == 2 and suits(x) and math.prod(window) <= pooling.MOST_TAPS
+        ),
         pooling.max_pool,
         "XLA's own gradient visits the windows one by one",
     ),
@@ -59,7 +70,9 @@ TABLE: Table = (
     ),
     Formulation(
         "normalize_batch",
-        lambda x, scale, bias, epsilon, mask, axis_name, shift: x.ndim > 2 and axis_name is None and suits(x),
+        lambda x, scale, bias, epsilon, mask, axis_name, shift: (
+            x.ndim > 2 and (mask is None or mask.ndim == 1) and axis_name is None and suits(x)
+        ),
         batch_norm.normalize_batch,
         "BatchNorm and ReLU, forward and backward, at 32x32x32x64: 8.2 to 3.4 ms",
     ),

@@ -22,8 +22,10 @@ FEW_PIECES = 8  # so few hold some rows of all images; more hold some images
 MOST_PIECES = 96  # each is compiled separately
 
 
-def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int = 1) -> jax.Array:
-    """Returns `lax.conv_general_dilated` of NHWC images with an HWIO kernel, float32, without groups.
+def convolve(
+    x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int = 1, dilation: Pair = (1, 1)
+) -> jax.Array:
+    """Returns `lax.conv_general_dilated` of NHWC images with an HWIO kernel, float32, without groups or gaps.
 
     XLA's routines for CPUs need many channels. From few channels to few, as in first layers, shifted images
     are added up; if these are many, several output columns are computed at once, as more features. The
@@ -32,6 +34,8 @@ def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, g
     matrix. The gradient of the kernel is computed in pieces: XLA makes it one convolution whose "kernel" is
     the whole gradient of the output, read from memory for every few numbers of the result. The pieces are
     also spread over the cores.
+
+    A value that is not finite spoils outputs beside those whose windows hold it (docs/developing/speed.md).
     """
     return _convolve(x, kernel, strides, padding)
 

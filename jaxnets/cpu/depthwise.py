@@ -11,7 +11,9 @@ from jaxnets.cpu.taps import Pads, Pair, pads_of, taps_of, turned_pads
 from jaxnets.nn.window import Padding
 
 
-def convolve(x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int) -> jax.Array:
+def convolve(
+    x: jax.Array, kernel: jax.Array, strides: Pair, padding: Padding, groups: int, dilation: Pair
+) -> jax.Array:
     """Returns x (batch, height, width, c) convolved with kernel (height, width, 1, c), channel by channel."""
     return _convolve(x, kernel, pads_of(x, kernel.shape[:2], strides, padding))
 

@@ -16,7 +16,7 @@ from jax import lax
 
 from jaxnets.cpu.rows import channelwise
 from jaxnets.cpu.stored import stored
-from jaxnets.nn.recurrent import gru_cell, lstm_cell
+from jaxnets.nn.cells import gru_cell, lstm_cell
 
 State = tuple[jax.Array, ...]
 Once = Callable[..., Any]

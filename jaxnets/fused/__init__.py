@@ -17,6 +17,7 @@ _NORMALIZE = Formulation(
     "normalize_batch",
     lambda x, scale, bias, epsilon, mask, axis_name, shift: (
         axis_name is None
+        and (mask is None or mask.ndim == 1)
         and suits(x)
         and jnp.promote_types(x.dtype, jnp.float32) == jnp.float32
         and scale.dtype == bias.dtype == shift.dtype == jnp.float32
@@ -32,7 +33,7 @@ GPU: Table = (
     _TOTAL,
     Formulation(
         "max_pool",
-        lambda x, window, strides, padding: suits(x) and math.prod(window) <= MOST_TAPS,
+        lambda x, window, strides, padding: len(window) == 2 and suits(x) and math.prod(window) <= MOST_TAPS,
         pooling.max_pool,
         "the gradient is elementwise, not a scatter: half of LeNet-5's bytes",
     ),

@@ -162,14 +162,15 @@ class _Judgement:
         return leaf.config is not None and is_keras(leaf.config)
 
     def _mask(self, leaf: Leaf, seen: Seen) -> list[Difference]:
-        """A recurrent layer of ours goes through steps that Keras's leaves out."""
+        """A recurrent layer of ours goes through steps that Keras's leaves out, or the other way round."""
         sequences = getattr(seen.module, "return_sequences", None)
         config = (leaf.config or {}).get("config", {})
         if sequences is None or (leaf.config or {}).get("class_name") not in RECURRENT:
             return []
-        if bool(config.get("return_sequences")) != sequences or not self.replay.masked(leaf):
+        masked = self.replay.masked(leaf)
+        if bool(config.get("return_sequences")) != sequences or masked == seen.masked:
             return []
-        return [Difference("mask_zero", True, False)]
+        return [Difference("mask_zero", masked, seen.masked)]
 
     def _wrong(self, leaf: Leaf, value: Value, config: Config) -> float | None:
         """Returns which part of a layer's input differs; None if that is not known."""

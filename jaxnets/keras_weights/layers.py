@@ -11,6 +11,9 @@ import numpy as np
 from jaxnets.keras_weights.tree import KERAS_NAMES, ROLE_ORDER, Leaf, Path, Weight
 from jaxnets.summary import Summary
 
+# Variables of a normalization that has one of gamma and beta, which a file without names does not tell apart.
+ONE_OF_TWO = [[name, *rest] for name in ("scale", "bias") for rest in ([], ["mean", "var"])]
+
 Shapes = list[tuple[int, ...]]
 
 
@@ -112,7 +115,7 @@ def unclear(leaf: Leaf, target: Target) -> list[str]:
     open_names = [path[-1] for path in target.variables if path[-1] not in names]
     shapes = [array.shape for path, array in target.variables.items() if path[-1] in open_names]
     if target.class_name is not None and not any(weight.role for weight in leaf.weights):
-        return open_names if open_names in (["scale"], ["bias"]) else []
+        return open_names[:1] if open_names in ONE_OF_TWO else []
     return [
         name
         for name, shape in zip(open_names, shapes, strict=True)

@@ -18,7 +18,7 @@ from flax.errors import FlaxError
 
 from jaxnets.errors import UserError
 from jaxnets.keras_weights.layers import Target
-from jaxnets.keras_weights.weightless import LARGEST, ODD
+from jaxnets.keras_weights.weightless import ALL_ACTIVATIONS, LARGEST, ODD
 from jaxnets.summary.jaxpr import programs_in
 
 
@@ -28,11 +28,14 @@ class Seen:
 
     module: linen.Module
     input: jax.Array | None
-    """What its first call was given; None if it is not known (inside scan or remat)."""
+    """What its first call was given, in the order in which it goes through it; None if it is not known
+    (inside scan or remat)."""
     output: jax.Array
-    """What its first call returned: random numbers."""
+    """What its first call returned, before its own activation and without its state: random numbers."""
     convolution: Mapping[str, Any] | None
     """The parameters of its first convolution (strides, padding, dilations, layout)."""
+    masked: bool = False
+    """Whether its first call was given a mask."""
     calls: int = 1
 
 
@@ -87,6 +90,11 @@ def is_known(module: linen.Module) -> bool:
     return type(module).__module__.startswith(("jaxnets.nn", "flax.linen"))
 
 
+def is_recurrent(module: linen.Module) -> bool:
+    """Whether a layer is one of ours over time, whose activations are part of a step."""
+    return hasattr(module, "return_sequences")
+
+
 class _Watch:
     """Takes the place of the layers."""
 
@@ -109,14 +117,20 @@ class _Watch:
         ours = name in self.targets and context.method_name == "__call__" and is_known(module)
         if self._inside or not ours or not args:
             return next_method(*args, **kwargs)
+        program, output = self._trace(module, self.targets[name], args, kwargs)
+        drawn = jax.tree.map(lambda one: jnp.asarray(self.draw(one.shape), one.dtype), output)
         if name in self.seen:  # another call of the same layer gives other numbers
             self.seen[name].calls += 1
-            return jnp.asarray(self.draw(self.seen[name].output.shape), self.seen[name].output.dtype)
-        program, output = self._trace(module, self.targets[name], args, kwargs)
-        result = jnp.asarray(self.draw(output.shape), output.dtype)
-        given = _known(args[0])
-        self.seen[name] = Seen(module, given, result, _convolution(program.jaxpr, jnp.shape(args[0])))
-        return result
+        else:
+            given = _known(args[0])
+            if given is not None and getattr(module, "go_backwards", False):
+                given = jnp.flip(given, 1)
+            convolution = _convolution(program.jaxpr, jnp.shape(args[0]))
+            masked = kwargs.get("mask") is not None
+            self.seen[name] = Seen(module, given, jax.tree.leaves(drawn)[0], convolution, masked)
+        activation = None if is_recurrent(module) else getattr(module, "activation", None)
+        activation = ALL_ACTIVATIONS[activation] if isinstance(activation, str) else activation
+        return drawn if activation is None else activation(drawn)
 
     def _trace(self, module: linen.Module, target: Target, args: Any, kwargs: Any) -> Any:
         """Returns the layer's program and the shape of its output."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from jaxnets.keras_weights.observe import Seen
+from jaxnets.keras_weights.observe import Seen, is_recurrent
 from jaxnets.keras_weights.weightless import ALL_ACTIVATIONS, ODD, activation_named, activation_of
 
 Config = Mapping[str, Any]
@@ -61,7 +61,10 @@ def _convolution(config: Config, seen: Seen) -> list[Difference]:
     padding = getattr(seen.module, "padding", None)
     if "output_padding" in config and isinstance(padding, str):  # what is transposed has no `pads`
         found.append(Difference("padding", config.get("padding"), padding.lower()))
-        found.append(Difference("output_padding", config["output_padding"], None))
+        both = config["output_padding"], getattr(seen.module, "output_padding", None)
+        found.append(
+            Difference("output_padding", *(one if one is None else per_axis(one, rank) for one in both))
+        )
     return found
 
 
@@ -82,9 +85,12 @@ def _normalization(config: Config, seen: Seen) -> list[Difference]:
 
 
 def _recurrent(config: Config, seen: Seen, version: str) -> list[Difference]:
-    found = []
+    found: list[Difference] = []
+    if not is_recurrent(seen.module):
+        return found
     for setting in ("activation", "recurrent_activation"):
         ours = getattr(seen.module, setting, None)
+        ours = ALL_ACTIVATIONS.get(ours or "linear") if isinstance(ours, str | None) else ours
         if setting in config and callable(ours):
             # A file that does not say its version may mean the hard_sigmoid of Keras 2 or 3.
             theirs = [activation_of(config[setting], v) for v in ([version] if version else ["2.", "3."])]

@@ -8,22 +8,40 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
+from jaxnets.errors import UserError
+from jaxnets.nn.activations import Activation, activate
 from jaxnets.nn.bias import add_bias, optional_bias
 from jaxnets.nn.initializers import Initializer, get_initializer
 from jaxnets.nn.operation import operation
-from jaxnets.nn.window import Padding, Size, check_window, padding_of, pair
+from jaxnets.nn.window import (
+    Padding,
+    Size,
+    check_window,
+    cropped,
+    dimension_numbers,
+    extent,
+    padding_of,
+    per_axis,
+    rank_of,
+)
 
 
 @operation("convolve")
 def _convolve(
-    x: jax.Array, kernel: jax.Array, strides: tuple[int, int], padding: Padding, groups: int
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: tuple[int, ...],
+    padding: Padding,
+    groups: int,
+    dilation: tuple[int, ...],
 ) -> jax.Array:
     return lax.conv_general_dilated(
         x,
         kernel,
         window_strides=strides,
         padding=padding,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        rhs_dilation=dilation,
+        dimension_numbers=dimension_numbers(len(strides)),
         feature_group_count=groups,
     )
 
@@ -34,25 +52,43 @@ def correlate(
     strides: Size = 1,
     padding: Padding = "valid",
     groups: int = 1,
+    dilation: Size = 1,
 ) -> jax.Array:
-    """Returns the 2D cross-correlation of images with kernels, which deep learning calls convolution.
+    """Returns the cross-correlation of images with kernels, which deep learning calls convolution.
+
+    The kernel's rank says of what: sequences (batch, time, in) with kernels (time, in/groups, out), volumes
+    (batch, depth, height, width, in) with (depth, height, width, in/groups, out), and images:
 
     Args:
       x: Images, (batch, height, width, in).
       kernel: Kernels, (kernel height, kernel width, in/groups, out).
-      strides: One number, or (vertical, horizontal).
+      strides: One number, or one for each dimension, (vertical, horizontal).
       padding: "valid" (none, output ceil((n-k+1)/s)), "same" (zeros, output ceil(n/s)) or explicit
-        ((top, bottom), (left, right)).
+        ((top, bottom), (left, right)), where negative numbers crop; for sequences also "causal" (zeros in
+        front, so that no output depends on later inputs).
       groups: Number of groups of channels that are convolved separately.
+      dilation: Distance of the pixels that neighbouring numbers of a kernel meet: one number, or one for
+        each dimension. The kernel's size k above is then (k-1)*dilation + 1. Unlike in Keras, it and the
+        strides may both exceed one.
 
     Returns:
       The output images, (batch, new height, new width, out).
 
     Raises:
-      UserError: If x is not a batch of images, or they are too small for the kernel.
+      UserError: If x does not have the kernel's rank, its channels do not fit, or its maps are too small.
     """
-    check_window(x, (kernel.shape[0], kernel.shape[1]), padding)
-    return _convolve(x, kernel, pair(strides), padding_of(padding), groups)
+    size = kernel.shape[:-2]
+    rank = rank_of(size)
+    dilation = per_axis(dilation, rank)
+    window = extent(size, dilation)
+    check_window(x, window, padding)
+    if x.shape[-1] != groups * kernel.shape[-2] or kernel.shape[-1] % groups:
+        raise UserError(
+            f"{x.shape[-1]} channels do not fit kernels of shape {kernel.shape} in {groups} groups: these "
+            f"take {groups * kernel.shape[-2]} channels and make a multiple of {groups} features"
+        )
+    x, padding = cropped(x, padding_of(padding, window, causal=True))
+    return _convolve(x, kernel, per_axis(strides, rank), padding, groups, dilation)
 
 
 class Conv(linen.Module):
@@ -60,6 +96,18 @@ class Conv(linen.Module):
 
     Input (batch, height, width, in), output (batch, height', width', features) in ``dtype``, or in the type
     that inputs and parameters promote to if ``dtype`` is None. Parameters are float32.
+
+    With a ``kernel_size`` of one number in brackets, such as ``(3,)``, it is Keras's Conv1D, over sequences
+    (batch, time, in); with three it is Conv3D, over volumes (batch, depth, height, width, in).
+
+    Attributes:
+      features: Number of kernels, the channels of the output.
+      kernel_size: (height, width), or one number for both.
+      strides, padding, groups, dilation: As in `correlate`.
+      activation: Function of the output, or its name in `ACTIVATIONS`.
+      use_bias: Whether a bias is added, before the activation.
+      kernel_init, bias_init: Initializers, or their names in `INITIALIZERS`.
+      dtype: Type of the arithmetic and the output.
     """
 
     features: int
@@ -71,86 +119,16 @@ class Conv(linen.Module):
     kernel_init: str | Initializer = "glorot_uniform"
     bias_init: str | Initializer = "zeros"
     dtype: Any = None
+    dilation: Size = 1
+    activation: Activation = None
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns x correlated with the kernel, plus the bias."""
-        shape = (*pair(self.kernel_size), x.shape[-1] // self.groups, self.features)
+        size = per_axis(self.kernel_size, rank_of(self.kernel_size))
+        shape = (*size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
         bias = optional_bias(self, self.features)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return add_bias(correlate(x, kernel, self.strides, self.padding, self.groups), bias)
-
-
-def depthwise_correlate(
-    x: jax.Array, kernel: jax.Array, strides: Size = 1, padding: Padding = "valid"
-) -> jax.Array:
-    """Returns the correlation of every channel separately, with M kernels each.
-
-    Args:
-      x: Images, (batch, height, width, C).
-      kernel: (kernel height, kernel width, C, M), Keras's layout.
-      strides: One number, or (vertical, horizontal), which may differ, unlike in TensorFlow.
-      padding: Padding, as in `correlate`.
-
-    Returns:
-      The output images, (batch, new height, new width, C*M); channel ``c*M + m`` is channel c correlated
-      with its kernel m.
-    """
-    height, width, channels, multiplier = kernel.shape
-    kernel = kernel.reshape(height, width, 1, channels * multiplier)
-    return correlate(x, kernel, strides, padding, groups=channels)
-
-
-class DepthwiseConv(linen.Module):
-    """`depthwise_correlate` with a trainable kernel (H, W, C, multiplier) and bias (C*multiplier,)."""
-
-    kernel_size: Size
-    strides: Size = 1
-    padding: Padding = "valid"
-    multiplier: int = 1
-    use_bias: bool = True
-    kernel_init: str | Initializer = "glorot_uniform"
-    bias_init: str | Initializer = "zeros"
-    dtype: Any = None
-
-    @linen.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps (batch, height, width, C) to (batch, height', width', C*multiplier)."""
-        shape = (*pair(self.kernel_size), x.shape[-1], self.multiplier)
-        kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
-        bias = optional_bias(self, x.shape[-1] * self.multiplier)
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
-        return add_bias(depthwise_correlate(x, kernel, self.strides, self.padding), bias)
-
-
-class SeparableConv(linen.Module):
-    """A depthwise convolution, then a 1x1 convolution that mixes its channels; Keras's SeparableConv2D.
-
-    Params ``depthwise_kernel`` (H, W, C, multiplier), ``pointwise_kernel`` (1, 1, C*multiplier, features)
-    and ``bias`` (features,).
-    """
-
-    features: int
-    kernel_size: Size
-    strides: Size = 1
-    padding: Padding = "valid"
-    multiplier: int = 1
-    use_bias: bool = True
-    kernel_init: str | Initializer = "glorot_uniform"
-    bias_init: str | Initializer = "zeros"
-    dtype: Any = None
-
-    @linen.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Maps (batch, height, width, C) to (batch, height', width', features)."""
-        init = get_initializer(self.kernel_init)
-        channels = x.shape[-1]
-        depthwise_shape = (*pair(self.kernel_size), channels, self.multiplier)
-        depthwise = self.param("depthwise_kernel", init, depthwise_shape, jnp.float32)
-        pointwise_shape = (1, 1, channels * self.multiplier, self.features)
-        pointwise = self.param("pointwise_kernel", init, pointwise_shape, jnp.float32)
-        bias = optional_bias(self, self.features)
-        x, depthwise, pointwise, bias = promote_dtype(x, depthwise, pointwise, bias, dtype=self.dtype)
-        x = depthwise_correlate(x, depthwise, self.strides, self.padding)
-        return add_bias(correlate(x, pointwise), bias)
+        y = correlate(x, kernel, self.strides, self.padding, self.groups, self.dilation)
+        return activate(self.activation, add_bias(y, bias))

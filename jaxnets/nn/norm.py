@@ -15,7 +15,9 @@ import jax.numpy as jnp
 from flax import linen
 from jax import lax
 
+from jaxnets.errors import UserError
 from jaxnets.nn.bias import channelwise
+from jaxnets.nn.initializers import INITIALIZERS, Initializer, get_initializer
 from jaxnets.nn.operation import operation
 
 
@@ -26,7 +28,8 @@ def batch_statistics(
 
     Args:
       x: (batch, ..., channels), float32 or wider.
-      mask: (batch,) of 0/1; examples with 0 do not count.
+      mask: (batch,) of 0/1; examples with 0 do not count. With more axes of x in front, such as
+        (batch, time), the same for each of their entries.
       axis_name: A mapped axis (pmap, shard_map) over whose devices the statistics are taken.
 
     Returns:
@@ -44,8 +47,8 @@ def batch_statistics(
         def average(values: jax.Array) -> jax.Array:
             return over_devices(lax.pmean, jnp.mean(values, axes))
     else:
-        kept = mask.reshape(-1, *(1,) * (x.ndim - 1)) > 0
-        count = over_devices(lax.psum, jnp.sum(kept) * math.prod(x.shape[1:-1]))
+        kept = mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim)) > 0
+        count = over_devices(lax.psum, jnp.sum(kept) * math.prod(x.shape[mask.ndim : -1]))
         count = jnp.maximum(count, 1).astype(x.dtype)  # no division by zero in a batch of padding alone
 
         def average(values: jax.Array) -> jax.Array:
@@ -89,6 +92,36 @@ def normalize_batch(
     return normalize(x, mean, var, scale, bias, epsilon), mean, var
 
 
+def _by_statistics(layer: Any, x: jax.Array, train: bool, mask: jax.Array | None) -> jax.Array:
+    """Returns x normalized along its last axis, with the layer's variables."""
+    channels = (x.shape[-1],)
+    scale, bias = (
+        layer.param(name, get_initializer(init), channels, jnp.float32)
+        if used
+        else INITIALIZERS[neutral](None, channels, jnp.float32)
+        for name, used, init, neutral in (
+            ("scale", layer.use_scale, layer.scale_init, "ones"),
+            ("bias", layer.use_bias, layer.bias_init, "zeros"),
+        )
+    )
+    running_mean = layer.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
+    running_var = layer.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
+
+    dtype = layer.dtype or x.dtype
+    if not train:
+        x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
+        y = normalize(x, running_mean.value, running_var.value, scale, bias, layer.epsilon)
+    else:
+        # Under init there is no mapped axis to average over.
+        axis_name = None if layer.is_initializing() else layer.axis_name
+        y, mean, var = normalize_batch(x, scale, bias, layer.epsilon, mask, axis_name, running_mean.value)
+        if not layer.is_initializing():
+            for running, batch in ((running_mean, mean), (running_var, var)):
+                moved = layer.momentum * running.value + (1 - layer.momentum) * batch
+                running.value = moved.astype(running.value.dtype)
+    return y.astype(dtype)
+
+
 class BatchNorm(linen.Module):
     """Batch normalization (Ioffe and Szegedy 2015) as in Keras.
 
@@ -102,39 +135,54 @@ class BatchNorm(linen.Module):
       epsilon: Number added to the variance; 1e-3 as in Keras.
       axis_name: Mapped axis over whose devices the batch statistics are averaged.
       dtype: Type of the output.
+      axis: Axis of x that holds the channels, the last one by default.
+      use_scale, use_bias: Whether there are ``scale`` and ``bias``; Keras's ``scale`` and ``center``.
+      scale_init, bias_init: Initializers of these, or their names in `INITIALIZERS`.
     """
 
     momentum: float = 0.99
     epsilon: float = 1e-3
     axis_name: str | None = None
     dtype: Any = None
+    axis: int = -1
+    use_scale: bool = True
+    use_bias: bool = True
+    scale_init: str | Initializer = "ones"
+    bias_init: str | Initializer = "zeros"
 
     @linen.compact
     def __call__(self, x: jax.Array, train: bool, mask: jax.Array | None = None) -> jax.Array:
-        """Normalizes x (batch, ..., channels); mask (batch,) of 0/1 excludes padding examples."""
-        channels = (x.shape[-1],)
-        scale = self.param("scale", linen.initializers.ones, channels, jnp.float32)
-        bias = self.param("bias", linen.initializers.zeros, channels, jnp.float32)
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels, jnp.float32)
-        running_var = self.variable("batch_stats", "var", jnp.ones, channels, jnp.float32)
+        """Normalizes x (batch, ..., channels).
 
-        dtype = self.dtype or x.dtype
-        if not train:
-            x = x.astype(jnp.promote_types(jnp.float32, x.dtype))
-            y = normalize(x, running_mean.value, running_var.value, scale, bias, self.epsilon)
-        else:
-            # Under init there is no mapped axis to average over.
-            axis_name = None if self.is_initializing() else self.axis_name
-            y, mean, var = normalize_batch(x, scale, bias, self.epsilon, mask, axis_name, running_mean.value)
-            if not self.is_initializing():
-                for running, batch in ((running_mean, mean), (running_var, var)):
-                    moved = self.momentum * running.value + (1 - self.momentum) * batch
-                    running.value = moved.astype(running.value.dtype)
-        return y.astype(dtype)
+        Args:
+          x: Array of two or more axes.
+          train: Whether to normalize with the batch's own statistics and update the running ones.
+          mask: (batch,) of 0/1, which excludes padding examples from the statistics, or (batch, time), which
+            excludes padding steps: the first axes of x without that of the channels.
+
+        Raises:
+          UserError: If x has no such axis, or the mask does not fit.
+        """
+        if not -x.ndim <= self.axis < x.ndim or x.ndim < 2:
+            raise UserError(f"BatchNorm over axis {self.axis}: {x.shape} has no such axis of channels")
+        last = self.axis % x.ndim == x.ndim - 1
+        x = x if last else jnp.moveaxis(x, self.axis, -1)
+        if mask is not None and mask.shape != x.shape[: min(mask.ndim, x.ndim - 1)]:
+            raise UserError(
+                f"a mask of shape {mask.shape} does not fit {x.shape[:-1]}, the axes that are averaged: "
+                f"it must be one number per example, {x.shape[:1]}, or one for each entry of further axes"
+            )
+        y = _by_statistics(self, x, train, mask)
+        return y if last else jnp.moveaxis(y, -1, self.axis)
 
 
 # Parts of jit's cache key: a function jitted outside such a context, or inside another, is traced anew.
 _masked, _frozen = jax.make_user_context(None), jax.make_user_context(None)
+
+
+def _both(mask: jax.Array, own: jax.Array | None) -> jax.Array:
+    """Returns the mask of what counts by the batch's and, if the model gives one, by the layer's own mask."""
+    return mask if own is None else (mask.reshape(-1, *(1,) * (own.ndim - 1)) > 0) & (own > 0)
 
 
 @contextmanager
@@ -159,7 +207,8 @@ def batch_mask(mask: jax.Array) -> Iterator[None]:
 
     def pass_mask(call, args, kwargs, context):
         if isinstance(context.module, BatchNorm) and context.method_name == "__call__":
-            kwargs = {"mask": mask, **kwargs}
+            own = args[2] if len(args) > 2 else kwargs.get("mask")
+            args, kwargs = args[:2], {**kwargs, "mask": _both(mask, own)}
         return call(*args, **kwargs)
 
     with _masked(None if isinstance(mask, jax.core.Tracer) else object()), linen.intercept_methods(pass_mask):

@@ -50,6 +50,31 @@ def recurrent(layer, before=lambda x: x):
     return lambda x: nn.Dense(2)(layer()(before(x)))
 
 
+def both_ways(merge):
+    def run(x):
+        x = nn.Bidirectional(nn.LSTM(5, return_sequences=True), merge)(x)
+        return nn.Dense(2)(nn.Bidirectional(nn.GRU(5), merge)(x))
+
+    return run
+
+
+def sequences(padding):
+    def run(x):
+        x = nn.Conv(6, (3,), padding=padding, dilation=2, activation="relu")(x)
+        return nn.Dense(2)(nn.global_max_pool(nn.DepthwiseConv((2,))(x), rank=1))
+
+    return run
+
+
+def volumes(output_padding, activation):
+    def run(x):
+        x = nn.Conv(4, (2, 2, 2), activation=activation)(x)
+        x = nn.ConvTranspose(3, (2, 2, 2), 2, output_padding=output_padding)(x)
+        return nn.Dense(2)(nn.global_max_pool(x, rank=3))
+
+    return run
+
+
 def pooled(pool):
     return lambda x: nn.Dense(2)(nn.flatten(pool(nn.Conv(4, 3)(x))))
 
@@ -246,6 +271,62 @@ CASES = {
         recurrent(LSTM),
         "lstm.*: go_backwards True in Keras, False in LSTM_0",
     ),
+    "own go_backwards": Case(
+        SEQUENCE,
+        lambda: [kl.LSTM(5, go_backwards=True, use_bias=False), kl.Dense(2)],
+        recurrent(partial(LSTM, go_backwards=True, use_bias=False)),
+        recurrent(partial(LSTM, use_bias=False)),
+        "lstm.*: go_backwards True in Keras, False in LSTM_0",
+    ),
+    "no mask": Case(
+        SEQUENCE,
+        lambda: [kl.GRU(5, return_sequences=True, activation="relu"), kl.LSTM(5), kl.Dense(2)],
+        lambda x: nn.Dense(2)(LSTM()(GRU(return_sequences=True, activation="relu")(x))),
+        lambda x: nn.Dense(2)(LSTM()(GRU(return_sequences=True, activation="relu")(x), mask=x[..., 0] > 0)),
+        "lstm.*: mask_zero False in Keras, True in LSTM_0",
+    ),
+    "our Bidirectional": Case(
+        SEQUENCE,
+        lambda: [
+            kl.Bidirectional(kl.LSTM(5, return_sequences=True), merge_mode="sum"),
+            kl.Bidirectional(kl.GRU(5), merge_mode="sum"),
+            kl.Dense(2),
+        ],
+        both_ways("sum"),
+        both_ways("ave"),
+        "before it in Keras, something else in Net",
+    ),
+    "sequences": Case(
+        SEQUENCE,
+        lambda: [
+            kl.Conv1D(6, 3, padding="causal", dilation_rate=2, activation="relu"),
+            kl.DepthwiseConv1D(2),
+            kl.GlobalMaxPooling1D(),
+            kl.Dense(2),
+        ],
+        sequences("causal"),
+        sequences("same"),
+        "conv1d.*: padding causal in Keras",
+    ),
+    "volumes": Case(
+        (4, 5, 3, 2),
+        lambda: [
+            kl.Conv3D(4, 2, activation="gelu"),
+            kl.Conv3DTranspose(3, 2, 2, output_padding=1),
+            kl.GlobalMaxPooling3D(),
+            kl.Dense(2),
+        ],
+        volumes(1, "gelu"),
+        volumes(0, "gelu"),
+        "conv3d_transpose.*: output_padding .* in Keras",
+    ),
+    "activation of a layer": Case(
+        (5,),
+        lambda: [kl.Dense(6, "silu"), kl.BatchNormalization(center=False), kl.Dense(2, "tanh")],
+        lambda x: nn.Dense(2, activation="tanh")(norm(nn.Dense(6, activation="silu")(x), use_bias=False)),
+        lambda x: nn.Dense(2, activation="tanh")(norm(nn.Dense(6, activation="elu")(x), use_bias=False)),
+        "activation silu in Keras",
+    ),
     "last step": Case(
         SEQUENCE,
         lambda: [kl.LSTM(5), kl.Dense(2)],
@@ -256,7 +337,7 @@ CASES = {
     "mask_zero": Case(
         (6,),
         lambda: [kl.Embedding(9, 4, mask_zero=True), kl.Dropout(0.1), kl.LSTM(5), kl.Dense(2)],
-        None,
+        lambda x: nn.Dense(2)(LSTM()(nn.Embedding(9, 4)(x), mask=nn.embedding_mask(x))),
         lambda x: nn.Dense(2)(LSTM()(nn.Embedding(9, 4)(x))),
         "lstm.*: mask_zero True in Keras, False in LSTM_0",
     ),

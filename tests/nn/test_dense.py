@@ -48,16 +48,33 @@ def test_dropout_keeps_the_expectation():
     assert layer.apply({}, x.astype(jnp.bfloat16), train=True, rngs=rngs).dtype == jnp.bfloat16
 
 
-@pytest.mark.parametrize("rate", [-0.1, 1.0, 50])
+@pytest.mark.parametrize("rate", [-0.1, 1.1, 50])
 def test_a_dropout_rate_that_is_no_share_is_the_users_error(rate):
-    with pytest.raises(UserError, match="at least 0 and below 1"):
+    with pytest.raises(UserError, match="it must be from 0 to 1"):
         nn.Dropout(rate).apply({}, jnp.ones(3), train=False)
 
 
+def test_a_dropout_rate_of_one_leaves_zeros_as_in_keras():
+    x = jnp.full(5, jnp.inf)
+    for train, expected in ((True, np.zeros(5)), (False, x)):
+        found = nn.Dropout(1.0).apply({}, x, train=train, rngs={"dropout": jax.random.key(0)})
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(found, keras.layers.Dropout(1.0)(x, training=train))
+
+
+def test_whole_channels_are_dropped_together():
+    x = jnp.ones((4, 5, 6, 20))
+    layer = nn.Dropout(0.5, broadcast_dims=(1, 2))
+    y = np.asarray(layer.apply({}, x, train=True, rngs={"dropout": jax.random.key(0)}))
+    np.testing.assert_array_equal(y, np.broadcast_to(y[:, :1, :1], y.shape))
+    assert set(np.unique(y[:, 0, 0])) == {0.0, 2.0}
+
+
 SHAPE = (3, 3, 20, 300)
+NOT_DRAWN = ("constant", "identity")  # tested in test_initializers.py
 
 
-@pytest.mark.parametrize("name", sorted(nn.INITIALIZERS))
+@pytest.mark.parametrize("name", sorted(set(nn.INITIALIZERS) - set(NOT_DRAWN)))
 def test_initializers_draw_from_keras_distributions(name):
     """Deviation and extremes, and for the orthogonal one the property itself."""
     ours = np.asarray(nn.get_initializer(name)(jax.random.key(0), SHAPE, jnp.float32))

@@ -8,6 +8,8 @@ import pytest
 from flax import linen
 
 from jaxnets import nn
+from jaxnets.errors import UserError
+from tests.nn.beside_keras import check
 
 X = np.random.default_rng(0).normal(1, 2, size=(6, 5, 4, 3)).astype(np.float32)
 PARAMS = {"scale": jnp.array([1.0, 0.5, 2.0]), "bias": jnp.array([0.0, 1.0, -1.0])}
@@ -34,6 +36,69 @@ def test_equals_keras(shape, constants):
     np.testing.assert_allclose(y, theirs(x, training=True), **close)
     np.testing.assert_allclose(statistics["mean"], theirs.moving_mean, **close)
     np.testing.assert_allclose(statistics["var"], theirs.moving_variance, **close)
+
+
+@pytest.mark.parametrize(
+    "options, kwargs",
+    [
+        ({"axis": 1}, {}),
+        ({"axis": -2, "use_scale": False}, {}),
+        ({"use_bias": False}, {"mask": np.random.default_rng(3).random((6, 5, 4)) < 0.7}),
+        ({"use_scale": False, "use_bias": False, "axis": 2}, {"mask": np.arange(6) < 4}),
+    ],
+)
+def test_other_axes_masks_and_parts_equal_keras(options, kwargs):
+    names = {"use_scale": "scale", "use_bias": "center", "axis": "axis"}
+    their_kwargs = {
+        key: np.broadcast_to(m.reshape(6, *m.shape[1:], *(1,) * (3 - m.ndim)), (6, 5, 4))
+        for key, m in kwargs.items()
+    }  # Keras wants all axes but the last
+    if options.get("axis") == 2:
+        their_kwargs = {key: m[:, :, [0] * 3] for key, m in their_kwargs.items()}
+        x = X[:, :, :3]
+    else:
+        x = X
+    theirs = keras.layers.BatchNormalization(**{names[key]: value for key, value in options.items()})
+    check(theirs, BothOutputs(nn.BatchNorm(**options)), x, kwargs, {**their_kwargs, "training": True})
+
+
+class BothOutputs:
+    """The layer's training output as one function of parameters and x."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def apply(self, variables, x, **kwargs):
+        length = x.shape[self.layer.axis]
+        statistics = {"mean": jnp.zeros(length), "var": jnp.ones(length)}
+        variables = {**variables, "batch_stats": statistics}
+        return self.layer.apply(variables, x, train=True, mutable=["batch_stats"], **kwargs)[0]
+
+
+def test_a_mask_of_steps_is_as_if_these_were_not_there():
+    """The network's own mask, within the train step's of examples."""
+    x, mask = X.reshape(6, 20, 3), np.random.default_rng(4).random((6, 20)) < 0.6
+    mask[4] = True
+    with nn.batch_mask(jnp.arange(6) < 4):
+        y, updates = jax.jit(lambda x, mask: train(nn.BatchNorm(), x, mask=mask))(
+            np.where(mask[..., None], x, np.nan), mask
+        )
+    kept = x[:4][mask[:4]].astype(np.float64)
+    expected = 0.99 * np.asarray(STATISTICS["var"]) + 0.01 * kept.var(0)
+    np.testing.assert_allclose(updates["var"], expected, rtol=1e-5)
+    normal = (kept - kept.mean(0, keepdims=True)) / np.sqrt(kept.var(0, keepdims=True) + 1e-3)
+    normal = normal * np.asarray(PARAMS["scale"]) + np.asarray(PARAMS["bias"])
+    np.testing.assert_allclose(y[:4][mask[:4]], normal, rtol=1e-4, atol=1e-5)
+
+
+def test_what_does_not_fit_is_the_users_error():
+    for options, kwargs, message in (
+        ({"axis": 4}, {}, r"BatchNorm over axis 4: \(6, 5, 4, 3\) has no such axis"),
+        ({}, {"mask": np.ones(5)}, r"a mask of shape \(5,\) does not fit \(6, 5, 4\)"),
+        ({}, {"mask": np.ones((6, 5, 4, 3))}, "does not fit"),
+    ):
+        with pytest.raises(UserError, match=message):
+            train(nn.BatchNorm(**options), X, **kwargs)
 
 
 def test_by_hand():

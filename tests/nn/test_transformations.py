@@ -10,11 +10,25 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxnets import nn
 from jaxnets.models import INPUT_SHAPES, MODELS
+
+
+class Optional(linen.Module):
+    """A recurrent layer of four units that is given all it can be given."""
+
+    layer: linen.Module
+
+    @linen.compact
+    def __call__(self, x):
+        start = jnp.ones((x.shape[0], 4))
+        y, h = self.layer(x, mask=x[..., 0] > -0.5, initial_state=[start], train=True)
+        return jnp.concatenate([y, h[:, None]], 1)
+
 
 # Sizes at which the formulations for CPUs would apply, if layers took them by default.
 IMAGE = (9, 8, 4)
@@ -38,17 +52,31 @@ LAYERS = {
     "BatchNorm": (nn.BatchNorm(), IMAGE),
     "BatchNorm, training": (nn.BatchNorm(), IMAGE),
     "Dropout": (nn.Dropout(0.5), IMAGE),
+    "Conv, dilation": (nn.Conv(6, 3, groups=2, dilation=2, activation="gelu"), IMAGE),
+    "Conv of sequences": (nn.Conv(6, (3,), padding="causal"), (9, 4)),
+    "Conv of volumes": (nn.Conv(4, (2, 2, 2), strides=2, padding="same"), (4, 5, 3, 2)),
+    "Conv, cropping": (nn.Conv(4, 3, padding=((-1, 2), (1, -2))), IMAGE),
+    "ConvTranspose of sequences": (nn.ConvTranspose(4, (3,), 2, "same", output_padding=1), (5, 3)),
+    "LSTM, backwards": (nn.LSTM(4, True, use_bias=False, go_backwards=True), (5, 3)),
+    "GRU, all options": (
+        Optional(nn.GRU(4, True, dropout=0.3, recurrent_dropout=0.3, return_state=True)),
+        (5, 3),
+    ),
+    "Bidirectional": (nn.Bidirectional(nn.GRU(4, unroll=True), "mul"), (5, 3)),
+    "BatchNorm, another axis, training": (nn.BatchNorm(axis=1, use_scale=False), IMAGE),
 }
 FUNCTIONS = {
     "max_pool": (partial(nn.max_pool, window=3, strides=2, padding="same"), IMAGE),
     "avg_pool": (partial(nn.avg_pool, window=3, strides=2, padding="same"), IMAGE),
     "global_avg_pool": (nn.global_avg_pool, IMAGE),
     "global_max_pool": (nn.global_max_pool, IMAGE),
+    "max_pool of sequences": (partial(nn.max_pool, window=(3,), strides=2, padding="same"), (9, 4)),
+    "avg_pool of volumes": (partial(nn.avg_pool, window=(2, 3, 2), padding="same"), (4, 5, 3, 2)),
 }
 NETWORKS = ["mlp", "letters_4to1"]
 # Kin of layers in this table: run with the slow tests, as longer networks are.
 KIN = ["Conv, strides", "Conv of a small image", "Conv, many channels", "Dense of sequences", "Dense, large"]
-KIN += ["GRU, reset before", "BatchNorm"]
+KIN += ["GRU, reset before", "BatchNorm", *list(LAYERS)[19:], *list(FUNCTIONS)[4:]]
 LONGER = ["lenet5", "baseline", "inception10", "stock_lstm", "stock_gru"]
 
 

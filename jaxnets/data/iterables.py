@@ -16,9 +16,9 @@ class IterableBatches:
     """The batches of an iterable, converted to NumPy arrays of one size, with masks.
 
     A batch may be a mapping with "x" and "y" (or "image" and "label"), a pair (x, y) or, with weights for
-    the loss, (x, y, weights), of anything that NumPy reads, such as JAX arrays or PyTorch or TensorFlow tensors. Bytes stay bytes; other numbers become
-    float32 and int32. The first batch sets the size, and smaller ones are padded with rows of mask 0. In a
-    batch without "mask" all rows count.
+    the loss, (x, y, weights), of anything that NumPy reads, such as JAX arrays or PyTorch or TensorFlow
+    tensors. Bytes stay bytes; other numbers become float32 and int32. The first batch sets the size, and
+    smaller ones are padded with rows of mask 0. In a batch without "mask" all rows count.
 
     Args:
         batches: An iterable that can be read repeatedly (a list, a PyTorch DataLoader, a Grain loader, a

@@ -30,8 +30,8 @@ class TrainStep(Protocol):
     """The step that `fit` trains with: (state, batch) -> (state, sums); pure, so that it can be compiled.
 
     A batch is {"x": (B, ...), "y": (B, ...), "mask": (B,)} or refers to a resident data set. The sums hold
-    "loss" and every metric summed over the examples, float32 () or `metrics.Totals`, and "count", their number;
-    "weight" too, which divides the loss, if that is not the number of examples.
+    "loss" and every metric summed over the examples, float32 () or `metrics.Totals`, and "count", their
+    number; and "weight", which divides the loss, if that is not the number of examples.
     """
 
     def __call__(self, state: TrainState, batch: Batch, /) -> tuple[TrainState, Sums]: ...

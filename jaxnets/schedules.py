@@ -20,6 +20,11 @@ def _check_steps(decay_steps: float) -> None:
         raise UserError(f"a decay every {decay_steps} steps: it must be more than 0")
 
 
+def _decays(step, decay_steps: float, staircase: bool) -> jax.Array:
+    """Returns step / decay_steps, rounded down if `staircase`; exactly, unlike a rounded quotient."""
+    return jnp.floor_divide(_real(step), decay_steps) if staircase else _real(step) / decay_steps
+
+
 def exponential_decay(
     initial: float, decay_rate: float, decay_steps: float = 1, staircase: bool = False
 ) -> Schedule:
@@ -35,8 +40,7 @@ def exponential_decay(
     _check_steps(decay_steps)
 
     def schedule(step):
-        exponent = _real(step) / decay_steps
-        return initial * decay_rate ** (jnp.floor(exponent) if staircase else exponent)
+        return initial * decay_rate ** _decays(step, decay_steps, staircase)
 
     return schedule
 
@@ -52,10 +56,7 @@ def time_decay(initial: float, decay: float, decay_steps: float = 1, staircase: 
     _check_steps(decay_steps)
 
     def schedule(step):
-        if decay_steps == 1 and not staircase:
-            return initial / (1 + decay * _real(step))
-        fraction = _real(step) / decay_steps
-        return initial / (1 + decay * (jnp.floor(fraction) if staircase else fraction))
+        return initial / (1 + decay * _decays(step, decay_steps, staircase))
 
     return schedule
 
@@ -80,8 +81,9 @@ def polynomial(
     def schedule(step):
         step, span = _real(step), decay_steps
         if cycle:
-            span = decay_steps * jnp.maximum(jnp.ceil(step / decay_steps), 1)
-        return (initial - end) * (1 - jnp.minimum(step, span) / span) ** power + end
+            span = decay_steps * jnp.maximum(-_decays(-step, decay_steps, True), 1)
+        left = span - jnp.minimum(step, span)  # 1 - step / span may be rounded to less than 0
+        return (initial - end) * (left / span) ** power + end
 
     return schedule
 
@@ -114,7 +116,7 @@ def cosine_restarts(
     def schedule(step):
         t = _real(step) / first_decay_steps
         if length_factor == 1:
-            number = jnp.floor(t)
+            number = _decays(step, first_decay_steps, True)
             t = t - number
         else:
             # The logarithm of a power may be rounded to just below a whole number: the start of a cosine.

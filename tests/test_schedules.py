@@ -75,7 +75,7 @@ def test_piecewise_constant_says_what_is_wrong(boundaries, values):
 
 
 def test_cosine_restarts_begin_anew_at_every_restart():
-    """In float32 the logarithm of a power of 2 or 3 may be rounded down: the end of a cosine, 0, not its start."""
+    """The logarithm of a power may be rounded down: that would be the end of a cosine, not its start."""
     for factor in (2.0, 3.0):
         rate, start, length = schedules.cosine_restarts(0.1, 10, factor), 0, 10
         for _ in range(8):

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxnets.errors import UserError
 from jaxnets.metrics.examples import same_shape
@@ -84,7 +85,7 @@ def ratio(part: jax.Array, whole: jax.Array) -> jax.Array:
 def _decided(outputs: jax.Array, targets: jax.Array, threshold: float | None) -> tuple[jax.Array, jax.Array]:
     """Returns what was predicted and what is true, booleans (batch, ..., classes)."""
     outputs, targets = jnp.asarray(outputs), jnp.asarray(targets)
-    classes = jnp.arange(outputs.shape[-1]) if outputs.ndim else None
+    classes = lax.broadcasted_iota(jnp.int32, outputs.shape, outputs.ndim - 1)
     if targets.ndim == outputs.ndim - 1:
         if targets.shape != outputs.shape[:-1] or not jnp.issubdtype(targets.dtype, jnp.integer):
             raise UserError(

@@ -76,9 +76,11 @@ def rate_of(name, changing):
     return schedules.exponential_decay(rate, DECAY) if changing else rate
 
 
-def assert_same(ours, theirs):
+def assert_same(ours, theirs, optimizer=None):
+    # Keras takes Adafactor's means in float32, whatever the variables are.
+    rtol, atol = (1e-5, 1e-5) if optimizer == "adafactor" else (1e-9, 1e-12)
     for name, value in theirs.items():
-        np.testing.assert_allclose(ours[name], value, rtol=1e-9, atol=1e-12, err_msg=name)
+        np.testing.assert_allclose(ours[name], value, rtol=rtol, atol=atol, err_msg=name)
 
 
 KERAS = {
@@ -118,7 +120,7 @@ def test_keras_dialect(name, changing):
     rate = RATES.get(name, 0.05)
     theirs = keras.optimizers.schedules.ExponentialDecay(rate, 1, DECAY) if changing else rate
     ours = run(optim.OPTIMIZERS[name](rate_of(name, changing)))
-    assert_same(ours, run_keras(KERAS[name](theirs)))
+    assert_same(ours, run_keras(KERAS[name](theirs)), name)
 
 
 SETTINGS = {
@@ -140,7 +142,7 @@ def test_weight_decay_and_the_other_settings_equal_keras(name):
     theirs = KERAS[name](keras.optimizers.schedules.ExponentialDecay(rate, 1, DECAY))
     theirs = type(theirs).from_config(theirs.get_config() | settings)
     ours = run(optim.OPTIMIZERS[name](rate_of(name, True), **settings))
-    assert_same(ours, run_keras(theirs))
+    assert_same(ours, run_keras(theirs), name)
 
 
 def test_nadam_with_the_slow_momentum_of_earlier_tensorflow():

@@ -31,6 +31,12 @@ KERNEL, BIAS = rng.normal(size=(3, 4)).astype(np.float32), np.zeros(4, np.float3
 CLASSES = {0: 0.5, 2: 3.0}  # 1 and 3 are left out
 
 
+@pytest.fixture(autouse=True)
+def keras_broadcasts():
+    with jax.numpy_rank_promotion("allow"):
+        yield
+
+
 class Net(linen.Module):
     """A dense layer at every position, as Keras's on (batch, time, features)."""
 
@@ -132,8 +138,8 @@ def test_a_training_with_weights_and_totals(train):
     state = TrainState(state.step, params, state.model_state, state.opt_state, state.key)
     options = {"metrics": {"f1": lambda z, y: metrics.f1_score(z, y, average="macro")}}
     state, history = train(
-        make_train_step(model, optimizer, **options),
         state,
+        make_train_step(model, optimizer, **options),
         Batches(source, 4, seed=None),
         epochs=1,
         validation=Validation(make_eval_step(model, **options), Batches(source, 4, seed=None)),

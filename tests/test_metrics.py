@@ -153,6 +153,7 @@ def of_keras(metric, targets, predictions, weights=None):
     return metric.result()
 
 
+@pytest.mark.slow  # Keras's metrics are hundreds of small programs
 def test_totals_with_weights_equal_keras(rng):
     theirs, size = keras.metrics, 50
     bits, scores = rng.integers(0, 2, size), rng.uniform(size=size).astype(np.float32)

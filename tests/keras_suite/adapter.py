@@ -51,7 +51,7 @@ def given(instance: Any, neutral: set[str]) -> dict[str, Any]:
     return {
         name: value
         for name, value in config.items()
-        if name not in neutral and not _same(value, defaults.get(name, inspect.Parameter.empty))
+        if name not in neutral and not _same(value, defaults.get(name))
     }
 
 
@@ -60,7 +60,7 @@ def _same(value: Any, default: Any) -> bool:
         return all(item == default for item in value)  # strides=1 is (1, 1) in a configuration
     if isinstance(value, Mapping) or type(value).__module__.startswith(("numpy", "jax")):
         return value is default
-    return value == default or (value == "linear" and default is None)
+    return value == default or (default is None and value in ("linear", "channels_last"))
 
 
 def renamed(arguments: Mapping[str, Any], known: Mapping[str, str], what: str) -> dict[str, Any]:

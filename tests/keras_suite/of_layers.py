@@ -4,6 +4,7 @@ A layer keeps Keras's weights and shapes; what it computes is our module, applie
 """
 
 import dataclasses
+import functools
 import inspect
 from typing import Any
 
@@ -71,7 +72,11 @@ INITIALIZERS |= {"he_normal", "lecun_uniform", "lecun_normal"}
 
 
 def _patch(kind: type, name: str, call: Any) -> None:
-    kind.call = call
+    @functools.wraps(kind.call)
+    def called(self: Any, *arguments: Any, **options: Any) -> Any:
+        return call(self, *arguments, **options)
+
+    kind.call = called
     init = kind.__init__
 
     def checked(self: Any, *arguments: Any, **options: Any) -> None:
@@ -194,9 +199,6 @@ def _pool_arguments(self: Any, name: str) -> dict[str, Any]:
     known = {"pool_size": "window", "strides": "strides", "padding": "padding"} if name in POOLING else {}
     if every_rank and name in GLOBAL:
         known = {"keepdims": "keepdims"}
-    if self.data_format != "channels_last":
-        refuse(f"layer {name}(data_format={self.data_format!r})")
-    settings.pop("data_format", None)
     return renamed(settings, known, f"layer {name}")
 
 

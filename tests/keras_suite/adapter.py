@@ -51,11 +51,12 @@ def given(instance: Any, neutral: set[str]) -> dict[str, Any]:
     return {
         name: value
         for name, value in config.items()
-        if name not in neutral and not _same(value, defaults.get(name))
+        if name not in neutral and not same(value, defaults.get(name))
     }
 
 
-def _same(value: Any, default: Any) -> bool:
+def same(value: Any, default: Any) -> bool:
+    """Returns whether an argument is the default, in the form that a configuration gives it."""
     if isinstance(value, (list, tuple)) and not isinstance(default, (list, tuple)):
         return all(item == default for item in value)  # strides=1 is (1, 1) in a configuration
     if isinstance(value, Mapping) or type(value).__module__.startswith(("numpy", "jax")):

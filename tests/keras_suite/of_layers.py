@@ -16,7 +16,7 @@ from keras.src import activations as their_activations
 from keras.src import initializers as their_initializers
 
 from jaxnets import nn
-from tests.keras_suite.adapter import array, exchange, given, refuse, renamed, snake, use
+from tests.keras_suite.adapter import array, exchange, given, refuse, renamed, same, snake, use
 
 CONVOLUTION = {"filters": "features", "dilation_rate": "dilation"}
 DEPTHWISE = {"depth_multiplier": "multiplier", "dilation_rate": "dilation"}
@@ -246,19 +246,24 @@ def _activation(name: str, ours: Any, signature: inspect.Signature) -> Any:
 
 def _initialize(self: Any, shape: Any, dtype: Any = None, **options: Any) -> Any:
     name = snake(next(k.__name__ for k in type(self).__mro__ if snake(k.__name__) in INITIALIZERS))
-    arguments = given(self, {"name", "seed"})
+    parameters = inspect.signature(type(self)).parameters  # some are not in the configuration
+    arguments = {key: getattr(self, key) for key in parameters if key != "seed" and hasattr(self, key)}
+    arguments = {key: v for key, v in arguments.items() if not same(v, parameters[key].default)}
+    for key in arguments.keys() & {"input_axes", "output_axes"}:
+        refuse(f"initializer {name}({key}=...)")
     takes_arguments = len(inspect.signature(nn.get_initializer).parameters) > 1
-    if arguments and not takes_arguments:
+    if name not in nn.INITIALIZERS or (arguments and not takes_arguments):
         refuse(f"initializer {name}({', '.join(arguments)})")
-    if name not in nn.INITIALIZERS:
-        refuse(f"initializer {name}")
     use(name)
     draw = nn.get_initializer(name, **arguments) if arguments else nn.get_initializer(name)
-    seed = getattr(self, "seed", 0)
-    seed = getattr(seed, "state", seed)
-    number = seed if isinstance(seed, int) else int(array(seed).ravel()[0])
-    if not isinstance(getattr(self, "seed", 0), int):
-        self.seed.next()
-    return draw(
-        jax.random.key(number), tuple(shape), keras.backend.standardize_dtype(dtype or keras.config.floatx())
-    )
+    dtype = keras.backend.standardize_dtype(dtype or keras.config.floatx())
+    return draw(_key(getattr(self, "seed", 0)), tuple(shape), dtype)
+
+
+def _key(seed: Any) -> jax.Array:
+    """Returns a key for a seed of Keras, which is a number or has a number and a counter."""
+    if isinstance(seed, int):
+        return jax.random.key(seed)
+    number, counter = array(seed.state)
+    seed.next()
+    return jax.random.fold_in(jax.random.key(number), counter)

@@ -44,6 +44,9 @@ def install(subjects: set[str]) -> None:
     """Puts our modules into Keras's layers; the subjects of tests that have no counterpart refuse."""
     for name in MODULES:
         _patch(getattr(keras.layers, name), name, _call)
+    if hasattr(nn, "embedding_mask"):
+        NEUTRAL.add("mask_zero")
+        keras.layers.Embedding.compute_mask = _embedding_mask
     for name in POOLING:
         _patch(getattr(keras.layers, name), name, _pool)
     for name in GLOBAL:
@@ -77,12 +80,16 @@ def _patch(kind: type, name: str, call: Any) -> None:
         return call(self, *arguments, **options)
 
     kind.call = called
+    if hasattr(kind, "quantize"):
+        kind.quantize = _quantize
     init = kind.__init__
 
     def checked(self: Any, *arguments: Any, **options: Any) -> None:
         init(self, *arguments, **options)
         if type(self) is kind:
-            _arguments(self, name)
+            if getattr(self, "quantization_mode", None):
+                refuse("quantization")
+            self._jaxnets = _arguments(self, name)
 
     checked.__signature__, checked.__wrapped__ = inspect.signature(init), init
     kind.__init__ = checked
@@ -96,6 +103,14 @@ def _refusing(init: Any, kind: type, name: str) -> Any:
 
     refusing.__signature__ = inspect.signature(init)
     return refusing
+
+
+def _quantize(self: Any, *arguments: Any, **options: Any) -> None:
+    refuse("quantization")
+
+
+def _embedding_mask(self: Any, inputs: Any, mask: Any = None) -> Any:
+    return nn.embedding_mask(inputs) if self.mask_zero else None
 
 
 def _settings(self: Any) -> dict[str, Any]:
@@ -131,7 +146,8 @@ def _call(self: Any, inputs: Any, *more: Any, **options: Any) -> Any:
     kind = getattr(nn, ours)
     dtype = None if self.compute_dtype == self.variable_dtype else self.compute_dtype
     extra = {"dtype": dtype} if "dtype" in {f.name for f in dataclasses.fields(kind)} else {}
-    module = kind(**_arguments(self, name), **extra)
+    arguments = self._jaxnets if hasattr(self, "_jaxnets") else _arguments(self, name)
+    module = kind(**arguments, **extra)
     accepted = inspect.signature(kind.__call__).parameters
     keywords = _keywords(self, name, list(more), options, accepted)
     use(name)

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import keras
-from jax.experimental import sparse
 from keras.src.optimizers import optimizer as base
 from keras.src.optimizers.schedules import learning_rate_schedule as schedule_module
 
@@ -118,8 +117,6 @@ def _step(self: Any, grads: Any, variables: Any, learning_rate: Any) -> None:
     use(type(self).__name__)
     if len(variables) != len(self._trainable_variables):
         refuse("step of some of the variables")
-    if any(isinstance(grad, sparse.JAXSparse) for grad in grads):
-        refuse("sparse gradients")
     decaying = [self._use_weight_decay(variable) for variable in variables]
     chain = _chain(self, array(learning_rate), decaying)
     state = jax.tree.unflatten(self._structure, [leaf.value for leaf in self._leaves])

@@ -370,6 +370,8 @@ def test_ignored_classes_equal_keras(ignored, weights):
         (lambda: losses.reduce(jnp.ones(3), reduction="median"), "it must be one of sum_over_batch_size"),
         (lambda: losses.class_weighted(losses.hinge, {-1: 2.0}), "classes count from 0"),
         (lambda: losses.class_weighted(losses.hinge, [1.0, -1.0]), "0 or more"),
+        (lambda: losses.class_weighted(losses.categorical_crossentropy, [1, 2])(OTHER, ONE_HOT), "4 classes"),
+        (lambda: losses.class_weighted(losses.categorical_crossentropy, {7: 2})(OTHER, ONE_HOT), "4 classes"),
         (lambda: losses.ctc(SEQUENCES, SPOKEN[0]), r"\(batch, time, classes\)"),
         (lambda: losses.ctc(SEQUENCES, SPOKEN * 1.0), "whole numbers"),
         (lambda: losses.weigh(losses.dice, OTHER, BITS, jnp.ones((6, 4))), "one weight per example"),

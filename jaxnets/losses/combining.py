@@ -1,6 +1,7 @@
 """Losses made of losses: of several heads, with weights of classes, without some labels."""
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -72,10 +73,11 @@ def class_weighted(
     Args:
         loss: A loss of classes, such as `sparse_categorical_crossentropy`. Its targets are labels, one-hot
             rows, or, for a binary loss, numbers (batch, 1) or (batch,) that are rounded to 0 or 1.
-        weights: The weight of each class, by number; classes that a mapping leaves out weigh 1.
+        weights: The weight of each class, one for every class; or of some by number, and the others weigh 1.
 
     Raises:
-        UserError: If a weight is negative, or a class is not a whole number from 0 on.
+        UserError: If a weight is negative, or a class is not a whole number from 0 on; when called, if the
+            outputs have fewer classes, or, without numbers, more.
 
     Examples:
         >>> from jaxnets.losses import sparse_categorical_crossentropy
@@ -83,9 +85,10 @@ def class_weighted(
         >>> print(loss(jnp.zeros((2, 2)), jnp.array([0, 1])))  # log 2 and 10 log 2
         [0.6931472 6.931472 ]
     """
+    is_complete = not isinstance(weights, Mapping)
     by_class = dict(weights) if isinstance(weights, Mapping) else dict(enumerate(weights))
     for number, weight in by_class.items():
-        if not isinstance(number, int) or number < 0 or not weight >= 0:
+        if not isinstance(number, Integral) or number < 0 or not weight >= 0:
             raise UserError(
                 f"class {number} weighs {weight}: classes count from 0, and weights must be 0 or more"
             )
@@ -97,6 +100,9 @@ def class_weighted(
         return found
 
     def weighted(outputs: jax.Array, targets: jax.Array, weights: jax.Array | None = None) -> Any:
+        classes = max(jnp.shape(outputs)[-1], 2) if jnp.ndim(outputs) > 1 else 2
+        if max(by_class, default=-1) >= classes or (is_complete and len(by_class) < classes):
+            raise UserError(f"weights of classes {list(by_class)}: the outputs have {classes} classes")
         own = weights_of(_classes_of(outputs, jnp.asarray(targets)))
         if weights is not None:
             own = own * broadcast(weights, own)

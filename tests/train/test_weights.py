@@ -28,7 +28,7 @@ X, Y = rng.normal(size=(10, 5, 3)).astype(np.float32), rng.integers(0, 4, (10, 5
 EXAMPLES = rng.uniform(0, 2, 10).astype(np.float32)
 POSITIONS = rng.uniform(0, 2, (10, 5)).astype(np.float32)
 KERNEL, BIAS = rng.normal(size=(3, 4)).astype(np.float32), np.zeros(4, np.float32)
-CLASSES = {0: 0.5, 2: 3.0}  # 1 and 3 are left out
+CLASSES = {np.int64(0): 0.5, 2: 3.0}  # scikit-learn counts in NumPy's numbers; 1 and 3 are left out
 
 
 @pytest.fixture(autouse=True)
@@ -85,11 +85,14 @@ def test_weights_in_a_batch_equal_keras_sample_weight(weights):
 def test_class_weights_equal_keras_and_multiply_those_of_examples():
     x, y = X[:, 0], Y[:, 0]
     loss = losses.class_weighted(losses.sparse_categorical_crossentropy, CLASSES)
-    assert_same(ours({"x": x, "y": y}, x, loss=loss), theirs(x, y, class_weight=CLASSES))
+    assert_same(
+        ours({"x": x, "y": y}, x, loss=loss),
+        theirs(x, y, class_weight={int(k): v for k, v in CLASSES.items()}),
+    )
     one_hot = np.eye(4, dtype=np.float32)[y]
     loss = losses.class_weighted(losses.categorical_crossentropy, CLASSES)
     crossentropy = keras.losses.CategoricalCrossentropy(from_logits=True)
-    expected = theirs(x, one_hot, crossentropy, class_weight=CLASSES)
+    expected = theirs(x, one_hot, crossentropy, class_weight={int(k): v for k, v in CLASSES.items()})
     assert_same(ours({"x": x, "y": one_hot}, x, loss=loss, metrics={}), expected)
     of_classes = np.array([CLASSES.get(label, 1) for label in y.tolist()], np.float32)
     loss = losses.class_weighted(losses.sparse_categorical_crossentropy, [0.5, 1.0, 3.0, 1.0])

@@ -21,6 +21,9 @@ SIGMOIDS = np.array(jax.nn.sigmoid(LOGITS))
 SIGMOIDS[0] = BITS[0]
 SIGMOIDS[1] = 1 - BITS[1]
 OTHER = rng.normal(size=(6, 4)).astype(np.float32) * 3
+OTHERS = np.array(jax.nn.softmax(OTHER))
+SEQUENCES = rng.normal(size=(6, 9, 5)).astype(np.float32)
+SPOKEN = np.where(np.arange(4) < rng.integers(0, 5, (6, 1)), rng.integers(1, 5, (6, 4)), 0).astype(np.int32)
 
 TABLE = {
     "sparse": lambda: (
@@ -65,6 +68,61 @@ TABLE = {
         theirs.mean_absolute_error(OTHER, LOGITS),
     ),
     "huber": lambda: (losses.huber(LOGITS, OTHER, delta=1.5), theirs.huber(OTHER, LOGITS, delta=1.5)),
+    "percentage": lambda: (
+        losses.mean_absolute_percentage_error(LOGITS, OTHER),
+        theirs.mean_absolute_percentage_error(OTHER, LOGITS),
+    ),
+    "logarithmic": lambda: (
+        losses.mean_squared_logarithmic_error(LOGITS, OTHER),
+        theirs.mean_squared_logarithmic_error(OTHER, LOGITS),
+    ),
+    "log cosh": lambda: (losses.log_cosh(LOGITS, OTHER), theirs.log_cosh(OTHER, LOGITS)),
+    "poisson": lambda: (losses.poisson(SIGMOIDS, BITS), theirs.poisson(BITS, SIGMOIDS)),
+    "cosine": lambda: (losses.cosine_similarity(LOGITS, OTHER), theirs.cosine_similarity(OTHER, LOGITS)),
+    "hinge": lambda: (losses.hinge(LOGITS, BITS), theirs.hinge(BITS, LOGITS)),
+    "hinge of signs": lambda: (losses.hinge(LOGITS, 2 * BITS - 1), theirs.hinge(2 * BITS - 1, LOGITS)),
+    "squared hinge": lambda: (losses.squared_hinge(LOGITS, BITS), theirs.squared_hinge(BITS, LOGITS)),
+    "categorical hinge": lambda: (
+        losses.categorical_hinge(LOGITS, ONE_HOT),
+        theirs.categorical_hinge(ONE_HOT, LOGITS),
+    ),
+    "kl": lambda: (
+        losses.kl_divergence(LOGITS, OTHERS),
+        theirs.kl_divergence(OTHERS, np.array(jax.nn.softmax(LOGITS))),
+    ),
+    "kl from probabilities": lambda: (
+        losses.kl_divergence_from_probabilities(SIGMOIDS, OTHERS),
+        theirs.kl_divergence(OTHERS, SIGMOIDS),
+    ),
+    "binary focal": lambda: (
+        losses.binary_focal_crossentropy(OTHER, BITS, gamma=1.5),
+        theirs.binary_focal_crossentropy(BITS, OTHER, from_logits=True, gamma=1.5),
+    ),
+    "binary focal, balanced, smoothed, from probabilities": lambda: (
+        losses.binary_focal_crossentropy_from_probabilities(SIGMOIDS, BITS, alpha=0.3, label_smoothing=0.2),
+        theirs.binary_focal_crossentropy(
+            BITS, SIGMOIDS, apply_class_balancing=True, alpha=0.3, label_smoothing=0.2
+        ),
+    ),
+    "categorical focal": lambda: (
+        losses.categorical_focal_crossentropy(OTHER, ONE_HOT, gamma=1.5, label_smoothing=0.1),
+        theirs.categorical_focal_crossentropy(
+            ONE_HOT, OTHER, from_logits=True, gamma=1.5, label_smoothing=0.1
+        ),
+    ),
+    "categorical focal, by class, from probabilities": lambda: (
+        losses.categorical_focal_crossentropy_from_probabilities(PROBABILITIES, ONE_HOT, alpha=[1, 2, 3, 4]),
+        theirs.categorical_focal_crossentropy(ONE_HOT, PROBABILITIES, alpha=[[1.0, 2, 3, 4]]),
+    ),
+    "dice": lambda: (
+        losses.dice(LOGITS, BITS),
+        theirs.dice(BITS, np.array(jax.nn.sigmoid(LOGITS)), axis=(1,)),
+    ),
+    "tversky": lambda: (
+        losses.tversky(LOGITS, BITS, 0.3, 0.6),
+        theirs.tversky(BITS, np.array(jax.nn.sigmoid(LOGITS)), 0.3, 0.6, axis=(1,)),
+    ),
+    "ctc": lambda: (losses.ctc(SEQUENCES, SPOKEN), theirs.ctc(SPOKEN, SEQUENCES)),
 }
 
 
@@ -76,6 +134,16 @@ def test_values_equal_keras(name):
 
 
 PAIRS = {
+    "percentage": (losses.mean_absolute_percentage_error, OTHER),
+    "log cosh": (losses.log_cosh, OTHER),
+    "cosine": (losses.cosine_similarity, OTHER),
+    "hinge": (losses.hinge, ONE_HOT),
+    "categorical hinge": (losses.categorical_hinge, ONE_HOT),
+    "kl": (losses.kl_divergence, OTHERS),
+    "binary focal": (losses.binary_focal_crossentropy, ONE_HOT),
+    "categorical focal": (losses.categorical_focal_crossentropy, ONE_HOT),
+    "dice": (losses.dice, ONE_HOT),
+    "weights of classes": (losses.class_weighted(losses.categorical_crossentropy, [1, 2, 3, 4]), ONE_HOT),
     "sparse": (losses.sparse_categorical_crossentropy, LABELS),
     "categorical": (losses.categorical_crossentropy, ONE_HOT),
     "binary": (losses.binary_crossentropy, ONE_HOT),
@@ -241,3 +309,74 @@ def test_heads_add_up_their_losses_by_weight():
     np.testing.assert_allclose(loss(outputs, targets), expected, rtol=1e-5)
     of_boxes = losses.of_head("box", losses.mean_squared_error)
     np.testing.assert_allclose(of_boxes(outputs, targets), np.square(found - boxes).mean(1), rtol=1e-6)
+
+
+def test_the_table_has_every_loss_that_needs_no_further_arguments():
+    left_out = {"asymmetric_cost", "weighted_sum", "masked_mean", "reduce", "weigh", "smooth_labels"}
+    left_out |= {"class_weighted", "heads", "ignore_class", "of_head", "kernels", "l1_l2_penalty"}
+    functions = {name for name in losses.__all__ if name.islower() and "probabilities" not in name}
+    assert functions - left_out == set(losses.LOSSES)
+
+
+def test_a_zero_vector_has_a_cosine_of_0_and_a_gradient():
+    value, slope = jax.value_and_grad(lambda y: losses.cosine_similarity(y, jnp.ones((1, 2)))[0])(
+        jnp.zeros((1, 2))
+    )
+    assert value == 0
+    assert np.isfinite(slope).all()
+
+
+POSITIONS = np.random.default_rng(2).normal(size=(2, 3, 5, 4)).astype(np.float32)  # predictions and targets
+CHOSEN = np.random.default_rng(3).integers(0, 4, (3, 5), dtype=np.int32)
+WEIGHTS = np.array([0.5, 2.0, 0.0], np.float32)
+POSITION_WEIGHTS = np.random.default_rng(4).uniform(0, 2, (3, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight", "sum"])
+@pytest.mark.parametrize("weights", [None, WEIGHTS[:, None], POSITION_WEIGHTS], ids=["none", "rows", "all"])
+def test_reductions_and_weights_of_positions_equal_keras(reduction, weights):
+    """Values (3, 5); Keras takes a column of weights for a weight of each example."""
+    y, t = POSITIONS
+    expected = theirs.MeanSquaredError(reduction=reduction)(t, y, sample_weight=weights)
+    values = losses.mean_squared_error(y.reshape(15, 4), t.reshape(15, 4)).reshape(3, 5)
+    if reduction == "mean_with_sample_weight" and weights is not None and weights.shape == (3, 1):
+        expected = expected / 5  # Keras divides by the sum of the column, not of the five values of a row
+    np.testing.assert_allclose(losses.reduce(values, weights, reduction), expected, rtol=1e-6)
+    if reduction == "sum_over_batch_size":
+        ours = losses.mean_squared_error(y, t, weights=weights)
+        np.testing.assert_allclose(np.mean(ours), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [None, POSITION_WEIGHTS], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize("ignored", [2, -1, 255])
+def test_ignored_classes_equal_keras(ignored, weights):
+    y, labels = POSITIONS[0], np.where(CHOSEN == 2, ignored, CHOSEN)
+    loss = losses.ignore_class(losses.sparse_categorical_crossentropy, ignored)
+    keras_loss = theirs.SparseCategoricalCrossentropy(from_logits=True, ignore_class=ignored)
+    expected = keras_loss(labels, y, sample_weight=weights)
+    ours = losses.reduce(loss(y, labels, weights=weights))
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+    gradient = jax.grad(lambda y: losses.reduce(loss(y, labels)))(y)
+    assert np.isfinite(gradient).all()
+    assert not gradient[labels == ignored].any()
+    assert losses.reduce(loss(y, np.full_like(labels, ignored))) == 0
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: losses.mean_squared_error(OTHER, OTHER, weights=jnp.ones(5)), r"\(5,\) do not fit values"),
+        (lambda: losses.reduce(jnp.ones(3), jnp.ones((3, 2))), "do not fit values"),
+        (lambda: losses.reduce(jnp.ones(3), reduction="median"), "it must be one of sum_over_batch_size"),
+        (lambda: losses.class_weighted(losses.hinge, {-1: 2.0}), "classes count from 0"),
+        (lambda: losses.class_weighted(losses.hinge, [1.0, -1.0]), "0 or more"),
+        (lambda: losses.class_weighted(losses.categorical_crossentropy, [1, 2])(OTHER, ONE_HOT), "4 classes"),
+        (lambda: losses.class_weighted(losses.categorical_crossentropy, {7: 2})(OTHER, ONE_HOT), "4 classes"),
+        (lambda: losses.ctc(SEQUENCES, SPOKEN[0]), r"\(batch, time, classes\)"),
+        (lambda: losses.ctc(SEQUENCES, SPOKEN * 1.0), "whole numbers"),
+        (lambda: losses.weigh(losses.dice, OTHER, BITS, jnp.ones((6, 4))), "one weight per example"),
+    ],
+)
+def test_wrong_weights_are_named(call, message):
+    with pytest.raises(UserError, match=message):
+        call()

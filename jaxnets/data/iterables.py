@@ -9,16 +9,16 @@ import numpy as np
 from jaxnets.data.formats.depth import check_pixels
 from jaxnets.errors import UserError
 
-NAMES = {"image": "x", "label": "y"}  # TFDS's names
+NAMES = {"image": "x", "label": "y", "sample_weight": "weights"}  # TFDS's names, and Keras's
 
 
 class IterableBatches:
     """The batches of an iterable, converted to NumPy arrays of one size, with masks.
 
-    A batch may be a mapping with "x" and "y" (or "image" and "label") or a pair (x, y), of anything that
-    NumPy reads, such as JAX arrays or PyTorch or TensorFlow tensors. Bytes stay bytes; other numbers become
-    float32 and int32. The first batch sets the size, and smaller ones are padded with rows of mask 0. In a
-    batch without "mask" all rows count.
+    A batch may be a mapping with "x" and "y" (or "image" and "label"), a pair (x, y) or, with weights for
+    the loss, (x, y, weights), of anything that NumPy reads, such as JAX arrays or PyTorch or TensorFlow
+    tensors. Bytes stay bytes; other numbers become float32 and int32. The first batch sets the size, and
+    smaller ones are padded with rows of mask 0. In a batch without "mask" all rows count.
 
     Args:
         batches: An iterable that can be read repeatedly (a list, a PyTorch DataLoader, a Grain loader, a
@@ -123,8 +123,8 @@ def _length_of(batches: Any) -> int | None:
 def _arrays(batch: Any) -> dict[str, np.ndarray]:
     if isinstance(batch, Mapping):
         named = {str(NAMES.get(key, key)): value for key, value in batch.items()}
-    elif isinstance(batch, (tuple, list)) and len(batch) == 2:
-        named = dict(zip(("x", "y"), batch, strict=True))
+    elif isinstance(batch, (tuple, list)) and len(batch) in (2, 3):
+        named = dict(zip(("x", "y", "weights"), batch, strict=False))
     else:
         named = {}
     if not {"x", "y"} <= named.keys():
@@ -142,7 +142,7 @@ def _as_numbers(key: str, value: Any) -> np.ndarray:
             f"{key} of a batch has shape {array.shape} and dtype {array.dtype}: it must hold a number or an "
             "array of numbers for every example"
         )
-    if key == "mask":
+    if key in ("mask", "weights"):
         return array.astype(np.float32)
     if array.dtype == np.uint8 and key == "x":
         return array

@@ -16,6 +16,10 @@ w <- w - lr m / sqrt(V), without any epsilon; where V is 0 the step is 0 instead
 | nadam    | Dozat's rising momentum .9 (1 - .96^t/2)        | Adam with .9 m/(1-.9^(t+1)) + .1 g/(1-.9^t)  |
 | adadelta | rho .95, e = 1e-7 inside both roots             | rho .95, e = 1e-6 (its start needs one)      |
 | adamw    | adam, and w <- w - lr 0.004 w                   | adam, and w <- w - lr 0.004 w                |
+| adamax   | adam with u <- max(.999 u, abs(g)) for sqrt(v)  | -                                            |
+| adafactor| averages of rows and columns for v              | -                                            |
+| lion     | w <- w - lr sign(.9 m + .1 g)                   | -                                            |
+| lamb     | adam, with the step's length as lr times w's    | -                                            |
 | muon     | Optax's: orthogonal for kernels, else Adam      | -                                            |
 
 e is 1e-7, and m and v start at 0, unless given. Keras keeps the learning rate inside SGD's velocity: a change
@@ -36,17 +40,25 @@ Examples:
 from jaxnets.optim.keras import (
     OPTIMIZERS,
     adadelta,
+    adafactor,
     adagrad,
     adam,
+    adamax,
     adamw,
+    lamb,
+    lion,
     muon,
     nadam,
     nesterov,
     rmsprop,
-    scale_by_keras_adam,
-    scale_by_keras_nadam,
     sgd,
     sgdm,
+)
+from jaxnets.optim.moments import (
+    scale_by_keras_adafactor,
+    scale_by_keras_adam,
+    scale_by_keras_adamax,
+    scale_by_keras_nadam,
 )
 from jaxnets.optim.spherical import orthogonalize, spherical_muon
 from jaxnets.optim.textbook import TEXTBOOK, nesterov_average, scale_by_moments
@@ -59,6 +71,8 @@ from jaxnets.optim.transforms import (
     clip_by_global_norm,
     clip_by_norm,
     clip_by_value,
+    keeps_types,
+    with_weight_decay,
 )
 
 __all__ = [
@@ -66,8 +80,10 @@ __all__ = [
     "TEXTBOOK",
     "accumulate",
     "adadelta",
+    "adafactor",
     "adagrad",
     "adam",
+    "adamax",
     "adamw",
     "add_decayed_weights",
     "add_penalty",
@@ -76,16 +92,22 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_norm",
     "clip_by_value",
+    "keeps_types",
+    "lamb",
+    "lion",
     "muon",
     "nadam",
     "nesterov",
     "nesterov_average",
     "orthogonalize",
     "rmsprop",
+    "scale_by_keras_adafactor",
     "scale_by_keras_adam",
+    "scale_by_keras_adamax",
     "scale_by_keras_nadam",
     "scale_by_moments",
     "sgd",
     "sgdm",
     "spherical_muon",
+    "with_weight_decay",
 ]

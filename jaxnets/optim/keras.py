@@ -1,11 +1,12 @@
 """Keras 3's optimizers, formula for formula; `jaxnets.optim` shows them beside the textbook's.
 
 `learning_rate` is a number or a schedule of the step (counted from 0). Accumulators have the parameters'
-shapes and dtypes.
+shapes and dtypes, and gradients are cast to these. `weight_decay` is decoupled: w <- w - lr weight_decay w
+before the step; `with_weight_decay` does the same for some of the parameters only.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,91 +14,138 @@ import optax
 import optax.contrib
 from optax import GradientTransformation, ScalarOrSchedule
 
+from jaxnets.optim.moments import (
+    scale_by_keras_adafactor,
+    scale_by_keras_adam,
+    scale_by_keras_adamax,
+    scale_by_keras_nadam,
+)
+from jaxnets.optim.transforms import keeps_types, with_weight_decay
 
+
+def _descend(
+    direction: GradientTransformation, learning_rate: ScalarOrSchedule, weight_decay: float = 0.0
+) -> GradientTransformation:
+    descent = optax.chain(direction, optax.scale_by_learning_rate(learning_rate))
+    return with_weight_decay(descent, learning_rate, weight_decay)
+
+
+@keeps_types
 def sgd(
-    learning_rate: ScalarOrSchedule, momentum: float = 0.0, nesterov: bool = False
+    learning_rate: ScalarOrSchedule,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+    weight_decay: float = 0.0,
 ) -> GradientTransformation:
     """SGD: v <- momentum v - lr g; w <- w + v, or with Nesterov's momentum w <- w + momentum v - lr g.
 
     The rate is inside the velocity (in `optax.sgd` it is outside), which matters when it changes.
     """
     rate = optax.scale_by_learning_rate(learning_rate)
-    return optax.chain(rate, optax.trace(momentum, nesterov)) if momentum else rate
+    descent = optax.chain(rate, optax.trace(momentum, nesterov)) if momentum else rate
+    return with_weight_decay(descent, learning_rate, weight_decay)
 
 
-def sgdm(learning_rate: ScalarOrSchedule, momentum: float = 0.9) -> GradientTransformation:
+def sgdm(
+    learning_rate: ScalarOrSchedule, momentum: float = 0.9, weight_decay: float = 0.0
+) -> GradientTransformation:
     """SGD with momentum."""
-    return sgd(learning_rate, momentum)
+    return sgd(learning_rate, momentum, weight_decay=weight_decay)
 
 
-def nesterov(learning_rate: ScalarOrSchedule, momentum: float = 0.9) -> GradientTransformation:
+def nesterov(
+    learning_rate: ScalarOrSchedule, momentum: float = 0.9, weight_decay: float = 0.0
+) -> GradientTransformation:
     """SGD with Nesterov's momentum."""
-    return sgd(learning_rate, momentum, nesterov=True)
+    return sgd(learning_rate, momentum, nesterov=True, weight_decay=weight_decay)
 
 
+@keeps_types
 def adagrad(
-    learning_rate: ScalarOrSchedule, initial: float = 0.1, epsilon: float = 1e-7
+    learning_rate: ScalarOrSchedule, initial: float = 0.1, epsilon: float = 1e-7, weight_decay: float = 0.0
 ) -> GradientTransformation:
     """AdaGrad (Duchi et al. 2011): s <- s + g^2 from `initial`; w <- w - lr g / sqrt(s + epsilon)."""
-    return optax.chain(optax.scale_by_rss(initial, epsilon), optax.scale_by_learning_rate(learning_rate))
+    return _descend(optax.scale_by_rss(initial, epsilon), learning_rate, weight_decay)
 
 
+@keeps_types
 def rmsprop(
-    learning_rate: ScalarOrSchedule, rho: float = 0.9, epsilon: float = 1e-7
+    learning_rate: ScalarOrSchedule,
+    rho: float = 0.9,
+    epsilon: float = 1e-7,
+    momentum: float = 0.0,
+    centered: bool = False,
+    weight_decay: float = 0.0,
 ) -> GradientTransformation:
-    """RMSProp (Hinton's lecture 6e): s <- rho s + (1 - rho) g^2; w <- w - lr g / sqrt(s + epsilon)."""
-    return optax.chain(optax.scale_by_rms(rho, epsilon), optax.scale_by_learning_rate(learning_rate))
+    """RMSProp (Hinton's lecture 6e): s <- rho s + (1 - rho) g^2; w <- w - lr g / sqrt(s + epsilon).
+
+    Centered, it divides by the spread instead: sqrt(s - a^2 + epsilon) with a <- rho a + (1 - rho) g. With
+    momentum: v <- momentum v + lr g / sqrt(...); w <- w - v.
+    """
+    scale = optax.scale_by_stddev if centered else optax.scale_by_rms
+    descent = _descend(scale(rho, epsilon), learning_rate)
+    if momentum:
+        descent = optax.chain(descent, optax.trace(momentum))
+    return with_weight_decay(descent, learning_rate, weight_decay)
 
 
+@keeps_types
 def adadelta(
-    learning_rate: ScalarOrSchedule, rho: float = 0.95, epsilon: float = 1e-7
+    learning_rate: ScalarOrSchedule, rho: float = 0.95, epsilon: float = 1e-7, weight_decay: float = 0.0
 ) -> GradientTransformation:
     """AdaDelta (Zeiler, arXiv 1212.5701): w <- w - lr d with d = g sqrt(a + epsilon) / sqrt(s + epsilon).
 
     s <- rho s + (1 - rho) g^2 before the step, a <- rho a + (1 - rho) d^2 after it.
     """
-    return optax.chain(optax.scale_by_adadelta(rho, epsilon), optax.scale_by_learning_rate(learning_rate))
+    return _descend(optax.scale_by_adadelta(rho, epsilon), learning_rate, weight_decay)
 
 
-class AdamState(NamedTuple):
-    """The number of steps taken, int32 (), and the first and second moments, trees like the parameters."""
-
-    steps: jax.Array
-    mu: optax.Updates
-    nu: optax.Updates
-
-
-def scale_by_keras_adam(beta_1: float, beta_2: float, epsilon: float) -> GradientTransformation:
-    """Adam's scaling in Keras: g -> m sqrt(1 - beta_2^t) / (1 - beta_1^t) / (sqrt(v) + epsilon).
-
-    Epsilon is added to the root of the uncorrected v, so that in the first steps it has up to 30 times the
-    effect that it has in `optax.adam`, where it is added to the root of the corrected v.
-    """
-
-    def init(params):
-        mu, nu = (optax.tree.zeros_like(params) for _ in range(2))
-        return AdamState(jnp.zeros([], jnp.int32), mu, nu)
-
-    def update(grads, state, params=None):
-        del params
-        t = state.steps + 1
-        mu = optax.tree.update_moment(grads, state.mu, beta_1, 1)
-        nu = optax.tree.update_moment(grads, state.nu, beta_2, 2)
-        scale = jnp.sqrt(1 - beta_2**t) / (1 - beta_1**t)
-        updates = jax.tree.map(lambda m, v: scale.astype(m.dtype) * m / (jnp.sqrt(v) + epsilon), mu, nu)
-        return updates, AdamState(t, mu, nu)
-
-    return GradientTransformation(init, update)
-
-
-def adam(
-    learning_rate: ScalarOrSchedule, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7
+@keeps_types
+def lion(
+    learning_rate: ScalarOrSchedule, beta_1: float = 0.9, beta_2: float = 0.99, weight_decay: float = 0.0
 ) -> GradientTransformation:
-    """Adam (arXiv 1412.6980): w <- w - lr m sqrt(1 - beta_2^t) / (1 - beta_1^t) / (sqrt(v) + epsilon)."""
-    moments = scale_by_keras_adam(beta_1, beta_2, epsilon)
-    return optax.chain(moments, optax.scale_by_learning_rate(learning_rate))
+    """Lion (arXiv 2302.06675): w <- w - lr sign(beta_1 m + (1 - beta_1) g).
+
+    After the step m <- beta_2 m + (1 - beta_2) g.
+    """
+    return _descend(optax.scale_by_lion(beta_1, beta_2), learning_rate, weight_decay)
 
 
+@keeps_types
+def lamb(
+    learning_rate: ScalarOrSchedule,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    weight_decay: float = 0.0,
+) -> GradientTransformation:
+    """LAMB (arXiv 1904.00962): steps d of Adam, each variable's scaled to w <- w - lr d |w| / |d|.
+
+    Where a norm is 0 the ratio is 1. The weight decay comes before the step, as in Keras; in the paper it is
+    part of d.
+    """
+    direction = optax.chain(optax.scale_by_adam(beta_1, beta_2, epsilon), optax.scale_by_trust_ratio())
+    return _descend(direction, learning_rate, weight_decay)
+
+
+@keeps_types
+def adam(
+    learning_rate: ScalarOrSchedule,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    amsgrad: bool = False,
+    weight_decay: float = 0.0,
+) -> GradientTransformation:
+    """Adam (arXiv 1412.6980): w <- w - lr m sqrt(1 - beta_2^t) / (1 - beta_1^t) / (sqrt(v) + epsilon).
+
+    With `amsgrad` (Reddi et al., ICLR 2018) v is the largest so far of each second moment.
+    """
+    moments = scale_by_keras_adam(beta_1, beta_2, epsilon, amsgrad)
+    return _descend(moments, learning_rate, weight_decay)
+
+
+@keeps_types
 def adamw(
     learning_rate: ScalarOrSchedule,
     weight_decay: float = 0.004,
@@ -105,63 +153,66 @@ def adamw(
     beta_2: float = 0.999,
     epsilon: float = 1e-7,
     mask: optax.MaskOrFn = None,
+    amsgrad: bool = False,
 ) -> GradientTransformation:
     """AdamW (arXiv 1711.05101): Adam, and w <- w - lr weight_decay w where `mask` is true (default: all)."""
     return optax.chain(
-        scale_by_keras_adam(beta_1, beta_2, epsilon),
+        scale_by_keras_adam(beta_1, beta_2, epsilon, amsgrad),
         optax.add_decayed_weights(weight_decay, mask),
         optax.scale_by_learning_rate(learning_rate),
     )
 
 
-class NadamState(NamedTuple):
-    """Adam's state, and the product of all momenta so far, ()."""
-
-    steps: jax.Array
-    product: jax.Array
-    mu: optax.Updates
-    nu: optax.Updates
-
-
-def scale_by_keras_nadam(beta_1: float, beta_2: float, epsilon: float) -> GradientTransformation:
-    """Nadam's scaling in Keras, with Dozat's rising momentum u_t = beta_1 (1 - 0.96^t / 2).
-
-    g -> (u_{t+1} m / (1 - U_{t+1}) + (1 - u_t) g / (1 - U_t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)
-    with U_t = u_1 u_2 ... u_t.
-    """
-
-    def init(params):
-        mu, nu = (optax.tree.zeros_like(params) for _ in range(2))
-        return NadamState(jnp.zeros([], jnp.int32), jnp.ones([]), mu, nu)
-
-    def update(grads, state, params=None):
-        del params
-        t = state.steps + 1
-        now, following = (beta_1 * (1 - 0.5 * 0.96**u) for u in (t, t + 1))
-        product = state.product * now
-        of_m = following / (1 - product * following)
-        of_g = (1 - now) / (1 - product)
-        mu = optax.tree.update_moment(grads, state.mu, beta_1, 1)
-        nu = optax.tree.update_moment(grads, state.nu, beta_2, 2)
-        corrected = optax.tree.bias_correction(nu, beta_2, t)
-
-        def direction(g, m, v):
-            numerator = of_m.astype(m.dtype) * m + of_g.astype(g.dtype) * g
-            return numerator / (jnp.sqrt(v) + epsilon)
-
-        return jax.tree.map(direction, grads, mu, corrected), NadamState(t, product, mu, nu)
-
-    return GradientTransformation(init, update)
+@keeps_types
+def adamax(
+    learning_rate: ScalarOrSchedule,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    weight_decay: float = 0.0,
+) -> GradientTransformation:
+    """Adamax (arXiv 1412.6980): w <- w - lr m / (1 - beta_1^t) / (u + epsilon), u <- max(beta_2 u, |g|)."""
+    return _descend(scale_by_keras_adamax(beta_1, beta_2, epsilon), learning_rate, weight_decay)
 
 
+@keeps_types
 def nadam(
-    learning_rate: ScalarOrSchedule, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7
+    learning_rate: ScalarOrSchedule,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-7,
+    schedule_decay: float = 1.0,
+    weight_decay: float = 0.0,
 ) -> GradientTransformation:
     """Nadam, Adam with Nesterov's momentum (Dozat, ICLR 2016 workshop); see `scale_by_keras_nadam`."""
-    moments = scale_by_keras_nadam(beta_1, beta_2, epsilon)
-    return optax.chain(moments, optax.scale_by_learning_rate(learning_rate))
+    moments = scale_by_keras_nadam(beta_1, beta_2, epsilon, schedule_decay)
+    return _descend(moments, learning_rate, weight_decay)
 
 
+@keeps_types
+def adafactor(
+    learning_rate: ScalarOrSchedule,
+    beta_2_decay: float = -0.8,
+    epsilon_1: float = 1e-30,
+    epsilon_2: float = 1e-3,
+    clip_threshold: float = 1.0,
+    weight_decay: float = 0.0,
+) -> GradientTransformation:
+    """Adafactor (arXiv 1804.04235): w <- w - max(epsilon_2, rms(w)) min(lr, 1 / sqrt(t)) d.
+
+    See `scale_by_keras_adafactor` for d. (Keras's `relative_step` changes nothing: the rate is at most
+    1 / sqrt(t) with it and without.)
+    """
+    direction = scale_by_keras_adafactor(beta_2_decay, epsilon_1, epsilon_2, clip_threshold)
+
+    def rate(step):
+        given = learning_rate(step) if callable(learning_rate) else learning_rate
+        return jnp.minimum(given, jax.lax.rsqrt(jnp.asarray(step + 1, float)))
+
+    return with_weight_decay(_descend(direction, rate), learning_rate, weight_decay)
+
+
+@keeps_types
 def muon(learning_rate: ScalarOrSchedule, **kwargs: Any) -> GradientTransformation:
     """Optax's Muon: orthogonalized momentum for parameters with two or four axes, Adam for all others.
 
@@ -188,6 +239,10 @@ OPTIMIZERS: dict[str, Callable[..., GradientTransformation]] = {
     "adadelta": adadelta,
     "adam": adam,
     "adamw": adamw,
+    "adamax": adamax,
     "nadam": nadam,
+    "adafactor": adafactor,
+    "lion": lion,
+    "lamb": lamb,
     "muon": muon,
 }

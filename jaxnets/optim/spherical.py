@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from optax import GradientTransformation, ScalarOrSchedule
 
+from jaxnets.optim.transforms import keeps_types
+
 # The quintic a s + b s^3 + c s^5, steepest at 0 among those that keep singular values in about .5 ... 1.5.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
@@ -39,6 +41,7 @@ def orthogonalize(matrices: jax.Array, steps: int = 3, dtype: Any = None) -> jax
     return (x.mT if tall else x).astype(matrices.dtype)
 
 
+@keeps_types
 def spherical_muon(
     learning_rate: ScalarOrSchedule, momentum: float = 0.6, steps: int = 3, dtype: Any = None
 ) -> GradientTransformation:

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import optax
 from optax import GradientTransformation, ScalarOrSchedule
 
+from jaxnets.optim.transforms import keeps_types
+
 
 def scale_by_moments(first: GradientTransformation, second: GradientTransformation) -> GradientTransformation:
     """Scales g -> m / sqrt(V), where m is `first` applied to g and V is `second` applied to g^2; 0 if V is 0.
@@ -62,7 +64,7 @@ def nesterov_average(beta: float, debias: bool) -> GradientTransformation:
 
 
 def _descend(*steps: GradientTransformation) -> Callable[[ScalarOrSchedule], GradientTransformation]:
-    return lambda learning_rate: optax.chain(*steps, optax.scale_by_learning_rate(learning_rate))
+    return keeps_types(lambda learning_rate: optax.chain(*steps, optax.scale_by_learning_rate(learning_rate)))
 
 
 _ADAM = scale_by_moments(optax.ema(0.9), optax.ema(0.999))

@@ -5,8 +5,9 @@ All are Optax transformations, to be combined with `optax.chain`:
     optax.chain(clip_by_global_norm(1.0), OPTIMIZERS["adam"](1e-3), average_weights(0.999))
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,81 @@ from jaxnets.errors import UserError
 clip_by_value = optax.clip  # every element into [-limit, limit]; Keras's clipvalue
 clip_by_global_norm = optax.clip_by_global_norm  # the whole gradient to this length; Keras's global_clipnorm
 add_decayed_weights = optax.add_decayed_weights  # decoupled decay: comes before the learning rate
+
+
+P = ParamSpec("P")
+
+
+def keeps_types(make: Callable[P, GradientTransformation]) -> Callable[P, GradientTransformation]:
+    """Makes a factory's optimizers cast gradients to the parameters' types, and keep those of the state.
+
+    Without it bfloat16 parameters with float32 gradients would have a float32 state after their first step,
+    and the second would be compiled anew.
+    """
+
+    @functools.wraps(make)
+    def made(*args: P.args, **kwargs: P.kwargs) -> GradientTransformation:
+        inner = make(*args, **kwargs)
+
+        def update(grads, state, params=None):
+            if params is not None:
+                grads = jax.tree.map(_as, grads, params)
+            updates, new = inner.update(grads, state, params)
+            return updates, jax.tree.map(_as, new, state)
+
+        return GradientTransformation(inner.init, update)
+
+    return made
+
+
+def _as(now: jax.Array, before: jax.Array) -> jax.Array:
+    return now if now.dtype == before.dtype else now.astype(before.dtype)
+
+
+class DecayState(NamedTuple):
+    """The state of the decay, which counts steps if the learning rate is a schedule, and the wrapped one."""
+
+    decay: optax.OptState
+    inner: optax.OptState
+
+
+def with_weight_decay(
+    optimizer: GradientTransformation,
+    learning_rate: optax.ScalarOrSchedule,
+    weight_decay: float,
+    mask: optax.MaskOrFn = None,
+) -> GradientTransformation:
+    """Takes the optimizer's step from w - learning_rate weight_decay w; Keras's `weight_decay`.
+
+    Args:
+        optimizer: An optimizer, with the learning rate inside.
+        learning_rate: The same learning rate, a number or a schedule.
+        weight_decay: The decay; 0 returns the optimizer itself.
+        mask: A tree of booleans, or a function that makes one of the parameters, such as `losses.kernels`:
+            which of them decay. By default all.
+
+    Raises:
+        UserError: If the decay is negative, or `update` is called without the parameters.
+    """
+    if not weight_decay >= 0:
+        raise UserError(f"a weight decay of {weight_decay}: it must be 0 or more")
+    if not weight_decay:
+        return optimizer
+    decay = optax.chain(
+        optax.add_decayed_weights(weight_decay, mask), optax.scale_by_learning_rate(learning_rate)
+    )
+
+    def init(params):
+        return DecayState(decay.init(params), optimizer.init(params))
+
+    def update(grads, state, params=None):
+        if params is None:
+            raise UserError("weight decay needs the parameters: call update(grads, state, params)")
+        shrinking, decayed = decay.update(optax.tree.zeros_like(params), state.decay, params)
+        updates, inner = optimizer.update(grads, state.inner, optax.apply_updates(params, shrinking))
+        return jax.tree.map(jnp.add, updates, shrinking), DecayState(decayed, inner)
+
+    return GradientTransformation(init, update)
 
 
 def clip_by_norm(limit: float) -> GradientTransformation:

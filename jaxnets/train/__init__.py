@@ -12,7 +12,8 @@ from jaxnets.train.io.workdir import read_config, read_metrics, write_config
 from jaxnets.train.loop import fit
 from jaxnets.train.monitor import improvements
 from jaxnets.train.state import TrainState, check_input, make_state
-from jaxnets.train.step import EvalStep, TrainStep, make_eval_step, make_train_step, means, normalize
+from jaxnets.train.step import EvalStep, TrainStep, make_eval_step, make_train_step, normalize
+from jaxnets.train.sums import means
 
 __all__ = [
     "Callback",

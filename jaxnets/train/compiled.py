@@ -17,7 +17,8 @@ from jaxnets.errors import UserError, lookup
 from jaxnets.train.evaluation import Validation
 from jaxnets.train.monitor import Mode, sign_of
 from jaxnets.train.state import TrainState
-from jaxnets.train.step import TrainStep, means
+from jaxnets.train.step import TrainStep
+from jaxnets.train.sums import mean_of_sums, means, metric_names
 
 
 def fit_compiled(
@@ -142,8 +143,8 @@ def _total(sums):
 
 
 def _divide(prefix, sums):
-    return {prefix + name: value / sums["count"] for name, value in sums.items() if name != "count"}
+    return {prefix + name: mean_of_sums(sums, name) for name in (metric_names(sums) if sums else ())}
 
 
 def _means(sums, row):
-    return means({name: values[row] for name, values in sums.items()})
+    return means(jax.tree.map(lambda values: values[row], sums))

@@ -12,7 +12,8 @@ from jaxnets.data.device import AnyBatches, OnDevice, on_device
 from jaxnets.errors import UserError
 from jaxnets.machine.distributed import wait_on_cpus
 from jaxnets.train.state import TrainState
-from jaxnets.train.step import EvalStep, means, metric_names
+from jaxnets.train.step import EvalStep
+from jaxnets.train.sums import means, metric_names
 
 
 @dataclasses.dataclass(frozen=True)

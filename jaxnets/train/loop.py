@@ -29,8 +29,9 @@ from jaxnets.train.nonfinite import check_finite, check_some_kept
 from jaxnets.train.program import make_program
 from jaxnets.train.sharding import place_state
 from jaxnets.train.state import TrainState
-from jaxnets.train.step import TrainStep, means, metric_names
+from jaxnets.train.step import TrainStep
 from jaxnets.train.steps_per_call import steps_per_call as default_steps_per_call
+from jaxnets.train.sums import means, metric_names
 
 NOTHING = Keep()
 

@@ -21,26 +21,17 @@ from jaxnets.nn.operation import operation
 from jaxnets.platforms import by_platform
 from jaxnets.train.freeze import trainable
 from jaxnets.train.state import TrainState
+from jaxnets.train.sums import Batch, Measured, PerExample, Sums, nonzero
 
-Batch = Mapping[str, jax.Array]
-Sums = dict[str, jax.Array]
 Targets = Callable[[Batch], Any]
-
-
-class PerExample(Protocol):
-    """A loss or a metric: maps the network's outputs and the targets to one value per example, float32 (B,).
-
-    Outputs and targets are arrays (B, ...), or dicts of them if the network has several heads.
-    """
-
-    def __call__(self, outputs: Any, targets: Any, /) -> jax.Array: ...
 
 
 class TrainStep(Protocol):
     """The step that `fit` trains with: (state, batch) -> (state, sums); pure, so that it can be compiled.
 
     A batch is {"x": (B, ...), "y": (B, ...), "mask": (B,)} or refers to a resident data set. The sums hold
-    "loss" and every metric summed over the examples, float32 (), and "count", the number of examples.
+    "loss" and every metric summed over the examples, float32 () or `metrics.Totals`, and "count", their
+    number; and "weight", which divides the loss, if that is not the number of examples.
     """
 
     def __call__(self, state: TrainState, batch: Batch, /) -> tuple[TrainState, Sums]: ...
@@ -68,6 +59,7 @@ class ConditionalStep:
 
 
 ACCURACY: Mapping[str, PerExample] = {"accuracy": accuracy}
+NONE: Mapping[str, PerExample] = {}
 
 
 def labels_of(batch: Batch) -> jax.Array:
@@ -86,6 +78,8 @@ def make_train_step(
     *,
     loss: PerExample = losses.sparse_categorical_crossentropy,
     metrics: Mapping[str, PerExample] = ACCURACY,
+    weighted_metrics: Mapping[str, PerExample] = NONE,
+    reduction: str = "sum_over_batch_size",
     penalty: Callable[[Any], jax.Array] | None = None,
     augment: Callable[[jax.Array, jax.Array, Batch], Batch] | None = None,
     preprocess: Callable[[jax.Array], jax.Array] = normalize,
@@ -99,7 +93,10 @@ def make_train_step(
         model: The network; `model.apply(variables, x, train=True)` gives logits.
         optimizer: An Optax transformation, the one that made `state.opt_state`.
         loss: Function of (logits, y) with one value per example; `losses.heads` for several outputs.
-        metrics: Functions like the loss, by name, that are only measured.
+        metrics: Functions like the loss, by name, that are only measured; every example counts the same.
+        weighted_metrics: The same, with every example counting by its weight in the batch.
+        reduction: What the sum of the loss is divided by: "sum_over_batch_size", the number of examples,
+            whatever their weights; or "mean_with_sample_weight", the sum of the weights.
         penalty: Function of the parameters (of a frozen model, as in Keras, the trainable ones) whose value
             is added to the mean loss: Keras's kernel_regularizer.
         augment: (key, step, batch) -> batch, before `preprocess`; see `jaxnets.data.augment`.
@@ -113,9 +110,14 @@ def make_train_step(
     Returns:
         A `TrainStep`, (state, batch) -> (state, sums). A batch is {"x": (B, ...), "y": (B, ...), "mask":
         (B,)}, with mask 0 on padding rows (without a mask all rows count), or refers to a resident data set
-        (`jaxnets.data.device`). `sums` holds the sums of the loss and of every metric over the examples of
-        mask 1, and their "count"; add up as many batches as wanted, then divide once (`means`). If the loss
-        or a gradient is not finite, the count is nan and nothing but the step number changes in the state.
+        (`jaxnets.data.device`). If it has "weights", (B,) or of positions (B, ...), the loss is multiplied by
+        them: Keras's sample_weight; `losses.class_weighted` is its class_weight. `sums` holds the sums of the
+        loss and of every metric over the examples of mask 1, and their "count"; add up as many batches as
+        wanted, then divide once (`means`). If the loss or a gradient is not finite, the count is nan and
+        nothing but the step number changes in the state.
+
+    Raises:
+        UserError: If the reduction has another name; when called, if the weights do not fit the loss.
 
     Examples:
         >>> import optax
@@ -128,6 +130,7 @@ def make_train_step(
         >>> int(state.step), float(sums["count"])
         (1, 2.0)
     """
+    measured = Measured(loss, metrics, weighted_metrics, reduction)
 
     def add(tree):
         return tree if axis_name is None else lax.psum(tree, axis_name)
@@ -154,15 +157,16 @@ def make_train_step(
                     rngs={"dropout": key},
                     mutable=list(state.model_state),
                 )
-            sums = _sums(logits, targets(batch), batch["mask"], loss, metrics)
+            sums = measured(logits, targets(batch), batch)
             extra = penalty(trainable(model, params)) if penalty is not None else 0.0
+            whole = nonzero(add(sums["weight"])) if "weight" in sums else count
             # Every device holds its share of the batch and of the penalty: the shares add up to the mean.
-            return sums["loss"] / count + extra / add(1.0), (sums, extra, model_state)
+            return sums["loss"] / whole + extra / add(1.0), (sums, extra, model_state)
 
         objective = jax.checkpoint(objective, policy=_is_product) if remat else objective
         grads, (sums, extra, new_model_state) = jax.grad(objective, has_aux=True)(state.params)
         grads, sums = add(grads), add(sums)
-        sums["loss"] += extra * count
+        sums["loss"] += extra * sums.get("weight", count)
         # A finite loss may have gradients that are not, or that overflow where an optimizer squares them.
         finite = jnp.isfinite(sums["loss"]) & jnp.isfinite(jnp.square(total(grads)))
         sums["count"] = jnp.where(finite, sums["count"], jnp.nan)
@@ -190,44 +194,27 @@ def make_eval_step(
     *,
     loss: PerExample = losses.sparse_categorical_crossentropy,
     metrics: Mapping[str, PerExample] = ACCURACY,
+    weighted_metrics: Mapping[str, PerExample] = NONE,
+    reduction: str = "sum_over_batch_size",
     penalty: Callable[[Any], jax.Array] | None = None,
     preprocess: Callable[[jax.Array], jax.Array] = normalize,
     targets: Targets = labels_of,
     axis_name: str | None = None,
 ) -> EvalStep:
     """Returns (variables, batch) -> sums, measured as in `make_train_step` but with `train=False`."""
+    measured = Measured(loss, metrics, weighted_metrics, reduction)
 
     @by_platform
     def eval_step(variables: Mapping[str, Any], batch: Batch) -> Sums:
         batch = gather(batch)
         logits = model.apply(variables, preprocess(batch["x"]), train=False)
-        sums = _sums(logits, targets(batch), batch["mask"], loss, metrics)
+        sums = measured(logits, targets(batch), batch)
         if penalty is not None:
-            sums["loss"] += penalty(trainable(model, variables["params"])) * sums["count"]
+            divisor = sums.get("weight", sums["count"])
+            sums["loss"] += penalty(trainable(model, variables["params"])) * divisor
         return sums if axis_name is None else lax.psum(sums, axis_name)
 
     return eval_step
-
-
-def means(sums: Mapping[str, Any]) -> dict[str, float]:
-    """Returns every sum divided by the count: {"loss": ..., "accuracy": ...}, floats, nan if that is 0."""
-    count = float(sums["count"]) or float("nan")
-    return {name: float(sums[name]) / count for name in metric_names(sums)}
-
-
-def metric_names(sums: Mapping[str, Any]) -> list[str]:
-    """Returns the names of the metrics: "loss", then the others in alphabetical order."""
-    return ["loss", *sorted(sums.keys() - {"loss", "count"})]
-
-
-def _sums(
-    logits: Any, targets: Any, mask: jax.Array, loss: PerExample, metrics: Mapping[str, PerExample]
-) -> Sums:
-    values = {"loss": loss(logits, targets)}
-    values |= {name: metric(logits, targets) for name, metric in metrics.items()}
-    # `where`, not a product: a padding row may hold anything, nan included
-    sums = {name: jnp.sum(jnp.where(mask > 0, value, 0) * mask) for name, value in values.items()}
-    return {**sums, "count": jnp.sum(mask)}
 
 
 @operation("only_if")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.machine.distributed import is_writer
-from jaxnets.train.step import means
+from jaxnets.train.sums import means
 
 SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
 REFRESH = 0.2  # seconds between two looks at the running sums: each look waits for the device

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from jaxnets import data
+from jaxnets.app.examples import Example
 from jaxnets.app.server import Page
 from jaxnets.runs.predict import guesses, load_image_run, look
 
@@ -22,7 +23,9 @@ pytestmark = pytest.mark.skipif(
 turn = np.linspace(0, 2 * np.pi, 24)
 ZERO = [np.stack([0.4 + 0.17 * np.sin(turn), 0.45 - 0.3 * np.cos(turn)], -1).tolist()]
 ONE = [[(0.45, 0.3), (0.6, 0.15), (0.6, 0.85)]]
-ANSWERED = "document.querySelector('#best[aria-busy=false]')?.textContent.endsWith('%')"
+DIGITS = data.load("digits").test
+EXAMPLES = [Example(DIGITS[row]["x"], str(DIGITS[row]["y"])) for row in range(3)]
+ANSWERED = "document.querySelector('.best[aria-busy=false]')?.textContent.endsWith('%')"
 
 # Keeps what the page sends.
 WATCH = """
@@ -40,11 +43,11 @@ SENT = """
   })
 """
 BARS = """
-  [...document.querySelectorAll("#bars li")].map((row) => [
+  [...document.querySelectorAll(".bars li")].map((row) => [
     row.querySelector(".label").textContent, row.querySelector(".share").textContent])
 """
 SEEN = """
-  [...document.querySelector("#seen").getContext("2d").getImageData(0, 0, 28, 28).data]
+  [...document.querySelector(".seen").getContext("2d").getImageData(0, 0, 28, 28).data]
     .filter((_, index) => index % 4 === 0)
 """
 
@@ -66,7 +69,7 @@ def tab(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(learned, tab):
-    with Page(learned, 0) as page:
+    with Page({"it": learned}, 0, examples=EXAMPLES) as page:
         threading.Thread(target=page.serve_forever, daemon=True).start()
         tab("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
         tab.home = page.url
@@ -77,7 +80,7 @@ def browser(learned, tab):
 @pytest.fixture
 def fresh(browser):
     browser("Page.navigate", url=browser.home)
-    browser.until("document.querySelectorAll('#bars li').length === 10")
+    browser.until("document.querySelectorAll('.bars li').length === 10")
     return browser
 
 
@@ -97,7 +100,7 @@ def test_a_drawn_digit_is_framed_and_answered_as_predict_answers_it(fresh, learn
     seen, bars, best = predicted(learned, picture)
     np.testing.assert_array_equal(np.reshape(fresh.do(SEEN), (28, 28, 1)), seen)
     assert fresh.do(BARS) == bars
-    assert fresh.do("document.querySelector('#best').textContent").startswith(best)
+    assert fresh.do("document.querySelector('.best').textContent").startswith(best)
     assert best == digit
     ink = np.asarray(Image.open(io.BytesIO(picture)).convert("L")) < 200
     rows, columns = (np.flatnonzero(ink.any(axis)) for axis in (1, 0))
@@ -105,7 +108,7 @@ def test_a_drawn_digit_is_framed_and_answered_as_predict_answers_it(fresh, learn
     assert (rows[0] + rows[-1], columns[0] + columns[-1]) == pytest.approx((280, 280), abs=4)  # in the middle
     assert fresh.complaints() == []
     assert {url.removeprefix(fresh.home).split(":")[0] for url in fresh.requested()} <= {
-        *("", "page.css", "page.js", "about", "answer", "data"),
+        *("", "page.css", "page.js", "paper.js", "about", "examples", "answer?run=0", "data"),
     }
     if pictures := os.environ.get("JAXNETS_SCREENSHOTS"):
         with open(f"{pictures}/app-{digit}.png", "wb") as file:
@@ -118,13 +121,13 @@ def test_answers_come_while_the_pen_is_down_and_none_after_clearing(fresh):
     fresh("Input.dispatchMouseEvent", type="mousePressed", y=box["y"] + 40, clickCount=1, **place)
     for step in range(10_000):
         fresh("Input.dispatchMouseEvent", type="mouseMoved", y=box["y"] + 40 + step % 160, buttons=1, **place)
-        if fresh.do("document.querySelector('#best').textContent.endsWith('%')"):
+        if fresh.do("document.querySelector('.best').textContent.endsWith('%')"):
             break
     else:
         raise AssertionError("no answer while drawing")
     fresh.do("document.querySelector('#clear').click()")
-    fresh.until("document.querySelector('#best').ariaBusy === 'false'")
-    assert fresh.do("document.querySelector('#best').textContent") == "Nothing yet."
+    fresh.until("document.querySelector('.best').ariaBusy === 'false'")
+    assert fresh.do("document.querySelector('.best').textContent") == "Nothing yet."
     fresh("Input.dispatchMouseEvent", type="mouseReleased", y=box["y"] + 40, clickCount=1, **place)
 
 
@@ -152,9 +155,9 @@ def test_keys_draw_and_clear(fresh):
     for _ in range(8):
         fresh.press("ArrowDown", 40)
     fresh.until(ANSWERED)
-    assert "pen is down at row 24" in fresh.do("document.querySelector('#paper').getAttribute('aria-label')")
+    assert fresh.do("document.querySelector('#spoken').textContent").startswith("Pen down, row 24, column 16")
     fresh.press("Delete", 46)
-    fresh.until("document.querySelector('#best').textContent === 'Nothing yet.'")
+    fresh.until("document.querySelector('.best').textContent === 'Nothing yet.'")
     assert {share for _, share in fresh.do(BARS)} == {"0.0%"}
 
 
@@ -164,10 +167,10 @@ def test_what_cannot_be_read_is_said_and_the_page_goes_on(fresh):
       moved.items.add(new File(["no image"], "x.png", { type: "image/png" }));
       document.dispatchEvent(new DragEvent("drop", { dataTransfer: moved, bubbles: true, cancelable: true }));
     """)
-    fresh.until("document.querySelector('#best.wrong')?.textContent.includes('not an image')")
+    fresh.until("document.querySelector('.best.wrong')?.textContent.startsWith('Not an image')")
     fresh.draw(ONE, "#paper")
     fresh.until(ANSWERED)
-    assert not fresh.do("document.querySelector('#best').classList.contains('wrong')")
+    assert not fresh.do("document.querySelector('.best').classList.contains('wrong')")
 
 
 @pytest.mark.parametrize("width", [320, 768, 1280])
@@ -181,13 +184,13 @@ def test_names_with_markup_are_shown_as_text(tab, learned):
     names = ["<img src=x onerror='globalThis.injected = 1'>", "<b>1</b>", *"23456789"]
     features = dataclasses.replace(learned.features, classes=tuple(names))
     config = learned.config | {"dataset": "</script><script>globalThis.injected = 1</script>"}
-    with Page(dataclasses.replace(learned, features=features, config=config), 0) as page:
+    with Page({"it": dataclasses.replace(learned, features=features, config=config)}, 0) as page:
         threading.Thread(target=page.serve_forever, daemon=True).start()
         tab("Page.navigate", url=page.url)
-        tab.until("document.querySelectorAll('#bars li').length === 10")
+        tab.until("document.querySelectorAll('.bars li').length === 10")
         tab.draw(ONE, "#paper")
         tab.until(ANSWERED)
         assert {name for name, _ in tab.do(BARS)} == set(names)
         assert tab.do("document.title").startswith("mlp, trained on </script><script>")
-        assert tab.do("globalThis.injected === undefined && !document.querySelector('#bars img, #bars b')")
+        assert tab.do("globalThis.injected === undefined && !document.querySelector('.bars img, .bars b')")
         page.shutdown()

@@ -52,7 +52,7 @@ def untrained(shape, ink):
 
 @pytest.fixture(scope="module")
 def page():
-    with Page(untrained((28, 28, 1), "light"), 0) as page:
+    with Page({"it": untrained((28, 28, 1), "light")}, 0) as page:
         threading.Thread(target=page.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield page
         page.shutdown()
@@ -104,6 +104,7 @@ def test_the_files_of_the_page_are_in_the_package_and_ask_nothing_of_others(page
         ("/", "text/html", "page.html"),
         ("/page.css", "text/css", "page.css"),
         ("/page.js", "text/javascript", "page.js"),
+        ("/paper.js", "text/javascript", "paper.js"),
     ):
         status, headers, content = ask(page, path=path)
         assert (status, headers["Content-Type"]) == (200, f"{kind}; charset=utf-8")
@@ -122,7 +123,7 @@ def test_many_at_once_get_what_predict_computes(page, tmp_path):
     for number, picture in enumerate(pictures):
         (tmp_path / f"{number}.png").write_bytes(picture)
         seen = read_image(tmp_path / f"{number}.png", (28, 28, 1), drawn=Drawn("light"))
-        logits = page.run.model.apply(page.run.variables, seen[None] / np.float32(255))
+        logits = page.runs["it"].model.apply(page.runs["it"].variables, seen[None] / np.float32(255))
         expected.append((seen, np.asarray(jax.nn.softmax(logits[0]))))
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda picture: ask(page, "POST", "/answer", picture), pictures * 4))
@@ -140,12 +141,12 @@ def test_many_at_once_get_what_predict_computes(page, tmp_path):
 
 
 def test_colour_images_are_answered_in_colour():
-    with Page(untrained((32, 32, 3), None), 0) as page:
+    with Page({"it": untrained((32, 32, 3), None)}, 0) as page:
         picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
         answer = page.answer(as_png(picture))
         shown = Image.open(io.BytesIO(base64.b64decode(answer["seen"].split(",")[1])))
         np.testing.assert_array_equal(np.asarray(shown), picture)
-        assert page.about()["ink"] is None
+        assert page.about()["runs"][0]["ink"] is None
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_its_own_names_are_the_only_ones(page):
 def test_blank_paper_is_answered_nothing_is_seen(page):
     blank = np.random.default_rng(0).normal(230, 3, (300, 300)).astype(np.uint8)
     status, _, content = ask(page, "POST", "/answer", as_png(blank))
-    assert (status, json.loads(content)["error"][:38]) == (400, "the picture: nothing is seen in it: no")
+    assert (status, json.loads(content)["error"][:26]) == (400, "the picture: no ink found:")
 
 
 def test_who_sends_slowly_is_refused_when_the_time_is_up_however_often_a_byte_comes(page, monkeypatch):
@@ -252,7 +253,7 @@ def test_names_reach_the_page_as_text_alone():
     model = Plain()
     variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))
     with Page(
-        Run(describe_features(names[0], features, "light", "unit"), features, model, variables), 0
+        {"it": Run(describe_features(names[0], features, "light", "unit"), features, model, variables)}, 0
     ) as page:
         threading.Thread(target=page.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         for path, method, body in (
@@ -264,10 +265,10 @@ def test_names_reach_the_page_as_text_alone():
             assert headers["Content-Type"] == "application/json; charset=utf-8"
             assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
             found = json.loads(content)
-            shown = found["classes"] if path == "/about" else [guess["label"] for guess in found["guesses"]]
+            shown = found["runs"][0]["classes"] if path == "/about" else [guess["label"] for guess in found["guesses"]]
             assert set(shown) == set(features.classes)
         page.shutdown()
-    for path in ("page.js", "page.html"):
+    for path in ("page.js", "paper.js", "page.html"):
         script = resources.files("jaxnets.app").joinpath(path).read_text()
         assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(", script)
 

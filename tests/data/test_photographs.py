@@ -134,7 +134,7 @@ def test_where_there_is_nothing_nothing_is_seen(noise, level):
     shade = level * np.linspace(1, 0.8, 300) + rng.normal(0, 1, (300, 300)) * noise
     shade[40:42, 70:72] = 0  # a speck of dust
     paper = Image.fromarray(np.clip(shade, 0, 255).astype(np.uint8))
-    with pytest.raises(UserError, match=r"^it: nothing is seen in it: no ink stands out"):
+    with pytest.raises(UserError, match=r"^it: no ink found: nothing stands out"):
         seen(paper)
 
 

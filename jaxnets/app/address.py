@@ -1,4 +1,4 @@
-"""Where the page listens, and what its address is: on this machine alone, or with a token for others in the room."""
+"""Where the page listens, and what its address is: with a token if other devices can reach it."""
 
 import errno
 import ipaddress
@@ -69,8 +69,8 @@ def find_address(host: str) -> Address:
         family, _, _, _, (listens, *_) = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
         raise UserError(
-            f"--host {host}: no machine has this address or name; give an address of this one, or 0.0.0.0 for "
-            "all that it has"
+            f"--host {host}: no machine has this address or name; give one of this machine, or 0.0.0.0 for all "
+            "that it has"
         ) from error
     found = ipaddress.ip_address(str(listens).partition("%")[0])
     name = _seen_from_outside(family) if found.is_unspecified else host

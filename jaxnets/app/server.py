@@ -1,14 +1,14 @@
 """The local page: draw or drop a picture, and see what networks see of it and what they predict.
 
-Python's own HTTP server is enough for a few people in a room. It listens on 127.0.0.1, or where it is told to.
+Python's own HTTP server is enough for the people in a room. It listens on 127.0.0.1, or where it is told to.
 """
 
 import base64
 import contextlib
 import io
 import signal
-import sys
 import socketserver
+import sys
 import threading
 import webbrowser
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnets.app.address import HOST, Address, find_address
+from jaxnets.app.address import HOST, find_address
 from jaxnets.app.examples import Example
 from jaxnets.app.handler import MOST_BYTES, Handler
 from jaxnets.errors import UserError
@@ -29,8 +29,8 @@ PICTURES = 16  # in memory at a time; others wait on their way
 CLIENTS = 256  # connected at a time, each with a thread
 
 WARNING = (
-    "warning: other devices in this network can reach this page. Whoever has its whole address can use it, and "
-    "pictures travel unencrypted: use --host only in a network that you trust"
+    "warning: other devices in this network can reach this page. Whoever has its whole address can use it, "
+    "and pictures travel unencrypted: use --host only in a network that you trust"
 )
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 

@@ -129,9 +129,7 @@ def predict(
         sys.exit(2)
 
 
-def app(
-    workdirs: Workdirs, /, *, host: str = "127.0.0.1", port: int = 8000, open: bool = False
-) -> None:
+def app(workdirs: Workdirs, /, *, host: str = "127.0.0.1", port: int = 8000, open: bool = False) -> None:
     """Serve a page where you draw or drop a picture and see what trained networks predict.
 
     Args:

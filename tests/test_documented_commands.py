@@ -4,7 +4,6 @@ They are read from the pages and parsed here, and run under `make slow` in a fol
 take for granted. What cannot run is in `NOT_RUN`, each with its reason.
 """
 
-import contextlib
 import functools
 import gzip
 import importlib.util
@@ -20,7 +19,6 @@ import struct
 import subprocess
 import sys
 import tarfile
-import time
 import tomllib
 import urllib.request
 from pathlib import Path

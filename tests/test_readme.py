@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.catalogue import CATALOGUE
+from experiments.catalogue import ROWS
 from tests import documented
 from tests.keras_twins import lenet5
 
@@ -101,7 +101,7 @@ def test_the_chinese_index_has_every_system_with_its_script_and_figures():
     index = (ROOT / "docs" / "index.zh.md").read_text(encoding="utf-8")
     results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| ([A-F]\d[^|]*?) \|.*?\]\(\.\./experiments/(\w+)\.py\)", index, re.MULTILINE))
-    assert rows == {code: row.script for code, row in CATALOGUE.items()}
+    assert rows == {code: row.script for code, row in ROWS.items()}
     code, shown = "", 0
     for line in index.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]

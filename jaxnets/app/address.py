@@ -69,8 +69,8 @@ def find_address(host: str) -> Address:
         family, _, _, _, (listens, *_) = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
     except (OSError, UnicodeError) as error:
         raise UserError(
-            f"--host {host}: no machine has this address or name; give one of this machine, or 0.0.0.0 for all "
-            "that it has"
+            f"--host {host}: no machine has this address or name; give one of this machine, or 0.0.0.0 for "
+            "all that it has"
         ) from error
     found = ipaddress.ip_address(str(listens).partition("%")[0])
     name = _seen_from_outside(family) if found.is_unspecified else host

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-
 _told: list[str] = []  # what was said of fonts in this process: once is enough
 
 

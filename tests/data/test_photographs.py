@@ -142,7 +142,7 @@ def test_pictures_of_any_shape_have_an_answer():
     for size in ((1, 1), (1, 900), (7, 8), (8, 8), (2000, 9), (28, 29)):
         for level in (0, 255):
             picture = Image.new("L", size, level)
-            with pytest.raises(UserError, match="nothing is seen"):
+            with pytest.raises(UserError, match="no ink found"):
                 seen(picture)
 
 

@@ -31,7 +31,7 @@ class Page:
         commands: the lines to type, without their comments.
         python: the blocks of Python.
         blocks: what stands in blocks of its own, in order: a list of commands, or Python.
-        before: the line before each of them.
+        before: the paragraph before each of them.
     """
 
     commands: list[str] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Page:
 
 def read(text: str) -> Page:
     """Takes a page apart: blocks between fences, indented ones, and spans of code in everything else."""
-    page, said = Page(), ""
+    page, paragraph, ended = Page(), "", False
     for block in BLOCKS.finditer(text.rstrip("\n") + "\n"):
         language, fenced, indented = block["language"], block["fenced"], block["indented"]
         if language == "python" or (indented and is_python(textwrap.dedent(indented))):
@@ -54,10 +54,12 @@ def read(text: str) -> Page:
         elif fenced:
             page.commands += [line for line in lines_of(fenced) if COMMAND.fullmatch(line)]
         else:
-            said = (block["text"] or "").strip() or said
+            line = (block["text"] or "").strip()
+            paragraph = paragraph if not line else line if ended else f"{paragraph} {line}"
+            ended = not line
             page.commands += [span for span in SPAN.findall(block["text"] or "") if COMMAND.fullmatch(span)]
         if len(page.before) < len(page.blocks):
-            page.before.append(said)
+            page.before.append(paragraph)
     return page
 
 

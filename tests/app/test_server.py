@@ -282,7 +282,11 @@ def test_without_the_token_there_is_nothing_but_403(shared):
             if path != f"/{token}/":
                 status, _, content = ask(shared, method, path, b"x")
                 assert (status, json.loads(content)) == (403, {"error": handler.UNINVITED}), (method, path)
-    for content in (b"nonsense\r\n\r\n", b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n"):
+    for content in (
+        b"GET /\xff/ HTTP/1.1\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+    ):
         answer = raw(shared, content)
         assert answer.startswith(b"HTTP/1.1 403")
         assert token.encode() not in answer

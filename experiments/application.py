@@ -134,7 +134,7 @@ def main(
             photograph(digit["x"], rng, file, SCENES[scene])
             try:
                 seen = look(run, file, file.name, threshold=threshold)
-            except UserError:  # nothing is seen in it
+            except UserError:  # no ink is found in it
                 continue
             (best,) = guesses(run, [seen.seen])
             found.append((seen, best[:3]))

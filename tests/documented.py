@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FOUND = (ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")))
+FOUND = (ROOT / "README.md", ROOT / "README.zh.md", *sorted(ROOT.glob("docs/**/*.md")))
 # Pages of the API are made of docstrings.
 PAGES = {page.relative_to(ROOT).as_posix(): page for page in FOUND if page.parent.name != "api"}
 SHELLS = ("bash", "sh", "shell", "console")
@@ -30,25 +30,36 @@ class Page:
     Attributes:
         commands: the lines to type, without their comments.
         python: the blocks of Python.
+        blocks: what stands in blocks of its own, in order: a list of commands, or Python.
+        before: the paragraph before each of them.
     """
 
     commands: list[str] = field(default_factory=list)
     python: list[str] = field(default_factory=list)
+    blocks: list[list[str] | str] = field(default_factory=list)
+    before: list[str] = field(default_factory=list)
 
 
 def read(text: str) -> Page:
     """Takes a page apart: blocks between fences, indented ones, and spans of code in everything else."""
-    page = Page()
+    page, paragraph, ended = Page(), "", False
     for block in BLOCKS.finditer(text.rstrip("\n") + "\n"):
         language, fenced, indented = block["language"], block["fenced"], block["indented"]
         if language == "python" or (indented and is_python(textwrap.dedent(indented))):
             page.python.append(textwrap.dedent(fenced or indented))
+            page.blocks.append(page.python[-1])
         elif indented or language in SHELLS:
-            page.commands += lines_of(fenced or indented)
+            page.blocks.append(lines_of(fenced or indented))
+            page.commands += page.blocks[-1]
         elif fenced:
             page.commands += [line for line in lines_of(fenced) if COMMAND.fullmatch(line)]
         else:
+            line = (block["text"] or "").strip()
+            paragraph = paragraph if not line else line if ended else f"{paragraph} {line}"
+            ended = not line
             page.commands += [span for span in SPAN.findall(block["text"] or "") if COMMAND.fullmatch(span)]
+        if len(page.before) < len(page.blocks):
+            page.before.append(paragraph)
     return page
 
 

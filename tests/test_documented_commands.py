@@ -4,7 +4,6 @@ They are read from the pages and parsed here, and run under `make slow` in a fol
 take for granted. What cannot run is in `NOT_RUN`, each with its reason.
 """
 
-import contextlib
 import functools
 import gzip
 import importlib.util
@@ -20,7 +19,6 @@ import struct
 import subprocess
 import sys
 import tarfile
-import time
 import tomllib
 import urllib.request
 from pathlib import Path
@@ -56,7 +54,6 @@ NEEDS = {"--format onnx": "jax2onnx"}  # an extra, without which one sentence sa
 # What stands for something of the user's own, and what it is here.
 PLACEHOLDERS = {
     "WORKDIR": "runs/digits",
-    "FILE...": "seven.png photo.jpg",
     "/usr/share/datasets/fashion-mnist": "fashion-mnist",
     "host0:1234": "localhost:{port}",
 }
@@ -64,7 +61,9 @@ PLACEHOLDERS = {
 PYTHON = {
     ("README.md", "from_keras("): "test_readme.py",
     ("README.md", "train.fit("): "test_readme.py",
-    ("README.md", "load_pretrained("): "test_pretrained.py",  # downloads what this test has instead
+    ("README.md", "Path("): "test_pasted.py",
+    ("README.zh.md", ""): "test_pasted.py",
+    ("docs/keras_weights.md", "load_pretrained("): "test_pretrained.py",  # this downloads
     ("docs/data.md", "data.load("): "test_documented_commands.py",
     ("docs/speed.md", "machine.set_up()"): "test_documented_commands.py",
     ("docs/extending.md", ""): "test_extending.py",
@@ -140,6 +139,8 @@ def test_the_program_takes_the_arguments(command, only_parsing, capsys):
             pips(*arguments[2 * (name != "pip") :])
         elif name == "python":
             ours(only_parsing, *arguments)
+        elif name == "jaxnets":
+            ours(only_parsing, "-m", "jaxnets", *arguments)
         elif name == "make":
             subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, check=True, capture_output=True)
         else:
@@ -267,14 +268,15 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def start(place: Path, command: str, **placeholders) -> subprocess.Popen:
-    """As a user's shell does: nothing of this suite's own settings."""
+def start(place: Path, command: str, installed: Path | None = None, **placeholders) -> subprocess.Popen:
+    """As a user's shell does: nothing of this suite's own settings, and jaxnets of `place` or `installed`."""
     for text, meant in PLACEHOLDERS.items():
         command = command.replace(text, meant.format(**placeholders))
     ours = ("KERAS_BACKEND", "VIRTUAL_ENV", "TFDS_DATA_DIR", "JAX_", "TF_CPP_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    environment |= {"HOME": str(place), "XDG_CACHE_HOME": str(place / ".cache"), "PYTHONPATH": str(place)}
-    environment |= {"PATH": f"{place / '.venv' / 'bin'}:{os.environ['PATH']}", "BROWSER": "true"}
+    environment |= {"HOME": str(place), "XDG_CACHE_HOME": str(place / ".cache"), "BROWSER": "true"}
+    commands = installed / "bin" if installed else place / ".venv" / "bin"
+    environment |= {"PYTHONPATH": str(installed or place), "PATH": f"{commands}:{os.environ['PATH']}"}
     return subprocess.Popen(
         ["bash", "-c", command],
         cwd=place,
@@ -298,14 +300,12 @@ def finish(command: str, process: subprocess.Popen) -> None:
 
 
 def visit(command: str, process: subprocess.Popen) -> None:
-    """Waits for the page that it serves, and stops it by Ctrl-C."""
-    port = int(re.search(r"--port (\d+)|$", command)[1] or 8000)
-    for _ in range(600):
-        with contextlib.suppress(OSError):
-            assert b"<canvas" in urllib.request.urlopen(f"http://127.0.0.1:{port}/").read()
-            break
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
+    """Opens the page at the address that it prints, and stops it by Ctrl-C."""
+    said = ""
+    while not (address := re.search(r"http://\S+/(?= )", said)):
+        said = process.stdout.readline()
+        assert said, f"{command} has ended"
+    assert b"<canvas" in urllib.request.urlopen(address[0]).read()
     os.killpg(process.pid, signal.SIGINT)
     finish(command, process)
 

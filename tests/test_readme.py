@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import pytest
 
+from experiments.catalogue import ROWS
+from tests import documented
 from tests.keras_twins import lenet5
 
 ROOT = Path(__file__).parents[1]
@@ -43,13 +45,16 @@ def block(word: str) -> str:
 def test_the_three_lines_compute_what_keras_does(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model = lenet5((28, 28, 1), activation="relu", padding="same")
-    model.save("lenet5.keras")
-    names = {"x": np.random.default_rng(0).uniform(size=(5, 28, 28, 1)).astype(np.float32)}
+    Path("runs", "lenet5-digits").mkdir(parents=True)
+    model.save_weights("runs/lenet5-digits/model.weights.h5")
+    x = np.random.default_rng(0).uniform(size=(5, 28, 28, 1)).astype(np.float32)
+    names: dict = {}
     exec(block("from_keras"), names)
     with jax.numpy_rank_promotion("allow"):  # Keras broadcasts biases without saying so
-        expected = np.asarray(model(names["x"]))
+        expected = np.asarray(model(x))
+    logits = names["model"].apply(names["variables"], x)
     # float32 sums of up to 400 products, in another order
-    np.testing.assert_allclose(names["logits"], expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_training_from_python_ends_about_as_printed():
@@ -60,3 +65,50 @@ def test_training_from_python_ends_about_as_printed():
     printed = ast.literal_eval(re.search(r"# about (\{.*\})", code)[1])
     assert names["measured"] == pytest.approx(printed, abs=0.05)
     assert list(names["measured"]) == list(printed)
+
+
+LANGUAGES = ("README.md", "README.zh.md")
+
+
+def test_both_languages_show_the_same():
+    """The same parts in the same order, the same commands and code but for names and comments."""
+    english, chinese = ((ROOT / name).read_text(encoding="utf-8") for name in LANGUAGES)
+    assert english.startswith("English | [中文](README.zh.md)\n")
+    assert chinese.startswith("[English](README.md) | 中文\n")
+    kinds = re.compile(r"^(#+ |\||```|    |!\[)", re.MULTILINE)  # headings, rows, blocks and pictures
+    assert kinds.findall(english) == kinds.findall(chinese)
+    shown = [documented.read(text) for text in (english, chinese)]
+    for one, other in zip(*(page.blocks for page in shown), strict=True):
+        if isinstance(one, str):
+            assert bare(one) == bare(other)
+        else:
+            assert [bare(line) for line in one] == [bare(line) for line in other]
+    for text in re.findall(r"^```\n(Model: .*?)^```", english, re.DOTALL | re.MULTILINE):
+        assert text in chinese
+    pictures = re.compile(r"!\[.*?\]\((.*?)\)")
+    assert pictures.findall(english) == pictures.findall(chinese)
+    figures = re.compile(r"(?<![\w.])\.\d{3,}")
+    assert figures.findall(english) == figures.findall(chinese)
+
+
+def bare(code: str) -> str:
+    """Code without its comments and with one name for what each language names in its own."""
+    code = re.sub(r"  # .*", "", code)
+    return re.sub(r"photos|照片|odd_or_even|jiou|\b(odd|even)\b|[奇偶]数", "X", code)
+
+
+def test_the_chinese_index_has_every_system_with_its_script_and_figures():
+    index = (ROOT / "docs" / "index.zh.md").read_text(encoding="utf-8")
+    results = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([A-F]\d[^|]*?) \|.*?\]\(\.\./experiments/(\w+)\.py\)", index, re.MULTILINE))
+    assert rows == {code: row.script for code, row in ROWS.items()}
+    code, shown = "", 0
+    for line in index.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 7 and cells[0] not in ("编号", "---"):
+            code = cells[0] or code
+            part = re.search(rf"^\| {code} \|.*\n(\|  \|.*\n)*", results, re.MULTILINE)[0]
+            for figure in re.findall(r"-?\d[\d.,]*(?<![.,])", " ".join(cells[5:])):
+                assert figure in part, (code, figure)
+                shown += 1
+    assert shown > 80

@@ -2,11 +2,14 @@
 
 It answers only requests that use its address and come from its own page, so that no other page can use it,
 takes so much and waits so long and no longer, and ends no request with a traceback: a refusal is one
-sentence of JSON.
+sentence of JSON. Where other devices can reach it, every address begins with a token, and without that
+there is nothing but a refusal.
 """
 
 import contextlib
+import hmac
 import io
+import ipaddress
 import json
 import re
 import socket
@@ -18,17 +21,19 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from importlib import resources
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 from jaxnets.errors import UserError
 
 if TYPE_CHECKING:
     from jaxnets.app.server import Page
 
-HOST = "127.0.0.1"
 MOST_BYTES = 10_000_000  # of a picture
 SECONDS = 20  # how long a request, its picture, a free place or the taking of an answer is waited for
 
-FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
+UNINVITED = "this page answers only to the whole address that the terminal shows"
+
+FILES = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js", "/paper.js": "paper.js"}
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -98,8 +103,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _respond(self) -> None:
         try:
+            path, query = self._asked()
             self._check_host()
-            self._send(HTTPStatus.OK, *self._content())
+            self._send(HTTPStatus.OK, *self._content(path, query))
         except Refused as refusal:
             self._refuse(refusal.status, str(refusal), refusal.headers)
         except UserError as error:
@@ -112,31 +118,56 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_TRACE = do_CONNECT = _respond
 
-    def _check_host(self) -> None:
-        """Refuses requests by another site's name (DNS rebinding) or from another site's page."""
-        port = self.server.server_port
-        ours = {
-            f"{name}{end}" for name in (HOST, "localhost") for end in (f":{port}", "")[: 1 + (port == 80)]
-        }
-        hosts, origins = (self.headers.get_all(name, []) for name in ("Host", "Origin"))
-        if len(hosts) != 1 or not {*hosts, *(one.removeprefix("http://") for one in origins)} <= ours:
-            raise Refused(HTTPStatus.FORBIDDEN, f"this page answers only to itself, at {self.server.url}")
+    def _asked(self) -> tuple[str, str]:
+        """Returns what is asked for, without the token, and the query; refuses whoever lacks the token."""
+        path, _, query = self.path.partition("?")
+        if not self.server.token:
+            return path, query
+        token, slash, rest = path.removeprefix("/").partition("/")
+        if not hmac.compare_digest(token.encode(), self.server.token.encode()):
+            raise Refused(HTTPStatus.FORBIDDEN, UNINVITED)
+        if not slash:  # the page's own links would lose the token
+            there = {"Location": f"/{token}/"}
+            raise Refused(HTTPStatus.PERMANENT_REDIRECT, "the address ends with a slash", **there)
+        return f"/{rest}", query
 
-    def _content(self) -> tuple[bytes, str]:
-        path = self.path.split("?")[0]
-        if path not in (*FILES, "/about", "/answer"):
+    def _check_host(self) -> None:
+        """Refuses requests by another site's name (DNS rebinding) or from another site's page.
+
+        Those with a token may come by any number: other devices may see this machine at another one than it
+        does (containers, virtual machines), and no site can make a number mean another machine.
+        """
+        hosts, origins = (self.headers.get_all(name, []) for name in ("Host", "Origin"))
+        ours = self.server.names
+        if self.server.token:
+            ours = ours | set(filter(_is_number, hosts))
+        if len(hosts) != 1 or not {*hosts, *(one.removeprefix("http://") for one in origins)} <= ours:
+            at = "the address that the terminal shows" if self.server.token else self.server.url
+            raise Refused(HTTPStatus.FORBIDDEN, f"this page answers only to itself, at {at}")
+
+    def _content(self, path: str, query: str) -> tuple[bytes, str]:
+        if path not in (*FILES, "/about", "/examples", "/answer"):
             raise Refused(HTTPStatus.NOT_FOUND, f"there is nothing at {path[:80]}")
         allowed = ("POST",) if path == "/answer" else ("GET", "HEAD")
         if self.command not in allowed:
             listed = ", ".join(allowed)
             raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, f"{path} takes {listed} only", Allow=listed)
         if path == "/answer":
+            run = self._run(query)
             with self._place():
-                return json.dumps(self.server.answer(self._body())).encode(), "application/json"
-        if path == "/about":
-            return json.dumps(self.server.about()).encode(), "application/json"
-        name = FILES[path]
-        return resources.files(__package__).joinpath(name).read_bytes(), TYPES[name.split(".")[1]]
+                return json.dumps(self.server.answer(self._body(), run)).encode(), "application/json"
+        if path in FILES:
+            name = FILES[path]
+            return resources.files(__package__).joinpath(name).read_bytes(), TYPES[name.split(".")[1]]
+        told = self.server.about() if path == "/about" else self.server.examples
+        return json.dumps(told).encode(), "application/json"
+
+    def _run(self, query: str) -> int:
+        """Returns which run is asked: ?run=1 is the second one."""
+        asked, count = parse_qs(query, keep_blank_values=True).get("run", ["0"]), len(self.server.runs)
+        if len(asked) > 1 or not re.fullmatch("[0-9]{1,3}", asked[0]) or int(asked[0]) >= count:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"run={asked[0][:20]!a}: it must be 0 to {count - 1}")
+        return int(asked[0])
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -200,7 +231,11 @@ class Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answers a request that the base class refuses before a method of this class sees it."""
         self.request_version = self.protocol_version  # it may not be set yet
-        self._refuse(HTTPStatus(code), f"{message or HTTPStatus(code).phrase}: not a request of this page")
+        if self.server.token:
+            self._refuse(HTTPStatus.FORBIDDEN, UNINVITED)
+        else:
+            said = message or HTTPStatus(code).phrase
+            self._refuse(HTTPStatus(code), f"{said}: not a request of this page")
 
     def version_string(self) -> str:
         """Returns a name that does not reveal Python's version."""
@@ -208,3 +243,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Logs nothing, to keep the terminal clear."""
+
+
+def _is_number(host: str) -> bool:
+    """Returns whether a Host is an address in numbers, or localhost, with or without a port."""
+    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:]*))(?::[0-9]+)?", host)
+    name = found and (found[1] or found[2])
+    if name in (None, "localhost"):
+        return name is not None
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(name))
+    return False

@@ -17,6 +17,7 @@ from jaxnets.errors import UserError, lookup
 if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
     Name: TypeAlias = str
     Workdir: TypeAlias = Path
+    Workdirs: TypeAlias = list[Path]
     File: TypeAlias = Path
     Files: TypeAlias = list[Path]
 else:
@@ -24,6 +25,7 @@ else:
 
     Name = Annotated[Positional[str], arg(metavar="NAME")]
     Workdir = Annotated[Positional[Path], arg(metavar="WORKDIR")]
+    Workdirs = Annotated[Positional[list[Path]], arg(metavar="WORKDIR ...")]
     File = Annotated[Positional[Path], arg(metavar="FILE")]
     Files = Annotated[Positional[list[Path]], arg(metavar="FILE ...")]
 
@@ -127,19 +129,26 @@ def predict(
         sys.exit(2)
 
 
-def app(workdir: Workdir, /, *, port: int = 8000, open: bool = False) -> None:
-    """Serve a local page where you draw or drop a picture and see what a trained network makes of it.
+def app(workdirs: Workdirs, /, *, host: str = "127.0.0.1", port: int = 8000, open: bool = False) -> None:
+    """Serve a page where you draw or drop a picture and see what trained networks predict.
 
     Args:
-        workdir: The run's folder.
-        port: Port to listen on, on this machine only (127.0.0.1); 0 for any free port.
+        workdirs: The run's folder, or several to compare: all answer to the same picture, side by side.
+        host: Address of this machine to listen on. By default only this machine can open the page; with
+            0.0.0.0 every device in its network can that has the page's whole address, such as a phone.
+        port: Port to listen on; 0 for any free port.
         open: Open the page in the browser.
     """
+    if not workdirs:
+        raise UserError("no run given: name the folder of one, or of several to compare")
     _set_up()
     from jaxnets.app import serve
+    from jaxnets.app.examples import find_examples
     from jaxnets.runs.predict import load_image_run
 
-    serve(load_image_run(workdir), port, show=open)
+    runs = {str(workdir): load_image_run(workdir) for workdir in workdirs}
+    examples = find_examples(workdirs[0], runs[str(workdirs[0])])
+    serve(runs, port, host=host, examples=examples, show=open)
 
 
 def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) -> None:

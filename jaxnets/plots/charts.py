@@ -57,9 +57,19 @@ def lines(
             axis.set_ylabel(ylabel)
             axis.locator_params(axis="x", nbins=5)
             if ylabel in logarithmic:
-                axis.set_yscale("log")
+                _logarithmic(axis, "y")
             if len(series) > 1:
                 axis.legend()
+
+
+def _logarithmic(axes: Any, which: Literal["x", "y"]) -> None:
+    """Makes an axis logarithmic, its numbers in plain letters: in this style dollar signs are no markup."""
+    from matplotlib.ticker import LogFormatter
+
+    getattr(axes, f"set_{which}scale")("log")
+    axis = getattr(axes, f"{which}axis")
+    axis.set_major_formatter(LogFormatter())
+    axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
 
 
 def race(histories: Mapping[str, Mapping[str, Any]], path: Path) -> None:
@@ -79,7 +89,7 @@ def race(histories: Mapping[str, Mapping[str, Any]], path: Path) -> None:
                     linewidth=1.2,
                     alpha=0.85,
                 )
-            axis.set_xscale("log")  # most happens in the first epochs, and one optimizer swings there
+            _logarithmic(axis, "x")  # most happens in the first epochs, and one optimizer swings there
             axis.set_xlabel("epoch")
             axis.set_ylabel({"loss": "training loss", "accuracy": "test accuracy"}[quantity])
         axes[0, 0].legend()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxnets.plots.fonts import width
 from jaxnets.plots.style import figure
 
 MOST_NUMBERS = 30  # classes; with more the cells are too small to write in
@@ -42,7 +43,7 @@ def confusion(
         axis.set(xlabel="predicted", ylabel=f"true{each}")
         if number <= MOST_NUMBERS:
             axis.tick_params(length=0)
-            upright = max(map(len, classes)) > 3
+            upright = max(map(width, classes)) > 3
             axis.set_xticks(range(number), classes, rotation=90 if upright else 0)
             axis.set_yticks(range(number), classes)
             for (row, column), count in np.ndenumerate(matrix):

@@ -1,17 +1,45 @@
 """Fonts for what matplotlib's own font lacks, such as Chinese."""
 
 import functools
+import logging
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+_told: list[str] = []  # what was said of fonts in this process: once is enough
+
+
+def width(text: str) -> int:
+    """Returns how wide a text is, about, in Latin letters: Chinese, Japanese and Korean ones count twice.
+
+    Examples:
+        >>> width("cat"), width("猫")
+        (3, 2)
+    """
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def shorten(text: str, most: int) -> str:
+    """Returns a text, or its beginning and three dots if it is wider than `most` Latin letters.
+
+    Examples:
+        >>> shorten("dog", 4), shorten("crocodile", 6), shorten("飞机和汽车", 6)
+        ('dog', 'cro...', '飞...')
+    """
+    if width(text) <= most:
+        return text
+    while text and width(text) > most - 3:
+        text = text[:-1]
+    return f"{text}..."
 
 
 @contextmanager
 def legible(drawing: Any) -> Iterator[None]:
     """Gives the texts of a figure the fonts that they need, for as long as it is drawn.
 
-    What no installed font has is drawn as boxes, and said once on stderr.
+    What no installed font has is drawn as boxes; the first time, this is said on stderr.
     """
     import warnings
 
@@ -29,7 +57,19 @@ def legible(drawing: Any) -> Iterator[None]:
         _say("".join(sorted(lacking)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        with _quiet(logging.getLogger("matplotlib.font_manager")):
+            yield
+
+
+@contextmanager
+def _quiet(logger: logging.Logger) -> Iterator[None]:
+    """Keeps a logger from telling, for every text, that a font has no regular weight: some have one alone."""
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
         yield
+    finally:
+        logger.setLevel(level)
 
 
 @functools.cache
@@ -80,8 +120,9 @@ def _letters(path: str) -> frozenset[str]:
         return frozenset()
 
 
-@functools.cache
 def _say(letters: str) -> None:
-    some = letters[:20] + "..." * (len(letters) > 20)
-    advice = "install one that has, such as Noto Sans CJK"
-    print(f"no font of this machine has {some}: pictures show boxes; {advice}", file=sys.stderr)
+    if not _told:
+        some = letters[:20] + "..." * (len(letters) > 20)
+        advice = "install one that has, such as Noto Sans CJK"
+        _told.append(f"no font of this machine has {some}: pictures show boxes; {advice}")
+        print(_told[0], file=sys.stderr)

@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 
 from jaxnets.errors import UserError
+from jaxnets.plots.fonts import shorten, width
 from jaxnets.plots.style import COLOURS, figure
 
 SIGNED = "cividis"  # grey in the middle, with brightness rising throughout: it survives printing in grey
+
+POINTS = (5.5, 8)  # size of a title's letters
+LETTER = 0.6  # width of a letter, in ems
 
 
 def images(
@@ -40,13 +44,29 @@ def images(
         for index, (axis, picture, title) in enumerate(zip(axes.flat, pictures, titles, strict=False)):
             picture = picture[..., 0] if picture.shape[-1] == 1 else picture
             axis.imshow(picture, cmap="gray", vmin=0, vmax=255)
-            axis.set_title(title, fontsize=8, color=COLOURS[1] if title.endswith("!") else "#333333")
+            _set_title(axis, title, size[0], COLOURS[1] if title.endswith("!") else "#333333")
             _draw_boxes(axis, {name: each[index] for name, each in (boxes or {}).items()}, picture.shape)
         if boxes:
             drawing = axes[0, 0].figure
             drawing.legend(
                 *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(boxes)
             )
+
+
+def _set_title(axis: Any, title: str, room: float, colour: str = "#333333") -> None:
+    """Sets a title in letters as small as it takes to stay above its picture, or else cut off.
+
+    Args:
+        axis: The axes of the picture.
+        title: One or more lines.
+        room: Width of the picture, in inches.
+        colour: Colour of the letters.
+    """
+    fitting = room * 72 / LETTER  # letters of one point
+    lines = title.split("\n")
+    points = float(np.clip(fitting / max(1, *map(width, lines)), *POINTS))
+    short = (shorten(line, int(fitting / points)) for line in lines)
+    axis.set_title("\n".join(short), fontsize=points, color=colour)
 
 
 def _draw_boxes(axis: Any, boxes: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> None:
@@ -135,7 +155,7 @@ def _grid(
         for axis, one in zip(axes.flat, each, strict=False):
             shown = axis.imshow(one, cmap=SIGNED, vmin=limits[0], vmax=limits[1])
         for axis, title in zip(axes.flat, titles, strict=False):
-            axis.set_title(title, fontsize=8, color="#333333")
+            _set_title(axis, title, size[0])
         if each.ndim == 3:
             bar = axes[0, 0].figure.colorbar(shown, ax=axes, shrink=0.8, aspect=30, label=label)
             bar.outline.set_visible(False)

@@ -77,7 +77,7 @@ def look(
         largest: Greatest number of pixels it may have.
 
     Raises:
-        UserError: If the image cannot be opened (see `open_image`), or nothing is seen in it.
+        UserError: If the image cannot be opened (see `open_image`), or no ink is found in it.
     """
     image = open_image(file, where, largest=largest)
     seen = as_trained(

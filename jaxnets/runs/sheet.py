@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxnets.errors import UserError
 from jaxnets.plots import COLOURS, figure
+from jaxnets.plots.fonts import shorten, width
 from jaxnets.runs.predict import Guess, Look
 
 COLUMNS = 3
@@ -51,10 +52,15 @@ def contact_sheet(answers: Sequence[tuple[Look, Sequence[Guess]]], path: Path) -
             _cell(axis, look, best, CELL[0] * (number % columns), CELL[1] * (number // columns))
 
 
+def _ending(name: str, most: int) -> str:
+    """Returns a name, or three dots and its end if it is wider than `most` Latin letters."""
+    return name if width(name) <= most else shorten(name[::-1], most)[::-1]
+
+
 def _cell(axis: Any, look: Look, best: Sequence[Guess], left: float, top: float) -> None:
     side = 0.9
     name = Path(look.where).name
-    axis.text(left, top + 0.12, name if len(name) < 28 else f"...{name[-25:]}", fontsize=8, color="#333333")
+    axis.text(left, top + 0.12, _ending(name, 40), fontsize=8, color="#333333")
     for place, image in enumerate((look.thumbnail, look.seen)):
         height, width = image.shape[:2]
         wide, high = (side * length / max(height, width) for length in (width, height))
@@ -68,7 +74,9 @@ def _cell(axis: Any, look: Look, best: Sequence[Guess], left: float, top: float)
         )
     for place, guess in enumerate(best):
         x, y = left + 2 * side + 0.26, top + 0.2 + place * side / 3
-        axis.text(x, y + 0.13, f"{guess.label[:14]}  {guess.probability:.1%}", fontsize=8, color="#333333")
+        axis.text(
+            x, y + 0.13, f"{shorten(guess.label, 14)}  {guess.probability:.1%}", fontsize=8, color="#333333"
+        )
         for length, colour in (
             (1.0, "#e6e6e6"),
             (guess.probability, COLOURS[0] if place == 0 else "#888888"),

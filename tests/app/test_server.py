@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import dataclasses
 import http.client
 import io
 import json
@@ -29,11 +30,15 @@ from PIL import Image
 from experiments.train import main as train
 from jaxnets import data
 from jaxnets.app import handler
+from jaxnets.app.address import find_address
+from jaxnets.app.examples import find_examples
 from jaxnets.app.handler import MOST_BYTES
-from jaxnets.app.server import Page
+from jaxnets.app.server import Page, serve
 from jaxnets.data import Features
 from jaxnets.data.formats.drawings import Drawn, read_image
+from jaxnets.errors import UserError
 from jaxnets.runs import Run, describe_features
+from jaxnets.runs.predict import load_image_run
 
 
 class Plain(linen.Module):
@@ -52,7 +57,7 @@ def untrained(shape, ink):
 
 @pytest.fixture(scope="module")
 def page():
-    with Page(untrained((28, 28, 1), "light"), 0) as page:
+    with Page({"it": untrained((28, 28, 1), "light")}, 0) as page:
         threading.Thread(target=page.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield page
         page.shutdown()
@@ -104,6 +109,7 @@ def test_the_files_of_the_page_are_in_the_package_and_ask_nothing_of_others(page
         ("/", "text/html", "page.html"),
         ("/page.css", "text/css", "page.css"),
         ("/page.js", "text/javascript", "page.js"),
+        ("/paper.js", "text/javascript", "paper.js"),
     ):
         status, headers, content = ask(page, path=path)
         assert (status, headers["Content-Type"]) == (200, f"{kind}; charset=utf-8")
@@ -122,7 +128,7 @@ def test_many_at_once_get_what_predict_computes(page, tmp_path):
     for number, picture in enumerate(pictures):
         (tmp_path / f"{number}.png").write_bytes(picture)
         seen = read_image(tmp_path / f"{number}.png", (28, 28, 1), drawn=Drawn("light"))
-        logits = page.run.model.apply(page.run.variables, seen[None] / np.float32(255))
+        logits = page.runs["it"].model.apply(page.runs["it"].variables, seen[None] / np.float32(255))
         expected.append((seen, np.asarray(jax.nn.softmax(logits[0]))))
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda picture: ask(page, "POST", "/answer", picture), pictures * 4))
@@ -140,12 +146,12 @@ def test_many_at_once_get_what_predict_computes(page, tmp_path):
 
 
 def test_colour_images_are_answered_in_colour():
-    with Page(untrained((32, 32, 3), None), 0) as page:
+    with Page({"it": untrained((32, 32, 3), None)}, 0) as page:
         picture = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
         answer = page.answer(as_png(picture))
         shown = Image.open(io.BytesIO(base64.b64decode(answer["seen"].split(",")[1])))
         np.testing.assert_array_equal(np.asarray(shown), picture)
-        assert page.about()["ink"] is None
+        assert page.about()["runs"][0]["ink"] is None
 
 
 @pytest.mark.parametrize(
@@ -217,7 +223,182 @@ def test_its_own_names_are_the_only_ones(page):
 def test_blank_paper_is_answered_nothing_is_seen(page):
     blank = np.random.default_rng(0).normal(230, 3, (300, 300)).astype(np.uint8)
     status, _, content = ask(page, "POST", "/answer", as_png(blank))
-    assert (status, json.loads(content)["error"][:38]) == (400, "the picture: nothing is seen in it: no")
+    assert (status, json.loads(content)["error"][:26]) == (400, "the picture: no ink found:")
+
+
+def test_a_picture_of_one_colour_has_no_ink_for_networks_of_photographs_either():
+    with (
+        Page({"it": untrained((32, 32, 3), None)}, 0) as page,
+        pytest.raises(UserError, match=r"^the picture: no ink found: all of it has one colour$"),
+    ):
+        page.answer(as_png(np.full((40, 40, 3), (10, 200, 30), np.uint8)))
+
+
+def test_of_several_runs_each_answers_for_itself(page):
+    other = untrained((32, 32, 3), None)
+    digit = as_png(255 - data.load("digits").test.x[0])
+    with Page({"runs/a": page.runs["it"], "runs/b": other}, 0) as both:
+        threading.Thread(target=both.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        told = json.loads(ask(both, path="/about")[2])["runs"]
+        assert [(one["name"], one["shape"]) for one in told] == [
+            ("runs/a", [28, 28, 1]),
+            ("runs/b", [32, 32, 3]),
+        ]
+        for number, side in enumerate((28, 32)):
+            answer = json.loads(ask(both, "POST", f"/answer?run={number}", digit)[2])
+            shown = Image.open(io.BytesIO(base64.b64decode(answer["seen"].split(",")[1])))
+            assert shown.size == (side, side)
+            assert answer == both.answer(digit, number)
+        for asked in ("2", "-1", "", "0&run=1", "%0a", "9" * 400):
+            status, _, content = ask(both, "POST", f"/answer?run={asked}", digit)
+            assert (status, json.loads(content)["error"].endswith("it must be 0 to 1")) == (400, True)
+        both.shutdown()
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """A page that other devices may reach."""
+    with Page({"it": untrained((28, 28, 1), "light")}, 0, "0.0.0.0") as page:
+        threading.Thread(target=page.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield page
+        page.shutdown()
+
+
+def test_without_the_token_there_is_nothing_but_403(shared):
+    token = shared.token
+    assert re.fullmatch("[a-z]{14}", token)
+    assert shared.url.endswith(f":{shared.server_port}/{token}/")
+    wrong = (
+        "",
+        token[:-1],
+        f"{token}a",
+        token.upper(),
+        f"x/{token}",
+        f"%{ord(token[0]):x}{token[1:]}",
+    )
+    paths = ["/page.css", "/about", "/answer", "/nothing", f"/?{token}", f"/?token={token}"]
+    for path in [*(f"/{one}/" for one in wrong), *(f"/{one}" for one in wrong), *paths]:
+        for method in ("GET", "POST", "DELETE", "BREW"):
+            if path != f"/{token}/":
+                status, _, content = ask(shared, method, path, b"x")
+                assert (status, json.loads(content)) == (403, {"error": handler.UNINVITED}), (method, path)
+    for content in (
+        b"GET /\xff/ HTTP/1.1\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+    ):
+        answer = raw(shared, content)
+        assert answer.startswith(b"HTTP/1.1 403")
+        assert token.encode() not in answer
+
+
+def test_with_the_token_there_is_all_of_the_page(shared):
+    base = f"/{shared.token}"
+    status, headers, _ = ask(shared, path=base)
+    assert (status, headers["Location"]) == (308, f"{base}/")
+    for path in ("/", "/page.css", "/page.js", "/paper.js", "/about", "/examples"):
+        assert ask(shared, path=base + path)[0] == 200
+    digit = as_png(255 - data.load("digits").test.x[0])
+    status, _, content = ask(shared, "POST", f"{base}/answer?run=0", digit)
+    assert (status, json.loads(content)) == (200, shared.answer(digit))
+    assert ask(shared, path=f"{base}/nothing")[0] == 404
+
+
+def test_other_sites_are_refused_with_the_token_too(shared):
+    """No name but its own leads here, so no site can make one of its names do so (DNS rebinding)."""
+    port, path = shared.server_port, f"/{shared.token}/"
+    own = shared.url.split("/")[2]
+    numbers = (
+        f"127.0.0.1:{port}",
+        f"192.168.1.20:{port}",
+        "192.168.1.20:9000",
+        f"[fe80::1]:{port}",
+        "10.0.0.1",
+    )
+    for host in (own, f"localhost:{port}", *numbers):
+        assert ask(shared, path=path, Host=host)[0] == 200
+        assert ask(shared, path=path, Host=host, Origin=f"http://{host}")[0] == 200
+        for origin in (
+            "null",
+            "http://evil.example",
+            "http://192.168.1.21",
+            "https://127.0.0.1",
+            f"http://{host}0",
+        ):
+            status, _, content = ask(shared, path=path, Host=host, Origin=origin)
+            assert (status, shared.token in content.decode()) == (403, False)
+    for host in (
+        f"evil.example:{port}",
+        "evil.example",
+        f"1.2.3.4.evil.example:{port}",
+        "",
+        None,
+        f"[evil]:{port}",
+    ):
+        assert ask(shared, path=path, Host=host)[0] == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
+def test_this_machine_alone_needs_no_token(host):
+    if host == "::1" and not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    address = find_address(host)
+    assert address.token == ""
+    shown = "[::1]" if host == "::1" else host
+    assert address.url(8000) == f"http://{shown}:8000/"
+    assert f"{shown}:8000" in address.names(8000)
+
+
+def test_every_page_has_a_token_of_its_own():
+    tokens = {find_address("0.0.0.0").token for _ in range(20)}
+    assert len(tokens) == 20
+
+
+@pytest.mark.parametrize(
+    "host, message",
+    [
+        (
+            "192.0.2.7",
+            "--host 192.0.2.7: this machine has no such address; 0.0.0.0 stands for all that it has",
+        ),
+        ("no.such.invalid", "--host no.such.invalid: no machine has this address or name"),
+        ("0.0.0.0:80", "--host 0.0.0.0:80: no machine has this address or name"),
+        ("a" * 70 + ".x", "no machine has this address or name"),
+        ("", "--host is empty"),
+    ],
+)
+def test_a_host_that_is_not_this_machine_is_one_line(run, workdir, host, message):
+    code, _, err = run("app", workdir, "--host", host, "--port", "0")
+    assert (code, err.count("\n")) == (2, 1)
+    assert message in err
+
+
+def test_who_lets_others_in_is_warned(page, capsys, monkeypatch):
+    monkeypatch.setattr(Page, "serve_until", lambda *_: None)
+    serve(page.runs, 0, host="0.0.0.0")
+    out, err = capsys.readouterr()
+    assert re.search(r": http://[^/]+:\d+/[a-z]{14}/ ", out)
+    assert err.startswith("warning: other devices in this network can reach this page.")
+    assert err.count("\n") == 1
+    serve(page.runs, 0)
+    assert capsys.readouterr().err == ""
+
+
+def test_examples_are_held_out_images_or_else_the_one_that_the_run_kept(workdir, tmp_path):
+    learned, held_out = load_image_run(workdir), data.load("digits").test
+    found = find_examples(workdir, learned)
+    rows = [
+        next(row for row in range(len(held_out)) if (held_out[row]["x"] == one.image).all()) for one in found
+    ]
+    assert len(rows) == 8
+    assert [one.label for one in found] == [str(held_out[row]["y"]) for row in rows]
+    elsewhere = dataclasses.replace(
+        learned, config=learned.config | {"dataset": "not_here", "data_dir": str(tmp_path)}
+    )
+    (kept,) = find_examples(workdir, elsewhere)
+    assert kept.label is None
+    np.testing.assert_array_equal(kept.image, held_out[0]["x"])
+    assert find_examples(tmp_path, elsewhere) == []  # nothing is there, and nothing is downloaded
 
 
 def test_who_sends_slowly_is_refused_when_the_time_is_up_however_often_a_byte_comes(page, monkeypatch):
@@ -252,7 +433,7 @@ def test_names_reach_the_page_as_text_alone():
     model = Plain()
     variables = model.init(jax.random.key(0), np.zeros((1, 8, 8, 1), np.float32))
     with Page(
-        Run(describe_features(names[0], features, "light", "unit"), features, model, variables), 0
+        {"it": Run(describe_features(names[0], features, "light", "unit"), features, model, variables)}, 0
     ) as page:
         threading.Thread(target=page.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         for path, method, body in (
@@ -264,10 +445,14 @@ def test_names_reach_the_page_as_text_alone():
             assert headers["Content-Type"] == "application/json; charset=utf-8"
             assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
             found = json.loads(content)
-            shown = found["classes"] if path == "/about" else [guess["label"] for guess in found["guesses"]]
+            shown = (
+                found["runs"][0]["classes"]
+                if path == "/about"
+                else [guess["label"] for guess in found["guesses"]]
+            )
             assert set(shown) == set(features.classes)
         page.shutdown()
-    for path in ("page.js", "page.html"):
+    for path in ("page.js", "paper.js", "page.html"):
         script = resources.files("jaxnets.app").joinpath(path).read_text()
         assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(", script)
 

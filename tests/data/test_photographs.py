@@ -134,7 +134,7 @@ def test_where_there_is_nothing_nothing_is_seen(noise, level):
     shade = level * np.linspace(1, 0.8, 300) + rng.normal(0, 1, (300, 300)) * noise
     shade[40:42, 70:72] = 0  # a speck of dust
     paper = Image.fromarray(np.clip(shade, 0, 255).astype(np.uint8))
-    with pytest.raises(UserError, match=r"^it: nothing is seen in it: no ink stands out"):
+    with pytest.raises(UserError, match=r"^it: no ink found: nothing stands out"):
         seen(paper)
 
 
@@ -142,7 +142,7 @@ def test_pictures_of_any_shape_have_an_answer():
     for size in ((1, 1), (1, 900), (7, 8), (8, 8), (2000, 9), (28, 29)):
         for level in (0, 255):
             picture = Image.new("L", size, level)
-            with pytest.raises(UserError, match="nothing is seen"):
+            with pytest.raises(UserError, match="no ink found"):
                 seen(picture)
 
 

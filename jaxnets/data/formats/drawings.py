@@ -179,7 +179,7 @@ def read_image(
         The image, uint8 (H, W, C).
 
     Raises:
-        UserError: If there is no such file, it is not an image or is truncated, or nothing is seen in it.
+        UserError: If there is no such file, it is not an image or is truncated, or no ink is found in it.
     """
     image = open_image(path, str(path))
     return as_trained(image, str(path), shape, drawn=drawn, ink=ink, threshold=threshold).pixels
@@ -208,7 +208,7 @@ def as_trained(
         threshold: As for `read_image`.
 
     Raises:
-        UserError: If nothing is seen in it.
+        UserError: If no ink is found in it.
     """
     height, width, channels = shape
     size = (height, width)
@@ -222,7 +222,7 @@ def as_trained(
     else:
         seen = Seen(white_ink(pixels, threshold) if drawn.ink == "light" else 255 - pixels)
     if seen is None or np.ptp(seen.pixels) < CONTRAST:
-        raise UserError(f"{where}: nothing is seen in it: no ink stands out from the paper")
+        raise UserError(f"{where}: no ink found: nothing stands out from the paper")
     return seen
 
 

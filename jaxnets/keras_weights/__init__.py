@@ -61,12 +61,13 @@ from jaxnets.errors import UserError
 from jaxnets.files import complete
 from jaxnets.keras_weights.layers import Target, pair_weights, targets_of
 from jaxnets.keras_weights.pairing import Pairing, Pairs, pair_layers
+from jaxnets.keras_weights.skeleton import Skeleton, make_skeleton
 from jaxnets.keras_weights.tree import Leaf, Weight
 from jaxnets.keras_weights.writer import write_like, write_new
 from jaxnets.summary import summarize
 from jaxnets.summary.inputs import Shapes
 
-__all__ = ["Pairing", "from_keras", "pair_layers", "save_keras_weights", "to_keras"]
+__all__ = ["Pairing", "Skeleton", "from_keras", "make_skeleton", "pair_layers", "save_keras_weights", "to_keras"]
 
 Variables = dict[str, Any]
 

@@ -83,8 +83,8 @@ def shapes_for(
     known = {name: shape for name, shape in several.items() if shape is not None}
     if len(known) < len(several):
         raise UserError(
-            f"{source} does not contain the shapes of all its inputs, {', '.join(several)}: give "
-            "input_shape=, a dict of shapes by name for a module that takes a dict, or a tuple for several arguments"
+            f"{source} does not contain the shapes of all its inputs, {', '.join(several)}: give input_shape="
+            ", a dict of shapes by name for a module that takes a dict, or a tuple for several arguments"
         )
     way = next(ways(module, known, dtype), None)
     if way is None:

@@ -67,7 +67,15 @@ from jaxnets.keras_weights.writer import write_like, write_new
 from jaxnets.summary import summarize
 from jaxnets.summary.inputs import Shapes
 
-__all__ = ["Pairing", "Skeleton", "from_keras", "make_skeleton", "pair_layers", "save_keras_weights", "to_keras"]
+__all__ = [
+    "Pairing",
+    "Skeleton",
+    "from_keras",
+    "make_skeleton",
+    "pair_layers",
+    "save_keras_weights",
+    "to_keras",
+]
 
 Variables = dict[str, Any]
 
@@ -123,12 +131,28 @@ def from_keras(
         partial=partial is not None,
         unchecked=unchecked,
     )
+    return load_pairs(paired, partial)
+
+
+def load_pairs(paired: Pairing, partial: Variables | None = None) -> Variables:
+    """Returns the weights of paired layers as variables; `from_keras` is this after `pair_layers`.
+
+    Args:
+        paired: The pairs.
+        partial: Variables of the module, which its layers without a partner keep; needed if there are any.
+
+    Raises:
+        UserError: If there are layers without a partner and no variables for them, or a weight is too large for
+            the module's type.
+    """
     variables, rounded = {}, []
     if partial is not None:
         targets = [target for _, target in paired.pairs]
         variables = _checked(partial, targets + paired.initial)
         if paired.initial or paired.left_out:
-            warnings.warn(paired.left_at_initial_values(), stacklevel=2)
+            warnings.warn(paired.left_at_initial_values(), stacklevel=3)
+    elif paired.initial:
+        raise UserError(f"{paired.left_at_initial_values()}: give partial=, variables of {paired.module}")
     for leaf, target in paired.pairs:
         for path, weight in _fit(leaf, target).items():
             given = np.asarray(weight.value)
@@ -137,7 +161,7 @@ def from_keras(
                 rounded.append("/".join(path[1:]))
     if rounded:
         names = ", ".join(rounded[:3]) + ", ..." * (len(rounded) > 3)
-        warnings.warn(f"float64 weights were rounded to the module's own type: {names}", stacklevel=2)
+        warnings.warn(f"float64 weights were rounded to the module's own type: {names}", stacklevel=3)
     return unflatten_dict(variables)
 
 

@@ -22,13 +22,17 @@ def keras_inputs(root: Node) -> dict[str, Shape | None]:
     that has an unknown side, is None.
     """
     layers = {config_name(layer): layer for layer in layer_configs(root.config) or []}
-    inner = root.config.get("config") if isinstance(root.config, Mapping) else None
-    listed = inner.get("input_layers") if isinstance(inner, Mapping) else None
+    listed = _listed(root)
     named = {str(key): histories(value)[:1] for key, value in listed.items()} if _is_dict(listed) else {}
     if not named:
         named = {name: [name] for name in histories(listed)}
     found = {key: input_shape([layers[name]]) for key, (name, *_) in named.items() if name in layers}
     return {key: None if shape is None or None in shape else shape for key, shape in found.items()}  # type: ignore[misc]
+
+
+def _listed(root: Node) -> Any:
+    inner = root.config.get("config") if isinstance(root.config, Mapping) else None
+    return inner.get("input_layers") if isinstance(inner, Mapping) else None
 
 
 def _is_dict(listed: Any) -> bool:
@@ -76,7 +80,7 @@ def shapes_for(
             raise _unknown(source)
         return given, False
     several = keras_inputs(root)
-    if len(several) < 2:
+    if len(several) < 2 and not _is_dict(_listed(root)):
         if root.input_shape is None or None in root.input_shape:
             raise _unknown(source)
         return root.input_shape, True

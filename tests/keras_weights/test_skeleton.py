@@ -34,9 +34,11 @@ def module_of(source):
 def inputs_for(model, rng):
     def array(tensor):
         shape = (2, *(side or 5 for side in tensor.shape[1:]))
-        return rng.integers(0, 9, shape).astype("f") if len(shape) == 2 else rng.normal(size=shape).astype("f")
+        return (
+            rng.integers(0, 9, shape).astype("f") if len(shape) == 2 else rng.normal(size=shape).astype("f")
+        )
 
-    return jax.tree.map(array, model.input)
+    return jax.tree.map(array, model.inputs[0] if isinstance(model, keras.Sequential) else model.input)
 
 
 def assert_same(model, tmp_path, endings=(".keras", ".h5"), rename=False):
@@ -50,7 +52,7 @@ def assert_same(model, tmp_path, endings=(".keras", ".h5"), rename=False):
         net, skeleton = module_of(path)
         assert skeleton.missing == [] and bool(skeleton.rename) == rename
         variables = from_keras(path, net, rename=skeleton.rename)
-        arguments = tuple(x.values()) if isinstance(x, dict) else tuple(x) if isinstance(x, list) else (x,)
+        arguments = tuple(x) if isinstance(x, list) else (x,)
         with jax.numpy_rank_promotion("allow"):
             found = jax.tree.leaves(net.apply(variables, *arguments))
         for one, other in zip(found, expected, strict=True):
@@ -145,7 +147,9 @@ def shared_and_several_outputs():
     """Two inputs, an encoder and a layer that are called twice, and two outputs."""
     inside = keras.Input((8,))
     h = kl.Dense(5, activation="tanh", name="in")(inside)
-    encoder = keras.Model(inside, [kl.Dense(4, name="mean")(h), kl.Dense(4, name="spread")(h)], name="encoder")
+    encoder = keras.Model(
+        inside, [kl.Dense(4, name="mean")(h), kl.Dense(4, name="spread")(h)], name="encoder"
+    )
     one, two = keras.Input((8,), name="one"), keras.Input((8,), name="two")
     (a, b), (c, _) = encoder(one), encoder(two)
     both = kl.Dense(3, name="shared")

@@ -70,8 +70,8 @@ def make_skeleton(model_or_path: Any) -> Skeleton:
         model = model_of(config, where) if isinstance(config, dict) else None
         if model is None:
             raise UserError(
-                f"{where} has no configuration of a sequential or functional model: a file of weights alone, or "
-                "of a subclassed model, does not say what is computed; give a .keras, or a .h5 of a whole model"
+                f"{where} has no configuration of a sequential or functional model, as files of weights "
+                "alone and of subclassed models: give a .keras or a .h5 of a whole model"
             )
         writer.model(model, "Net")
     except Unsupported as error:

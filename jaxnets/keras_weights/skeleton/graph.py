@@ -45,6 +45,7 @@ class Model:
     layers: dict[str, Config]
     inputs: dict[str, str]
     """Layers that stand for its inputs, by the names that a caller may give these."""
+    takes_dict: bool
     calls: list[Call]
     """Those that its outputs need, each after those that it needs itself."""
     outputs: list[Tensor]
@@ -87,9 +88,8 @@ def model_of(config: Config, where: str) -> Model | None:
     if not all(isinstance(one, Tensor) for one in outputs):
         raise UserError(f"{where} has a configuration whose outputs are not those of layers")
     ordered = list(_ordered(calls, outputs, set(inputs), where))
-    return Model(
-        name, by_name, dict(zip(names or inputs, inputs, strict=True)), ordered, outputs, output_names
-    )
+    by_key = dict(zip(names or inputs, inputs, strict=True))
+    return Model(name, by_name, by_key, names is not None, ordered, outputs, output_names)
 
 
 def _sequential(name: str, layers: dict[str, Config]) -> Model:
@@ -99,13 +99,14 @@ def _sequential(name: str, layers: dict[str, Config]) -> Model:
     else:
         start, rest = "", names  # the name of no layer: its first one knows its own input
     calls = [Call(one, 0, [Tensor(before)]) for before, one in zip([start, *rest], rest, strict=False)]
-    return Model(name, layers, {start: start}, calls, [Tensor(rest[-1] if rest else start)], None)
+    return Model(name, layers, {start: start}, False, calls, [Tensor(rest[-1] if rest else start)], None)
 
 
 def _call(layer: str, number: int, node: Any) -> Call:
     if isinstance(node, Mapping) and ("args" in node or "kwargs" in node):  # Keras 3
         inputs, names = _tensors(node.get("args") or [])
         settings = {key: _value(value) for key, value in (node.get("kwargs") or {}).items()}
+        settings.pop("training", None)  # whatever is written here, a caller's value takes its place
         return Call(layer, number, inputs, names, settings)
     inputs, names = _tensors(node)
     settings = {}

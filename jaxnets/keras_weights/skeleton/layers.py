@@ -76,12 +76,14 @@ def _batch_norm(s: Settings) -> Piece:
     s.last_axis()
     momentum, epsilon = s.number("momentum", 0.99), s.number("epsilon", 1e-3)
     scale, center = s.flag("scale", True), s.flag("center", True)
-    s.get("groups")  # of none
+    train = (
+        "False" if s.config.get("trainable") is False else s.train
+    )  # Keras's are frozen with their weights
     if scale and center:
         made = arguments(
             momentum=None if momentum == 0.99 else momentum, epsilon=None if epsilon == 1e-3 else epsilon
         )
-        return Piece(f"nn.BatchNorm({made}", lambda layer, x: f"{layer}({x}, {s.train})")
+        return Piece(f"nn.BatchNorm({made}", lambda layer, x: f"{layer}({x}, {train})")
     made = arguments(
         momentum=momentum,
         epsilon=epsilon,
@@ -89,7 +91,7 @@ def _batch_norm(s: Settings) -> Piece:
         use_bias=_unless(center),
         use_fast_variance=False,
     )
-    running = f"not {s.train}" if s.train == "train" else str(s.train == "False")
+    running = "not train" if train == "train" else str(train == "False")
     return Piece(f"linen.BatchNorm({made}", lambda layer, x: f"{layer}({x}, use_running_average={running})")
 
 
@@ -120,8 +122,9 @@ def _embedding(s: Settings) -> Piece:
 def _recurrent(s: Settings, name: str) -> Piece:
     if s.masked:
         raise Unsupported("the mask that Keras gives it")
-    for setting in ("return_state", "stateful", "time_major", "zero_output_for_mask"):
+    for setting in ("return_state", "stateful", "time_major"):
         s.one_of(setting, False)
+    s.flag("zero_output_for_mask")  # there is no mask
     s.one_of("use_bias", True)
     sequences, back = s.flag("return_sequences"), s.flag("go_backwards")
     functions = {"activation": as_function(s.activation(default="tanh"))}
@@ -143,7 +146,8 @@ def _recurrent(s: Settings, name: str) -> Piece:
 
 
 def _attention(s: Settings) -> Piece:
-    s.one_of("attention_axes", None)
+    if s.get("attention_axes") not in (None, list(range(1, s.rank - 1))):
+        raise Unsupported(f"its attention_axes {s.get('attention_axes')!r:.60}")
     if s.masked:
         raise Unsupported("the mask that Keras gives it")
     heads, width, rate = s.whole("num_heads"), s.whole("key_dim"), s.number("dropout", 0.0)
@@ -159,7 +163,7 @@ def _attention(s: Settings) -> Piece:
     made = arguments(
         heads,
         qkv_features=heads * width,
-        out_features=None if output is None else s.whole("output_shape"),
+        out_features=None if output is None else s.as_whole("output_shape", output),
         use_bias=_unless(s.flag("use_bias", True)),
         dropout_rate=rate or None,
         deterministic=f"not {s.train}" if rate else None,
@@ -171,7 +175,7 @@ def _attention(s: Settings) -> Piece:
     return Piece(f"linen.MultiHeadDotProductAttention({made}", call)
 
 
-# Layers with weights. Each function reads the settings that it knows; any other that has an effect is refused.
+# Layers with weights. Each function reads the settings that it knows; others that have an effect are refused.
 WEIGHTED: dict[str, Callable[[Settings], Piece]] = {
     "Dense": _dense,
     "Conv1D": partial(_convolution, rank=1),

@@ -72,9 +72,10 @@ class Settings:
         return self.config.get(name, default)
 
     def whole(self, name: str, default: int | None = None) -> int:
-        return self._whole(name, self.get(name, default))
+        return self.as_whole(name, self.get(name, default))
 
-    def _whole(self, name: str, value: Any) -> int:
+    def as_whole(self, name: str, value: Any) -> int:
+        """Returns a value of a setting as a whole number."""
         if type(value) is float and value.is_integer():
             value = int(value)
         if type(value) is not int or abs(value) >= LARGEST:
@@ -96,13 +97,13 @@ class Settings:
         values = per_axis(value, rank) if isinstance(value, (int, list, tuple)) else ()
         if len(values) != rank:
             raise Unsupported(f"its {name} {value!r:.60}")
-        return tuple(self._whole(name, side) for side in values)
+        return tuple(self.as_whole(name, side) for side in values)
 
     def wholes(self, name: str) -> tuple[int, ...]:
         value = self.get(name)
         if not isinstance(value, (list, tuple)):
             raise Unsupported(f"its {name} {value!r:.60}")
-        return tuple(self._whole(name, one) for one in value)
+        return tuple(self.as_whole(name, one) for one in value)
 
     def one_of(self, name: str, *values: Any) -> Any:
         """Returns a setting that must be one of these values, the first of which is the default."""

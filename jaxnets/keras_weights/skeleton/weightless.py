@@ -42,6 +42,7 @@ def _softmax(s: Settings) -> Piece:
 def _dropout(s: Settings, axes: int = 0) -> Piece:
     rate = s.number("rate", 0.5)
     s.one_of("noise_shape", None)
+    s.one_of("data_format", "channels_last", None)
     if not 0 <= rate < 1:
         raise Unsupported(f"its rate {rate}")
     if not axes:
@@ -95,7 +96,7 @@ def _masking(s: Settings) -> Piece:
 
 
 def _merge(s: Settings, operator: str = "", function: str = "", mean: bool = False) -> Piece:
-    if len({*s.ranks}) > 1 or len(s.ranks) < 2:
+    if len({*s.ranks} - {None}) > 1 or len(s.ranks) < 2:
         raise Unsupported("its inputs, which have different numbers of axes")
 
     def call(layer: Any, *inputs: str) -> str:
@@ -227,15 +228,32 @@ OPERATORS = {
     **dict.fromkeys(("Multiply", "math.multiply", "__operators__.mul"), "*"),
     **dict.fromkeys(("Divide", "TrueDivide", "math.truediv", "__operators__.truediv"), "/"),
 }
+# Operations of keras.ops on one tensor, which have no settings.
+OPERATIONS = {
+    "Relu": "linen.relu({0})",
+    "Relu6": "linen.relu6({0})",
+    "Sigmoid": "linen.sigmoid({0})",
+    "Silu": "linen.silu({0})",
+    "Tanh": "jnp.tanh({0})",
+    "Exp": "jnp.exp({0})",
+    "Log": "jnp.log({0})",
+    "Sqrt": "jnp.sqrt({0})",
+    "Square": "jnp.square({0})",
+    "Absolute": "jnp.abs({0})",
+    "Negative": "-{0}",
+}
 
 
 def operator_of(layer: Any) -> Callable[[Settings], Piece] | None:
-    """Returns the code of an operator, if a layer's configuration is that of one."""
-    kind, config = layer.get("class_name"), layer.get("config", {})
-    if str(layer.get("module")).startswith("keras.src.ops"):
-        name = kind
-    elif kind == "TFOpLambda":
-        name = config.get("function")
-    else:
+    """Returns the code of an operation, if a layer's configuration is that of one.
+
+    A legacy ``.h5`` does not tell an operator from the layer Add; they differ only in what they broadcast.
+    """
+    kind, config, module = layer.get("class_name"), layer.get("config", {}), layer.get("module")
+    if kind == "TFOpLambda":
+        kind = config.get("function")
+    elif module is not None and not str(module).startswith("keras.src.ops"):
         return None
-    return partial(_operator, operator=OPERATORS[name]) if name in OPERATORS else None
+    if kind in OPERATIONS:
+        return lambda s: expression(OPERATIONS[kind])
+    return partial(_operator, operator=OPERATORS[kind]) if kind in OPERATORS else None

@@ -37,9 +37,9 @@ class Bidirectional(linen.Module):
 }
 
 
-def _inner(s: Settings, rank: int | None) -> tuple[str, Piece]:
-    """Returns the class and the code of the wrapped layer."""
-    layer = s.get("layer")
+def _inner(s: Settings, name: str, rank: int | None) -> tuple[str, Piece]:
+    """Returns the class and the code of a wrapped layer."""
+    layer = s.get(name)
     if not isinstance(layer, Mapping) or layer.get("class_name") not in LAYERS or not is_keras(layer):
         raise Unsupported("the layer in it")
     inner = Settings(layer.get("config", {}), {}, [rank], s.train, s.version, s.masked)
@@ -49,7 +49,7 @@ def _inner(s: Settings, rank: int | None) -> tuple[str, Piece]:
 
 
 def _time_distributed(s: Settings) -> Piece:
-    kind, piece = _inner(s, None if s.ranks[0] is None else s.ranks[0] - 1)
+    kind, piece = _inner(s, "layer", None if s.ranks[0] is None else s.ranks[0] - 1)
     rank = None if piece.rank is None else piece.rank + 1
     if kind in POINTWISE:
         return Piece(piece.module, piece.call, piece.activation, rank, piece.note)
@@ -61,19 +61,16 @@ def _time_distributed(s: Settings) -> Piece:
 
 
 def _bidirectional(s: Settings) -> Piece:
-    layer, back = s.get("layer"), s.get("backward_layer")
-    kind, piece = _inner(s, s.rank)
+    kind, piece = _inner(s, "layer", s.rank)
     if kind not in ("SimpleRNN", "LSTM", "GRU") or piece.module is None:
         raise Unsupported("the layer in it")
-    if layer["config"].get("go_backwards") or (back is not None and _settings(back) != _settings(layer)):
+    if s.get("backward_layer") is not None and _inner(s, "backward_layer", s.rank)[1].module != piece.module:
         raise Unsupported("its backward_layer, which is not that of the other direction")
+    if piece.call("", "x") != "(x)":
+        raise Unsupported("its layer, which goes backwards itself")
     mode = s.one_of("merge_mode", "concat", "sum", "mul", "ave")
     merge = "" if mode == "concat" else f', merge_mode="{mode}"'
     return Piece(f"Bidirectional({piece.module}){merge}", rank=piece.rank, note=piece.note)
-
-
-def _settings(layer: Mapping) -> dict:
-    return {key: value for key, value in layer["config"].items() if key not in ("name", "go_backwards")}
 
 
 WRAPPERS: dict[str, Callable[[Settings], Piece]] = {

@@ -49,9 +49,11 @@ class Writer:
         self._names.add(made)
         return made
 
-    def model(self, model: Model, name: str, path: tuple[str, ...] = ()) -> None:
-        """Adds the class of a model, after those of what is in it."""
-        self.add_class(name, _Body(self, model, path).lines())
+    def model(self, model: Model, name: str, path: tuple[str, ...] = ()) -> list[int | None]:
+        """Adds the class of a model, after those inside it; returns how many axes its outputs have."""
+        body = _Body(self, model, path)
+        self.add_class(name, body.lines())
+        return [body.ranks.get(tensor) for tensor in model.outputs]
 
     def todo(self, layer: str, config: Config, reason: str) -> str:
         """Adds the class of a layer that is left to do, and returns its name."""
@@ -86,6 +88,7 @@ class _Body:
         self.last |= dict.fromkeys(model.outputs, len(model.calls))
         self.code: dict[Tensor, str] = {}
         self.ranks: dict[Tensor, int | None] = {}
+        self.inner_ranks: dict[str, list[int | None]] = {}
         self.masked: set[Tensor] = set()
         self.made: dict[str, tuple[str, str]] = {}  # layers: the constructor or the variable that holds it
         self.taken, self.layer_names = {*names.RESERVED, *SCRATCH}, set[str]()
@@ -110,6 +113,10 @@ class _Body:
         else:
             result = ", ".join(outputs)
         typed = ", ".join(f"{name}: jax.Array" for name in inputs)
+        if self.model.takes_dict:
+            typed = "inputs: dict[str, jax.Array]"
+            given = ", ".join(f"inputs[{names.quoted(key)}]" for key in self.model.inputs)
+            self.body.insert(0, f"{', '.join(inputs)} = {given}")
         kind = "jax.Array" if len(outputs) == 1 and not self.model.output_names else "Any"
         return [
             f'    """The Keras model {names.plain(self.model.name)}."""',
@@ -152,8 +159,7 @@ class _Body:
             self.masked.add(Tensor(call.layer, call.node))
         if kind == "Masking" or (kind == "Embedding" and config.get("mask_zero")):
             self.masked.add(Tensor(call.layer, call.node))
-        function = (LAYERS | WRAPPERS).get(kind) if is_keras(layer) else None
-        function = function or operator_of(layer)
+        function = operator_of(layer) or ((LAYERS | WRAPPERS).get(kind) if is_keras(layer) else None)
         if function is None:
             return None, "a layer of its own kind" if not is_keras(layer) else "its class"
         settings = self._settings(config, call, masked)
@@ -163,6 +169,8 @@ class _Body:
                 settings.check()
                 if not all(isinstance(value, Tensor) for value in call.inputs):
                     raise Unsupported("what it is called with")
+            elif len({*settings.ranks} - {None}) > 1 and "module" not in layer:
+                raise Unsupported("its inputs, which have different numbers of axes")
             elif not all(isinstance(value, Tensor) or _is_number(value) for value in call.inputs):
                 raise Unsupported("what it is called with")
             piece.call("layer", *("x" for _ in call.inputs))
@@ -183,11 +191,16 @@ class _Body:
     def _write_model(self, place: int, call: Call, inner: Model, inputs: list[str]) -> None:
         if call.layer not in self.made:
             name = self.writer.class_name(inner.name)
-            self.writer.model(inner, name, (*self.path, call.layer))
+            self.inner_ranks[call.layer] = self.writer.model(inner, name, (*self.path, call.layer))
             self._make(call.layer, f"{name}(")
+        for i, rank in enumerate(self.inner_ranks[call.layer]):
+            self.ranks[Tensor(call.layer, call.node, i)] = rank
         if call.names:  # given as a dict, in any order
             given = dict(zip(call.names, inputs, strict=True))
             inputs = [given.get(name, code) for name, code in zip(inner.inputs, inputs, strict=False)]
+        if inner.takes_dict:
+            pairs = zip(inner.inputs, inputs, strict=False)
+            inputs = [f"{{{', '.join(f'{names.quoted(key)}: {code}' for key, code in pairs)}}}"]
         train = str(call.settings.get("training"))
         train = train if train in ("True", "False") else "train"
         self._emit(place, call, f"{self.made[call.layer][0]}({', '.join([*inputs, train])})", outputs=inner)

@@ -71,6 +71,7 @@ __all__ = [
     "Pairing",
     "Skeleton",
     "from_keras",
+    "load_pairs",
     "make_skeleton",
     "pair_layers",
     "save_keras_weights",
@@ -142,8 +143,8 @@ def load_pairs(paired: Pairing, partial: Variables | None = None) -> Variables:
         partial: Variables of the module, which its layers without a partner keep; needed if there are any.
 
     Raises:
-        UserError: If there are layers without a partner and no variables for them, or a weight is too large for
-            the module's type.
+        UserError: If there are layers without a partner and no variables for them, or a weight is too large
+            for the module's type.
     """
     variables, rounded = {}, []
     if partial is not None:

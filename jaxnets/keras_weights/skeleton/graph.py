@@ -85,6 +85,8 @@ def model_of(config: Config, where: str) -> Model | None:
         layer for layer, one in by_name.items() if one.get("class_name") == "InputLayer"
     ]
     outputs = outputs or [Tensor(list(by_name)[-1])]
+    if not {*inputs} <= by_name.keys():
+        raise UserError(f"{where} has a configuration whose inputs are none of its layers")
     if not all(isinstance(one, Tensor) for one in outputs):
         raise UserError(f"{where} has a configuration whose outputs are not those of layers")
     ordered = list(_ordered(calls, outputs, set(inputs), where))

@@ -6,7 +6,7 @@ import keyword
 import re
 import textwrap
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Any
 
 from flax import linen
@@ -17,28 +17,28 @@ RESERVED |= {"jax", "jnp", "linen", "nn", "Any", "Net", "each_step", "Bidirectio
 TAKEN = {*dir(linen.Module), "name", "parent", "scope"}  # what a Linen layer must not be called
 
 
-def identifier(name: str, taken: Iterable[str]) -> str:
+def identifier(name: str, taken: Collection[str]) -> str:
     """Returns a Python identifier that is like a name, and not taken."""
     made = re.sub(r"\W", "_", unicodedata.normalize("NFKC", name))[:LONGEST]
     made = made if made.isidentifier() else re.sub(r"[^a-zA-Z0-9_]", "_", made)
     made = made if made.isidentifier() else f"_{made}"
-    return unique(made + "_" * (made in RESERVED), {*taken})
+    return unique(made + "_" * (made in RESERVED), taken)
 
 
-def class_name(name: str, taken: Iterable[str]) -> str:
+def class_name(name: str, taken: Collection[str]) -> str:
     """Returns the identifier of a class: DenseBlock for dense_block."""
     words = re.findall(r"[A-Za-z0-9]+", unicodedata.normalize("NFKC", name))
     joined = "".join(word[:1].upper() + word[1:] for word in words) or "Layer"
     return identifier(joined if not joined[0].isdigit() else f"Model{joined}", taken)
 
 
-def layer_name(name: str, taken: Iterable[str]) -> str:
+def layer_name(name: str, taken: Collection[str]) -> str:
     """Returns a name for a Linen layer: the layer's own, if Linen allows it."""
     made = re.sub(r"[/\s]", "_", name) or "layer"
-    return unique(made + "_" * (made in TAKEN), {*taken})
+    return unique(made + "_" * (made in TAKEN), taken)
 
 
-def unique(name: str, taken: set[str]) -> str:
+def unique(name: str, taken: Collection[str]) -> str:
     """Returns the name, with a number if it is taken."""
     numbered = (f"{name}_{number}" for number in range(2, len(taken) + 3))
     return name if name not in taken else next(one for one in numbered if one not in taken)

@@ -87,6 +87,7 @@ class _Body:
         self.last = {tensor: place for place, call in enumerate(model.calls) for tensor in call.tensors}
         self.last |= dict.fromkeys(model.outputs, len(model.calls))
         self.code: dict[Tensor, str] = {}
+        self.holds: dict[str, Tensor] = {}
         self.ranks: dict[Tensor, int | None] = {}
         self.inner_ranks: dict[str, list[int | None]] = {}
         self.masked: set[Tensor] = set()
@@ -101,7 +102,7 @@ class _Body:
         for name in self.model.inputs.values():
             variable = "x" if len(self.model.inputs) == 1 else self._own(name)
             inputs.append(variable)
-            self.code[Tensor(name)] = variable
+            self.code[Tensor(name)], self.holds[variable] = variable, Tensor(name)
             config = self.model.layers.get(name, {}) or next(iter(self.model.layers.values()))
             self.ranks[Tensor(name)] = _input_rank(config)
         for place, call in enumerate(self.model.calls):
@@ -251,11 +252,11 @@ class _Body:
         """Returns the variable for a call's result: one of few that is free, or one of its own."""
         if tensor not in self.last:
             return "_"
-        held = {code for other, code in self.code.items() if self.last.get(other, -1) > place}
-        free = [one for one in SCRATCH if one not in held]
+        free = [one for one in SCRATCH if self.last.get(self.holds.get(one), -1) <= place]
         soon = self.last.get(tensor, place) - place <= SOON
-        self.code[tensor] = free[0] if free and soon else self._own(tensor.layer)
-        return self.code[tensor]
+        self.code[tensor] = variable = free[0] if free and soon else self._own(tensor.layer)
+        self.holds[variable] = tensor
+        return variable
 
     def _own(self, name: str) -> str:
         made = names.identifier(name, self.taken)

@@ -24,6 +24,7 @@ from jaxnets.summary import summarize
 
 Variables = dict[str, Any]
 Shape = tuple[int, ...]
+AT_ONCE = 1 << 16  # numbers that become text in one step
 
 
 def export_safetensors(
@@ -126,17 +127,37 @@ def export_text(
         for key in keys:
             array = np.asarray(values[key])
             file.write(f"{'/'.join(key[1:])}\n{array.shape}\n")
-            file.write(f"{_text(array)}\n")
+            file.writelines(_text(array, "%.17g" if array.dtype == np.float64 else "%.9g"))
+            file.write("\n")
 
 
-def _text(array: np.ndarray) -> str:
-    """Returns an array in brackets, one line for each row; NumPy itself takes ten times as long."""
-    if array.ndim > 1:
-        return "[" + "\n ".join(map(_text, array)) + "]"
-    form = "%.17g" if array.dtype == np.float64 else "%.9g"  # enough to read the same float back
-    if not array.ndim:
-        return form % array
-    return "[" + " ".join([form] * len(array)) % tuple(array.tolist()) + "]"
+def _text(array: np.ndarray, form: str) -> Iterator[str]:
+    """Yields an array in brackets, one line for each row; the form is enough to read the same floats back.
+
+    It is filled into templates, many numbers at a time: a number by itself takes ten times as long, and all
+    numbers of a large array at once several times its memory.
+    """
+    if array.size <= AT_ONCE or not array.ndim:
+        yield _template(array.shape, form) % tuple(array.ravel().tolist())
+        return
+    step, between = max(1, AT_ONCE * len(array) // array.size), _between(array.ndim)
+    yield "["
+    for start in range(0, len(array), step):
+        rows = array[start : start + step]
+        yield between if start else ""
+        if len(rows) > 1:
+            yield between.join([_template(rows.shape[1:], form)] * len(rows)) % tuple(rows.ravel().tolist())
+        else:
+            yield from _text(rows[0], form)
+    yield "]"
+
+
+def _template(shape: Shape, form: str) -> str:
+    return f"[{_between(len(shape)).join([_template(shape[1:], form)] * shape[0])}]" if shape else form
+
+
+def _between(rank: int) -> str:
+    return "\n " if rank > 1 else " "
 
 
 FORMATS: dict[str, Callable[..., None]] = {

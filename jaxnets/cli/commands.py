@@ -192,7 +192,8 @@ def export(
     Args:
         workdir: The run's folder.
         format: safetensors (arrays by name), stablehlo (the computation, which any program with jax can run),
-            onnx (needs two more packages), text (name, shape and all values) or keras (.weights.h5).
+            onnx (needs two more packages), text (name, shape and all values) or keras (.weights.h5 for Keras
+            3; with --out NAME.h5 a legacy .h5, which Keras 2 and 3 load).
         out: File to write. By default one in the run's folder.
         like: For keras, a Keras file of the same architecture (.keras, .weights.h5 or legacy .h5) whose
             layout the new file takes. Networks with branches need it.
@@ -225,7 +226,10 @@ def import_keras(
     classes: int | None = None,
     inputs: Literal["unit", "caffe", "tf", "bytes"] | None = None,
     ignore: tuple[str, ...] = (),
+    rename: tuple[str, ...] = (),
+    partial: bool = False,
     unchecked: bool = False,
+    report: bool = False,
 ) -> None:
     """Create a run's folder from a Keras file, for use with predict, evaluate, export and --start.
 
@@ -240,15 +244,25 @@ def import_keras(
             official ResNet and VGG (caffe) or Xception (tf), or 0 to 255 (bytes). By default those of the
             official file of that name, if there is one, or else unit.
         ignore: Layers in the file that the network does not have.
+        rename: Pairs LAYER=PLACE of layers in the file and in the network (conv2d_5=block1/conv), for those
+            that cannot be paired otherwise.
+        partial: Take the layers that the file and the network have in common, such as a backbone. The others
+            keep the random values that they start with; all of them are named.
         unchecked: Take the weights even if the file says that its network computes something else, and go by
             order where only a guess could tell layers apart.
+        report: Print which layer of the file belongs to which layer of the network, and why.
     """
     _set_up()
     from jaxnets.runs import start
 
+    pairs = [pair.rpartition("=") for pair in rename]
+    for pair, (theirs, equals, _) in zip(rename, pairs, strict=True):
+        if not (theirs and equals):
+            raise UserError(f"--rename {pair}: give pairs of names, such as conv2d_5=block1/conv")
+
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always", UserWarning)
-        count = start.import_keras(
+        count, pairing = start.import_keras(
             file,
             model,
             workdir,
@@ -256,12 +270,33 @@ def import_keras(
             classes=classes,
             inputs=inputs,
             ignore=ignore,
+            rename={theirs: ours for theirs, _, ours in pairs},
+            partial=partial,
             unchecked=unchecked,
         )
+    if report:
+        print(pairing)
     for note in notes:
         print(f"note: {note.message}", file=sys.stderr)
     print(f"{count:,} parameters of {file} are now in {workdir}; try")
     print(f"  {hints.jaxnets('predict', workdir, 'FILE')}")
+
+
+def skeleton(file: File, /) -> None:
+    """Print a Flax module that computes what a Keras model does: the beginning of a move from Keras to JAX.
+
+    Layers that have no counterpart here become classes to fill in, and are named on stderr.
+
+    Args:
+        file: Keras file of a whole model, with its configuration: .keras, legacy .h5, or .json of to_json.
+    """
+    _set_up()
+    from jaxnets.keras_weights import make_skeleton
+
+    found = make_skeleton(file)
+    print(found.text, end="")
+    for one in found.missing:
+        print(f"to do: {one}", file=sys.stderr)
 
 
 def _set_up() -> None:
@@ -283,6 +318,7 @@ COMMANDS: dict[str, Any] = {
     "evaluate": evaluate,
     "export": export,
     "import-keras": import_keras,
+    "skeleton": skeleton,
     "data": DATA_COMMANDS,
 }
 

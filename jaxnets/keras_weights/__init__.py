@@ -46,7 +46,7 @@ in the order of its creation.
 
 import warnings
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -59,29 +59,37 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxnets.errors import UserError
 from jaxnets.files import complete
-from jaxnets.keras_weights.compare import Comparison
-from jaxnets.keras_weights.composites import arrange
-from jaxnets.keras_weights.directions import settle_directions
 from jaxnets.keras_weights.layers import Target, pair_weights, targets_of
-from jaxnets.keras_weights.matching import match
-from jaxnets.keras_weights.mismatch import refuse_differences, refuse_guesses
-from jaxnets.keras_weights.readers import read_file, read_model
-from jaxnets.keras_weights.replay import is_channels_first
-from jaxnets.keras_weights.tree import Leaf, Node, Weight, flatten, without
+from jaxnets.keras_weights.pairing import Pairing, Pairs, pair_layers
+from jaxnets.keras_weights.skeleton import Skeleton, make_skeleton
+from jaxnets.keras_weights.tree import Leaf, Weight
 from jaxnets.keras_weights.writer import write_like, write_new
 from jaxnets.summary import summarize
+from jaxnets.summary.inputs import Shapes
+
+__all__ = [
+    "Pairing",
+    "Skeleton",
+    "from_keras",
+    "load_pairs",
+    "make_skeleton",
+    "pair_layers",
+    "save_keras_weights",
+    "to_keras",
+]
 
 Variables = dict[str, Any]
-Shape = tuple[int, ...]
 
 
 def from_keras(
     model_or_path: Any,
     module: linen.Module,
-    input_shape: Shape | None = None,
+    input_shape: Shapes | None = None,
     dtype: Any = jnp.float32,
     *,
     ignore: Collection[str] = (),
+    rename: Mapping[str, str] | None = None,
+    partial: Variables | None = None,
     unchecked: bool = False,
 ) -> Variables:
     """Returns the weights of a Keras model as variables for `module`.
@@ -90,25 +98,63 @@ def from_keras(
         model_or_path: A built model of Keras 3 or Keras 2 (tf_keras), or the path of a ``.keras``,
             ``.weights.h5``, ``.weights.json`` (the index of a file in several parts) or legacy ``.h5``.
         module: A Linen module of the same architecture.
-        input_shape: Shape of one example, without the batch axis; required if the source does not contain it.
-        dtype: Dtype of the inputs.
+        input_shape: Shape of one example, without the batch axis; needed if the source does not contain it.
+            With a tuple of shapes the module is called with several arguments, with a dict of shapes with a
+            dict, with a list with a list. Without it, several inputs are given as the module takes them.
+        dtype: Dtype of the inputs; for several, also a tuple, dict or list of dtypes.
         ignore: Names of Keras layers, or of models inside the model, that the module does not have: the old
             head of a backbone.
+        rename: The module's layers ("block1/conv") by the names of Keras layers ("conv2d_5"), for those that
+            cannot be paired otherwise; see `pair_layers` for the pairs that are chosen.
+        partial: Variables of the module, as `init` makes them. They are kept in layers that the source does
+            not have, or has in other shapes; layers of the source that the module does not have are left out.
+            Layers of one name belong together; where names differ, the longest beginnings of both that fit.
+            A warning names what was loaded, what was kept and what was left out.
         unchecked: Whether to take the weights even if the configuration says that the module computes
             something else than the Keras model, and to go by order where only a guess could tell layers or
             weights apart.
 
     Returns:
         The collections of `module` ("params", and "batch_stats" if it has any), in the module's own dtypes;
-        a warning tells if float64 had to be rounded.
+        a warning says if float64 had to be rounded.
 
     Raises:
         UserError: If the file cannot be read or does not fit; the message names every layer that is missing,
             left over or of another shape, or every difference in what is computed.
     """
+    paired = pair_layers(
+        model_or_path,
+        module,
+        input_shape,
+        dtype,
+        ignore=ignore,
+        rename=rename,
+        partial=partial is not None,
+        unchecked=unchecked,
+    )
+    return load_pairs(paired, partial)
+
+
+def load_pairs(paired: Pairing, partial: Variables | None = None) -> Variables:
+    """Returns the weights of paired layers as variables; `from_keras` is this after `pair_layers`.
+
+    Args:
+        paired: The pairs.
+        partial: Variables of the module, which its layers without a partner keep; needed if there are any.
+
+    Raises:
+        UserError: If there are layers without a partner and no variables for them, or a weight is too large
+            for the module's type.
+    """
     variables, rounded = {}, []
-    pairs = _pairs(model_or_path, module, input_shape, dtype, unchecked, ignore)
-    for leaf, target in pairs:
+    if partial is not None:
+        targets = [target for _, target in paired.pairs]
+        variables = _checked(partial, targets + paired.initial)
+        if paired.initial or paired.left_out:
+            warnings.warn(paired.left_at_initial_values(), stacklevel=3)
+    elif paired.initial:
+        raise UserError(f"{paired.left_at_initial_values()}: give partial=, variables of {paired.module}")
+    for leaf, target in paired.pairs:
         for path, weight in _fit(leaf, target).items():
             given = np.asarray(weight.value)
             variables[path] = _as_type(given, target.variables[path].dtype, leaf.name)
@@ -116,7 +162,7 @@ def from_keras(
                 rounded.append("/".join(path[1:]))
     if rounded:
         names = ", ".join(rounded[:3]) + ", ..." * (len(rounded) > 3)
-        warnings.warn(f"float64 weights were rounded to the module's own type: {names}", stacklevel=2)
+        warnings.warn(f"float64 weights were rounded to the module's own type: {names}", stacklevel=3)
     return unflatten_dict(variables)
 
 
@@ -124,9 +170,10 @@ def to_keras(
     variables: Variables,
     module: linen.Module,
     keras_model: Any,
-    input_shape: Shape | None = None,
+    input_shape: Shapes | None = None,
     dtype: Any = jnp.float32,
     *,
+    rename: Mapping[str, str] | None = None,
     unchecked: bool = False,
 ) -> None:
     """Assigns the variables of `module` to a built Keras model of the same architecture; see `from_keras`.
@@ -135,8 +182,8 @@ def to_keras(
         UserError: If the variables are not the module's, or the model has other layers or computes something
             else.
     """
-    pairs = _pairs(keras_model, module, input_shape, dtype, unchecked)
-    for weight, value in _back(pairs, variables):
+    paired = pair_layers(keras_model, module, input_shape, dtype, rename=rename, unchecked=unchecked)
+    for weight, value in _back(paired.pairs, variables):
         weight.handle.assign(value)
 
 
@@ -144,10 +191,11 @@ def save_keras_weights(
     path: str | Path,
     variables: Variables,
     module: linen.Module,
-    input_shape: Shape | None = None,
+    input_shape: Shapes | None = None,
     dtype: Any = jnp.float32,
     like: str | Path | None = None,
     *,
+    rename: Mapping[str, str] | None = None,
     unchecked: bool = False,
 ) -> None:
     """Writes a file that Keras can load (`model.load_weights`), without needing Keras.
@@ -161,6 +209,7 @@ def save_keras_weights(
         dtype: Dtype of the inputs.
         like: Any Keras file of the same architecture, whose layout is copied with these weights. Without it
             the layers of each class are numbered in call order, which for a chain is Keras's order.
+        rename: With `like`, layers that cannot be paired otherwise; see `from_keras`.
         unchecked: Whether to write it even if the configuration in `like` says that the Keras model computes
             something else; see `from_keras`.
 
@@ -196,8 +245,8 @@ def save_keras_weights(
         raise UserError(
             f"{path} would get the format of {like}: end its name in {_ending(like)!r}, as Keras expects"
         )
-    pairs = _pairs(like, module, input_shape, dtype, unchecked)
-    new = {weight.handle: value for weight, value in _back(pairs, variables)}
+    paired = pair_layers(like, module, input_shape, dtype, rename=rename, unchecked=unchecked)
+    new = {weight.handle: value for weight, value in _back(paired.pairs, variables)}
     with complete(path) as part:  # `like` may be the very file that is written again
         write_like(part, Path(like), new, inner=inner)
 
@@ -206,57 +255,6 @@ def _ending(path: str | Path) -> str:
     """Returns the ending by which Keras tells formats apart: ".weights.h5" is not legacy ".h5"."""
     path = Path(path)
     return ".weights.h5" if path.name.endswith(".weights.h5") else path.suffix
-
-
-def _read(model_or_path: Any) -> tuple[Node, str]:
-    if isinstance(model_or_path, (str, Path)):
-        return arrange(read_file(model_or_path)), repr(str(model_or_path))
-    if not hasattr(model_or_path, "weights"):
-        raise UserError(f"{model_or_path!r} is neither a Keras model nor the path of a file")
-    return arrange(read_model(model_or_path)), f"the Keras model {model_or_path.name!r}"
-
-
-def _pairs(
-    model_or_path: Any,
-    module: linen.Module,
-    input_shape: Shape | None,
-    dtype: Any,
-    unchecked: bool,
-    ignore: Collection[str] = (),
-) -> list[tuple[Leaf, Target]]:
-    """Returns the layers of both sides, paired and compared."""
-    root, source = _read(model_or_path)
-    shape = input_shape or root.input_shape
-    if shape is None or None in shape:
-        raise UserError(
-            f"{source} does not contain the shape of its inputs: give input_shape=, without the batch axis"
-        )
-    shape = tuple(n for n in shape if n is not None)
-    leaves, name = without(flatten(root), ignore, source), type(module).__name__
-
-    def compared(shape: Shape) -> list[tuple[Leaf, Target]]:
-        targets = targets_of(summarize(module, shape, dtype))
-        comparison = Comparison(root, leaves, module, targets, shape, dtype)
-        found = match(leaves, targets, source, name, comparison.verdict)
-        pairs, guessed = found.pairs, found.guessed
-        if guessed:
-            pairs, settled = settle_directions(pairs, comparison.observation)
-            guessed = [leaf for leaf in guessed if leaf.path not in settled]
-        momenta = comparison.momenta(pairs)
-        if momenta:  # no reason to refuse: outputs are the same
-            warnings.warn(f"training goes on otherwise than in Keras: {'; '.join(momenta)}", stacklevel=4)
-        if not unchecked:
-            refuse_differences(comparison.verdict(pairs, in_words=True).differences, source, name)
-            refuse_guesses(guessed, pairs, source)
-        return pairs
-
-    first = any(is_channels_first(leaf.config or {}, len(shape) + 1) for leaf in leaves)
-    if input_shape is None and len(shape) > 1 and first:
-        try:  # the module may move the channels itself, or take images as Linen does
-            return compared(shape)
-        except UserError:
-            shape = (*shape[1:], shape[0])
-    return compared(shape)
 
 
 def _as_type(values: np.ndarray, dtype: Any, name: str) -> jax.Array:
@@ -274,7 +272,7 @@ def _fit(leaf: Leaf, target: Target) -> dict[tuple[str, ...], Weight]:
     return fitting
 
 
-def _back(pairs: list[tuple[Leaf, Target]], variables: Variables) -> list[tuple[Weight, np.ndarray]]:
+def _back(pairs: Pairs, variables: Variables) -> list[tuple[Weight, np.ndarray]]:
     """Returns the value for every Keras weight; a gamma or beta that Keras lacks must have no effect."""
     values = _checked(variables, [target for _, target in pairs])
     result = []

@@ -17,6 +17,7 @@ from flax import linen
 from jaxnets.keras_weights.composites import direction
 from jaxnets.keras_weights.equality import channels_last, comparable, is_scaled, wrong_part
 from jaxnets.keras_weights.explain import alternatives, in_between
+from jaxnets.keras_weights.inputs import in_order, keras_inputs
 from jaxnets.keras_weights.layers import Target
 from jaxnets.keras_weights.mismatch import MOST
 from jaxnets.keras_weights.observe import Seen, observe
@@ -41,7 +42,7 @@ class Verdict:
 
 
 class Comparison:
-    """Compares a module with a Keras model."""
+    """Compares a module with a Keras model, outputs too if each has all layers of the other (`has_all`)."""
 
     def __init__(
         self,
@@ -51,18 +52,21 @@ class Comparison:
         targets: Sequence[Target],
         shape: Any,
         dtype: Any,
+        has_all: bool = True,
     ) -> None:
         self.root, self.leaves, self.module = root, leaves, type(module).__name__
         known = any(leaf.config or direction(leaf.path) for leaf in leaves)
         self.observation = observe(module, targets, shape, dtype) if known else None
-        self.x = self.observation.x if self.observation else None
-        wanted = root.input_shape or ()
+        self.has_all, wanted = has_all, root.input_shape or ()
+        names = keras_inputs(root)
+        self.inputs = in_order(self.observation.arguments, names) if self.observation else []
         if (
-            self.x is not None
+            len(self.inputs) == 1
+            and self.inputs[0] is not None
             and len(wanted) > 2
             and tuple(wanted) == (shape[-1], *shape[:-1]) != tuple(shape)
-        ):
-            self.x = jnp.moveaxis(self.x, -1, 1)  # Keras's images are channels-first, the module's are not
+        ):  # Keras's images are channels-first, the module's are not
+            self.inputs = [jnp.moveaxis(self.inputs[0], -1, 1)]
 
     def verdict(self, pairs: Pairs, in_words: bool = False) -> Verdict:
         """Compares all that is known of both, if layers are paired so; says what differs in words if asked.
@@ -124,7 +128,7 @@ class _Judgement:
         self.replay = self._replay(given)
 
     def _replay(self, given: Any, changes: Any = None) -> Replay:
-        return Replay(self.all.root, self.all.leaves, self.all.x, given, changes, not self.in_words)
+        return Replay(self.all.root, self.all.leaves, self.all.inputs, given, changes, not self.in_words)
 
     def verdict(self) -> Verdict:
         words: list[str] = []
@@ -209,7 +213,7 @@ class _Judgement:
         ours = self.observation.outputs
         theirs = [[value.array for value in pair if value is not None] for pair in outputs]
         unknown = any(pair[0] is None for pair in theirs) or any(one is None for one in ours)
-        if len(ours) != len(theirs) or unknown:
+        if len(ours) != len(theirs) or unknown or not self.all.has_all:
             return None
         known = [array for pair in theirs for array in pair if array is not None]
         return sum(min(wrong_part(array, one) or 0.0 for array in known) for one in ours)

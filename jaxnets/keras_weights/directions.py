@@ -36,8 +36,8 @@ def settle_directions(pairs: Pairs, seen: Observation | None) -> tuple[Pairs, se
         if x is None or y is None or not np.array_equal(x, y[:, ::-1]):
             continue
         backward = {target.name for leaf, target in result if direction(leaf.path) == "backward"}
-        earlier = [seen.x, *(layer.output for name, layer in seen.layers.items() if name not in backward)]
-        ways = _is_forward(x, earlier), _is_forward(y, earlier)
+        before = [layer.output for name, layer in seen.layers.items() if name not in backward]
+        ways = tuple(_is_forward(one, [*seen.inputs, *before]) for one in (x, y))
         if ways == (False, True):
             result[i], result[j] = (forth, other), (back, one)
         if ways[0] != ways[1]:

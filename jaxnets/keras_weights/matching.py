@@ -25,7 +25,12 @@ class Match:
 
 
 def match(
-    leaves: list[Leaf], targets: list[Target], source: str, module: str, judge: Callable[[Pairs], Verdict]
+    leaves: list[Leaf],
+    targets: list[Target],
+    source: str,
+    module: str,
+    judge: Callable[[Pairs], Verdict],
+    known: Pairs,
 ) -> Match:
     """Pairs every Keras layer with a layer of the module.
 
@@ -35,25 +40,34 @@ def match(
         source: Name of the source, for messages.
         module: Name of the module, for messages.
         judge: Says how well a way to pair agrees with the configuration.
+        known: Pairs that the user named.
 
     Raises:
         UserError: If they do not fit; the message names every layer that is missing, left over or of another
             shape.
     """
-    named = _by_name(leaves, targets)
-    rest = [leaf for leaf in leaves if all(leaf is not other for other, _ in named)]
-    open_targets = [target for target in targets if all(target is not other for _, other in named)]
+    found = find_match(leaves, targets, source, judge, known)
+    if found is None:
+        named = by_name(leaves, targets, known)
+        rest, open_targets = unpaired(leaves, targets, named)
+        raise UserError(describe(named, _creation_order(rest), open_targets, source, module))
+    return found
+
+
+def find_match(
+    leaves: list[Leaf], targets: list[Target], source: str, judge: Callable[[Pairs], Verdict], known: Pairs
+) -> Match | None:
+    """Returns what `match` does; None if the layers do not fit."""
+    named = by_name(leaves, targets, known)
+    rest, open_targets = unpaired(leaves, targets, named)
     if all(pair_weights(*pair) is not None for pair in named):
         if not rest and not open_targets:
             return Match(named, [])
         if all(leaf.fed_by is not None for leaf in leaves):
-            found = _by_graph(leaves, targets, named, judge)
-        else:
-            found = _without_graph(rest, open_targets, _feeders(targets), source)
-            found = found and Match(named + found.pairs, found.guessed)
-        if found is not None:
-            return found
-    raise UserError(describe(named, _creation_order(rest), open_targets, source, module))
+            return _by_graph(leaves, targets, named, judge)
+        found = _without_graph(rest, open_targets, _feeders(targets), source)
+        return found and Match(named + found.pairs, found.guessed)
+    return None
 
 
 def _feeders(targets: list[Target]) -> dict[str, set[str]]:
@@ -64,8 +78,15 @@ def _feeders(targets: list[Target]) -> dict[str, set[str]]:
     return found
 
 
-def _by_name(leaves: list[Leaf], targets: list[Target]) -> Pairs:
-    """Pairs layers with the same name on both sides; automatic names count only if all agree."""
+def unpaired(leaves: list[Leaf], targets: list[Target], pairs: Pairs) -> tuple[list[Leaf], list[Target]]:
+    """Returns the layers on both sides that are in none of the pairs."""
+    paired = {id(layer) for pair in pairs for layer in pair}
+    return [one for one in leaves if id(one) not in paired], [one for one in targets if id(one) not in paired]
+
+
+def by_name(leaves: list[Leaf], targets: list[Target], known: Pairs) -> Pairs:
+    """Adds pairs of the same name on both sides to those known; automatic names count only if all agree."""
+    leaves, targets = unpaired(leaves, targets, known)
     variants: list[Callable[[Path], str]] = ["/".join, "_".join, lambda path: path[-1] if path else ""]
     best: Pairs = []
     for variant in variants:
@@ -73,14 +94,14 @@ def _by_name(leaves: list[Leaf], targets: list[Target]) -> Pairs:
         ours = Counter(variant(target.path) for target in targets)
         common = {name for name in keras if keras[name] == ours[name] == 1}
         all_agree = len(common) in (len(leaves), len(targets))
-        by_name = {variant(leaf.path): leaf for leaf in leaves if all_agree or leaf.automatic is None}
+        theirs = {variant(leaf.path): leaf for leaf in leaves if all_agree or leaf.automatic is None}
         pairs = [
-            (by_name[name], target)
+            (theirs[name], target)
             for target in targets
-            if (name := variant(target.path)) in common and name in by_name
+            if (name := variant(target.path)) in common and name in theirs
         ]
         best = max(best, pairs, key=len)
-    return best
+    return [*known, *best]
 
 
 def _creation_order(leaves: list[Leaf]) -> list[Leaf]:

@@ -8,7 +8,7 @@ from jaxnets.keras_weights.tree import Leaf
 
 SUGGESTION = (
     "give the Keras model itself, or a .keras file of a functional or sequential model,"
-    " or save it with Keras 3.6 or later, or name its layers as the module's"
+    " or save it with Keras 3.6 or later, or say with rename= (--rename of import-keras) which is which"
 )
 
 ALL_THE_SAME = (

@@ -19,6 +19,7 @@ from flax.errors import FlaxError
 from jaxnets.errors import UserError
 from jaxnets.keras_weights.layers import Target
 from jaxnets.keras_weights.weightless import ALL_ACTIVATIONS, LARGEST, ODD
+from jaxnets.summary.inputs import Shapes, arguments
 from jaxnets.summary.jaxpr import programs_in
 
 
@@ -41,16 +42,19 @@ class Seen:
 
 @dataclasses.dataclass
 class Observation:
-    """A run of the module: its input, its layers by name, and its outputs."""
+    """A run of the module: its inputs, its layers by name, and its outputs."""
 
-    x: jax.Array
+    arguments: tuple[Any, ...]
+    """What it was called with: arrays, or one list or dict of arrays."""
     layers: dict[str, Seen]
     outputs: list[jax.Array]
 
+    @property
+    def inputs(self) -> list[jax.Array]:
+        return jax.tree.leaves(self.arguments)
 
-def observe(
-    module: linen.Module, targets: Sequence[Target], shape: Sequence[int], dtype: Any
-) -> Observation | None:
+
+def observe(module: linen.Module, targets: Sequence[Target], shape: Shapes, dtype: Any) -> Observation | None:
     """Runs the module on one example; returns None if it cannot be run so, or is too large."""
     names = {target.name for target in targets}
     within = {
@@ -67,12 +71,16 @@ def observe(
             inner[path[-1]] = np.broadcast_to(np.ones((), array.dtype), array.shape)
     try:
         # Several examples if each is a vector: then it shows whether its numbers are merely scaled.
-        x = jnp.asarray(watch.draw((8 if len(shape) == 1 else 1, *shape)), dtype)
+        vectors = all(len(array.shape) == 2 for array in jax.tree.leaves(arguments(shape, dtype)))
+        given = jax.tree.map(
+            lambda array: jnp.asarray(watch.draw(array.shape), array.dtype),
+            arguments(shape, dtype, batch=8 if vectors else 1),
+        )
         with linen.intercept_methods(watch.call):
-            outputs = jax.tree.leaves(module.apply(variables, x))
+            outputs = jax.tree.leaves(module.apply(variables, *given))
     except (*ODD, FlaxError, UserError, RuntimeError, MemoryError):
         return None
-    return Observation(x, watch.seen, [_known(output) for output in outputs])
+    return Observation(given, watch.seen, [_known(output) for output in outputs])
 
 
 def _top(names: set[str]) -> set[str]:

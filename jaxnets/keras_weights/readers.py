@@ -248,7 +248,8 @@ def _legacy(group: Group, config: Any) -> Node:
         parts = _by_layer(stored)
         if group.attrs.get("backend") in ("theano", b"theano"):
             parts = {prefix: without_theano(weights) for prefix, weights in parts.items()}
-        if len(parts) == 1:
+        inner = {config_name(layer) for layer in layer_configs(by_name.get(name)) or []}
+        if len(parts) == 1 and not inner.intersection(*parts):
             root.children.append(Node(name, next(iter(parts.values())), config=by_name.get(name)))
         else:
             root.children.append(_nested(name, parts, by_name.get(name)))

@@ -48,7 +48,7 @@ class Replay:
     Args:
         root: The model.
         leaves: Its layers with weights.
-        x: The model's input.
+        inputs: The model's inputs, in its order; None for one that is not known.
         outputs: The outputs of layers with weights, by path, before their activations.
         changes: Other configurations for some layers, by path, to see what difference it makes.
         trusting: Whether a user's own layers with weights are taken to give the very output of the module's.
@@ -58,12 +58,13 @@ class Replay:
         self,
         root: Node,
         leaves: Iterable[Leaf],
-        x: jax.Array | None,
+        inputs: Sequence[jax.Array | None],
         outputs: Mapping[Path, jax.Array],
         changes: Mapping[Path, Config] | None = None,
         trusting: bool = False,
     ) -> None:
-        self.root, self.leaves, self.x, self.given = root, {leaf.path: leaf for leaf in leaves}, x, outputs
+        self.root, self.given, self.arrays = root, outputs, list(inputs)
+        self.leaves = {leaf.path: leaf for leaf in leaves}
         self.changes, self.version, self.trusting = changes or {}, root.version, trusting
         self._models: dict[Path, _Model] = {}
         self._values: dict[Path, Value] = {}
@@ -184,7 +185,7 @@ class Replay:
         sources = frozenset[Path]().union(*(value.sources for value in inputs))
         via = tuple(dict.fromkeys([step for value in inputs for step in value.via] + [path]))
         arrays = [value.array for value in inputs if value.array is not None]
-        if len(arrays) < len(inputs) or (kind == "Rescaling" and arrays[0] is self.x):
+        if len(arrays) < len(inputs) or (kind == "Rescaling" and any(arrays[0] is x for x in self.arrays)):
             return Value(None, via, sources)  # how the very inputs are scaled is often done outside
         array = compute(layer, arrays, self.version)
         self._size += 0 if array is None else array.size
@@ -232,10 +233,10 @@ class Replay:
     def _arriving(self, model: Path, name: str | None) -> Value:
         """Returns what arrives at an input of a model, or at its only one."""
         inputs = self._model(model).inputs
-        if not model:
-            return Value(self.x if len(inputs) <= 1 else None)
-        values = self._inputs(model[:-1], model[-1])
         place = inputs.index(name) if name in inputs else 0
+        if not model:
+            return Value(self.arrays[place] if max(len(inputs), 1) == len(self.arrays) else None)
+        values = self._inputs(model[:-1], model[-1])
         return values[place] if values and place < len(values) else Value()
 
 

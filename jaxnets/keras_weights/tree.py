@@ -7,9 +7,9 @@ which layers were created.
 """
 
 import dataclasses
-import functools
+import difflib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -185,25 +185,27 @@ def add_graph(node: Node, config: Any) -> None:
     names = [config_name(layer) for layer in layers]
     if any("inbound_nodes" in layer for layer in layers):
         node.graph = {
-            name: _histories(layer.get("inbound_nodes", [])[:1])
+            name: histories(layer.get("inbound_nodes", [])[:1])
             for name, layer in zip(names, layers, strict=True)
         }
-        node.outputs = _histories(config["config"].get("output_layers", [])) or names[-1:]
+        listed = config["config"].get("output_layers", [])
+        listed = dict(sorted(listed.items())) if isinstance(listed, dict) else listed  # JAX sorts dicts
+        node.outputs = histories(listed) or names[-1:]
     else:
         node.graph = {name: names[max(i - 1, 0) : i] for i, name in enumerate(names)}
         node.outputs = names[-1:]
     node.input_shape = input_shape(layers)
 
 
-def _histories(value: Any) -> list[str]:
+def histories(value: Any) -> list[str]:
     """Returns the layers in all tensor histories ``[layer, node, tensor]`` anywhere inside `value`."""
     if isinstance(value, dict):
-        return [name for inner in value.values() for name in _histories(inner)]
+        return [name for inner in value.values() for name in histories(inner)]
     if not isinstance(value, (list, tuple)):
         return []
     if len(value) >= 3 and isinstance(value[0], str) and all(isinstance(i, int) for i in value[1:3]):
-        return [value[0], *_histories(value[3:])]  # Keras 2 keeps further arguments behind
-    return [name for inner in value for name in _histories(inner)]
+        return [value[0], *histories(value[3:])]  # Keras 2 keeps further arguments behind
+    return [name for inner in value for name in histories(inner)]
 
 
 def input_shape(layers: list[dict[str, Any]]) -> tuple[int | None, ...] | None:
@@ -273,19 +275,38 @@ def without(leaves: list[Leaf], names: Collection[str], source: str) -> list[Lea
     Raises:
         UserError: If there is no such layer.
     """
-    left_out = {i for i, leaf in enumerate(leaves) if set(leaf.path) & set(names) or leaf.name in names}
     for name in names:
         if not any(name in leaf.path or name == leaf.name for leaf in leaves):
-            known = ", ".join(leaf.name for leaf in leaves)
-            raise UserError(f"{source} has no layer {name!r} with weights to ignore: it has {known}")
+            known = [leaf.name for leaf in leaves]
+            raise UserError(f"{source} has no layer {name!r} with weights to ignore{closest(name, known)}")
+    return drop(leaves, [leaf for leaf in leaves if set(leaf.path) & set(names) or leaf.name in names])
+
+
+def closest(name: str, known: Sequence[str]) -> str:
+    """Returns what to say after a name that is unknown: the known one that is most like it, and all."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return "".join(f" (did you mean {name}?)" for name in close) + f": it has {', '.join(known)}"
+
+
+def drop(leaves: list[Leaf], dropped: list[Leaf]) -> list[Leaf]:
+    """Returns the layers without these; what fed one that is dropped feeds what it fed."""
+    out = {id(leaf) for leaf in dropped}
+    left_out = {i for i, leaf in enumerate(leaves) if id(leaf) in out}
     place = {i: number for number, i in enumerate(i for i in range(len(leaves)) if i not in left_out)}
 
-    @functools.cache
-    def through(i: int) -> frozenset[int] | None:
-        return feeding(leaves[i]) if i in left_out else frozenset([place[i]])
-
     def feeding(leaf: Leaf) -> frozenset[int] | None:
-        return None if leaf.fed_by is None else _union([through(i) for i in leaf.fed_by])
+        found, seen, open_places = set[int](), set[int](), [leaf.fed_by]
+        while open_places:
+            places = open_places.pop()
+            if places is None:
+                return None
+            for i in places - seen:
+                seen.add(i)
+                if i in left_out:
+                    open_places.append(leaves[i].fed_by)
+                else:
+                    found.add(place[i])
+        return frozenset(found)
 
     return [dataclasses.replace(leaves[i], fed_by=feeding(leaves[i])) for i in place]
 

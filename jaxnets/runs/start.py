@@ -1,6 +1,6 @@
 """Networks trained elsewhere: a Keras file as a run, and a run or Keras file as the start of a new run."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxnets import data, runs
 from jaxnets.data import Features
 from jaxnets.errors import UserError, lookup
-from jaxnets.keras_weights import from_keras
+from jaxnets.keras_weights import Pairing, from_keras, load_pairs, pair_layers
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.pretrained import PRETRAINED, class_index
 from jaxnets.train import Checkpoints, TrainState, read_config, write_config
@@ -30,9 +30,11 @@ def import_keras(
     classes: int | None = None,
     inputs: str | None = None,
     ignore: Collection[str] = (),
+    rename: Mapping[str, str] | None = None,
+    partial: bool = False,
     unchecked: bool = False,
-) -> int:
-    """Creates a run's folder from a Keras file, and returns the number of its parameters.
+) -> tuple[int, Pairing]:
+    """Creates a run's folder from a Keras file, and returns the number of its parameters and what was paired.
 
     Args:
         file: Path of a `.keras`, `.weights.h5` or legacy `.h5` file.
@@ -44,6 +46,8 @@ def import_keras(
         inputs: How images become inputs, a key of `runs.INPUTS`. By default as for the official ImageNet file
             of that name, else 0 to 1.
         ignore: Layers in the file that the network does not have; see `from_keras`.
+        rename: The network's layers by the names of layers in the file; see `from_keras`.
+        partial: Whether to take what the two have in common; the rest of the network is drawn with seed 0.
         unchecked: Whether to take the weights even if the file says that its network computes something else.
 
     Raises:
@@ -63,14 +67,18 @@ def import_keras(
         features = Features(shape, "uint8" if len(shape) == 3 else "float32", tuple(names))
         config = runs.describe_features(model, features, "light" if shape[-1] == 1 else None, inputs)
     module = runs.make_model(model, features)
-    variables = from_keras(file, module, features.shape, ignore=ignore, unchecked=unchecked)
+    how: dict[str, Any] = {"ignore": ignore, "rename": rename, "unchecked": unchecked}
+    x = jnp.zeros((1, *features.shape))
+    initial = jax.jit(module.init)(jax.random.PRNGKey(0), x) if partial else None
+    pairing = pair_layers(file, module, features.shape, partial=partial, **how)
+    variables = load_pairs(pairing, initial)
     config["imported"] = file.name
     write_config(workdir, config)
     model_state = {name: value for name, value in variables.items() if name != "params"}
     state = TrainState(jnp.int32(0), variables["params"], model_state, {}, jax.random.PRNGKey(0))
     with Checkpoints(workdir / CHECKPOINTS) as checkpoints:
         checkpoints.save(0, {"state": state, "sums": {}}, {"config": config})
-    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"])), pairing
 
 
 def inputs_of(source: Path, model: str) -> str:

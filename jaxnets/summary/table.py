@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
+from jaxnets.summary.inputs import Shapes, arguments, with_batch
 from jaxnets.summary.jaxpr import Call, feeding, multiply_adds
 
 Path = tuple[str, ...]
@@ -64,7 +65,8 @@ class Summary:
     """The layers of a network in call order, and their totals."""
 
     model: str
-    input_shape: Shape
+    input_shape: Any
+    """(None, ...); of several inputs, a list or dict of such shapes."""
     layers: list[LayerRow]
 
     @property
@@ -87,7 +89,7 @@ class Summary:
         """Returns the summary as a dict of plain values, ready for `json.dumps` (the batch is null)."""
         return {
             "model": self.model,
-            "input_shape": list(self.input_shape),
+            "input_shape": self.input_shape if isinstance(self.input_shape, dict) else list(self.input_shape),
             "layers": [row.to_json() for row in self.layers],
             "parameters": self.parameters,
             "trainable_parameters": self.trainable,
@@ -131,7 +133,7 @@ class Summary:
         )
 
 
-def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.float32) -> Summary:
+def summarize(module: nn.Module, input_shape: Shapes, dtype: Any = jnp.float32) -> Summary:
     """Returns the layers of `module` for one example of shape `input_shape` (without the batch axis).
 
     A layer is listed if it owns parameters, multiplies, or calls no other layer; blocks that only arrange
@@ -139,19 +141,22 @@ def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.
 
     Args:
         module: Any Linen module that `module.init(key, x)` and `module.apply(variables, x)` accept.
-        input_shape: Shape of one example, e.g. (32, 32, 3).
-        dtype: Dtype of the input; networks that begin with an embedding need an integer dtype.
+        input_shape: Shape of one example, e.g. (32, 32, 3). Of several inputs a tuple of shapes for a module
+            that is called with several arrays, a list for one that is called with a list of them, and a dict
+            for one that is called with a dict.
+        dtype: Dtype of the input; networks that begin with Linen's embedding need an integer dtype. For
+            several inputs also a tuple, list or dict of dtypes.
 
     Examples:
         >>> from flax import linen as nn
         >>> print(summarize(nn.Dense(10), (784,)).layers[0].parameters)
         7850
     """
-    x = jax.ShapeDtypeStruct((1, *input_shape), dtype)
-    variables = jax.eval_shape(module.init, jax.random.key(0), x)
+    inputs = arguments(input_shape, dtype)
+    variables = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     trace = _Trace()
     with nn.intercept_methods(trace.record):
-        program = jax.make_jaxpr(module.apply)(variables, x)
+        program = jax.make_jaxpr(module.apply)(variables, *inputs)
     for call, count in multiply_adds(program.jaxpr):
         trace.rows[call.row].multiply_adds += count
     for path, array in flatten_dict(variables).items():
@@ -162,7 +167,7 @@ def summarize(module: nn.Module, input_shape: tuple[int, ...], dtype: Any = jnp.
     rows = [
         row for i, row in enumerate(trace.rows) if i in trace.leaves or row.variables or row.multiply_adds
     ]
-    return Summary(type(module).__name__, (None, *input_shape), rows)
+    return Summary(type(module).__name__, with_batch(input_shape), rows)
 
 
 class _Trace:

@@ -1,0 +1,259 @@
+"""The code of Keras's layers without weights."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from jaxnets.keras_weights.skeleton.activations import Unsupported
+from jaxnets.keras_weights.skeleton.settings import Piece, Settings, size
+
+
+def expression(form: str, rank: int | None = None, activation: str | None = None) -> Piece:
+    """Returns a layer that is one expression, with {0} for its input."""
+    return Piece(call=lambda layer, x: form.format(x), rank=rank, activation=activation)
+
+
+def _activation(s: Settings) -> Piece:
+    return expression("{0}", activation=s.activation())
+
+
+def _relu(s: Settings, slope: float = 0.0) -> Piece:
+    name = "negative_slope" if "negative_slope" in s.config else "alpha"
+    slope = s.number(name, slope) or 0.0
+    most, threshold = s.get("max_value"), s.get("threshold", s.get("theta", 0.0)) or 0.0
+    if threshold:
+        raise Unsupported(f"its threshold {threshold!r:.60}")
+    form = f"linen.leaky_relu({{0}}, {slope})" if slope else "linen.relu({0})"
+    return expression(form if most is None else f"jnp.minimum({form}, {s.number('max_value')})")
+
+
+def _elu(s: Settings) -> Piece:
+    return expression(f"linen.elu({{0}}, {s.number('alpha', 1.0)})")
+
+
+def _softmax(s: Settings) -> Piece:
+    if s.masked:
+        raise Unsupported("the mask that Keras gives it")
+    axis = s.whole("axis", -1)
+    return expression("linen.softmax({0})" if axis == -1 else f"linen.softmax({{0}}, {axis})")
+
+
+def _dropout(s: Settings, axes: int = 0) -> Piece:
+    rate = s.number("rate", 0.5)
+    s.one_of("noise_shape", None)
+    s.one_of("data_format", "channels_last", None)
+    if not 0 <= rate < 1:
+        raise Unsupported(f"its rate {rate}")
+    if not axes:
+        return expression(f"nn.Dropout({rate})({{0}}, {s.train})")
+    dims = size(tuple(range(1, axes + 1)), always=True)
+    off = {"train": "not train", "True": "False", "False": "True"}[s.train]
+    return expression(f"linen.Dropout({rate}, broadcast_dims={dims}, deterministic={off})({{0}})")
+
+
+def _noise(s: Settings, product: bool = False) -> Piece:
+    if s.train == "False":
+        s.get("rate"), s.get("stddev")
+        return expression("{0}")
+    rate = s.number("rate", 0.5) if product else 0.0
+    deviation = (rate / (1 - rate)) ** 0.5 if product and 0 <= rate < 1 else s.number("stddev", 0.0)
+    drawn = f'{deviation} * jax.random.normal(self.make_rng("dropout"), {{0}}.shape)'
+    noisy = f"{{0}} * (1 + {drawn})" if product else f"{{0}} + {drawn}"
+    return expression(noisy if s.train == "True" else f"{noisy} if train else {{0}}")
+
+
+def _identity(s: Settings) -> Piece:
+    return expression("{0}")
+
+
+def _flatten(s: Settings) -> Piece:
+    s.one_of("data_format", "channels_last", None)
+    return expression("nn.flatten({0})", rank=2)
+
+
+def _reshape(s: Settings) -> Piece:
+    shape = s.wholes("target_shape")
+    return expression(f"{{0}}.reshape({', '.join(['{0}.shape[0]', *map(str, shape)])})", rank=1 + len(shape))
+
+
+def _permute(s: Settings) -> Piece:
+    return expression(f"{{0}}.transpose({', '.join(map(str, (0, *s.wholes('dims'))))})")
+
+
+def _repeat(s: Settings) -> Piece:
+    return expression(f"jnp.repeat({{0}}[:, None], {s.whole('n')}, 1)", rank=3)
+
+
+def _rescale(s: Settings) -> Piece:
+    scale, offset = s.number("scale"), s.number("offset", 0.0)
+    return expression(f"{{0}} * {scale} + {offset}" if offset else f"{{0}} * {scale}")
+
+
+def _masking(s: Settings) -> Piece:
+    value = s.number("mask_value", 0.0)
+    return expression(f"{{0}} * jnp.any({{0}} != {value}, -1, keepdims=True)")
+
+
+def _merge(s: Settings, operator: str = "", function: str = "", mean: bool = False) -> Piece:
+    if len({*s.ranks} - {None}) > 1 or len(s.ranks) < 2:
+        raise Unsupported("its inputs, which have different numbers of axes")
+
+    def call(layer: Any, *inputs: str) -> str:
+        if not function:
+            total = f" {operator} ".join(inputs)
+            return f"({total}) / {len(inputs)}" if mean else total
+        one, *others = inputs
+        for other in others:
+            one = f"{function}({one}, {other})"
+        return one
+
+    return Piece(call=call)
+
+
+def _concatenate(s: Settings) -> Piece:
+    axis = s.whole("axis", -1)
+    return Piece(call=lambda layer, *inputs: f"jnp.concatenate([{', '.join(inputs)}], {axis})")
+
+
+def _operator(s: Settings, operator: str) -> Piece:
+    """An operator between tensors or numbers, which Keras 3 makes a layer; its inputs may be broadcast."""
+    known = [rank for rank in s.ranks if rank is not None]
+    return Piece(
+        call=lambda layer, *inputs: f"({f' {operator} '.join(inputs)})", rank=max(known, default=None)
+    )
+
+
+def _pool(s: Settings, rank: int, name: str) -> Piece:
+    s.one_of("data_format", "channels_last", None)
+    window, padding = s.sides("pool_size", rank, 2), s.one_of("padding", "valid", "same")
+    strides = window if s.get("strides") is None else s.sides("strides", rank)
+    if rank == 2:
+        more = "" if strides == window else f", {size(strides)}"
+        more += "" if padding == "valid" else f', padding="{padding}"'
+        return expression(f"nn.{name}_pool({{0}}, {size(window)}{more})")
+    more = f'{size(window, always=True)}, {size(strides, always=True)}, "{padding.upper()}"'
+    more += ", count_include_pad=False" * (name == "avg")
+    return expression(f"linen.{name}_pool({{0}}, {more})")
+
+
+def _global_pool(s: Settings, rank: int, name: str) -> Piece:
+    s.one_of("data_format", "channels_last", None)
+    if s.masked and name == "mean":
+        raise Unsupported("the mask that Keras gives it")
+    keep = s.flag("keepdims")
+    if rank == 2 and not keep:
+        return expression(f"nn.global_{'avg' if name == 'mean' else 'max'}_pool({{0}})", rank=2)
+    axes = size(tuple(range(1, rank + 1)), always=True)
+    return expression(f"{{0}}.{name}({axes}{', keepdims=True' * keep})", rank=None if keep else 2)
+
+
+def _pairs(s: Settings, name: str, rank: int) -> list[tuple[int, int]]:
+    value = s.get(name)
+    sides = [value] * rank if isinstance(value, int) else [value] if rank == 1 else value
+    result = []
+    for side in sides if isinstance(sides, (list, tuple)) else ():
+        pair = [side, side] if isinstance(side, int) else side
+        if not isinstance(pair, (list, tuple)) or [type(one) for one in pair] != [int, int]:
+            raise Unsupported(f"its {name} {value!r:.60}")
+        result.append((pair[0], pair[1]))
+    if len(result) != rank or any(not 0 <= one < 2**31 for one in itertools.chain(*result)):
+        raise Unsupported(f"its {name} {value!r:.60}")
+    return result
+
+
+def _pad(s: Settings, rank: int) -> Piece:
+    s.one_of("data_format", "channels_last", None)
+    s.one_of("mode", "constant")
+    pads = ", ".join(map(str, [(0, 0), *_pairs(s, "padding", rank), (0, 0)]))
+    return expression(f"jnp.pad({{0}}, ({pads}))")
+
+
+def _crop(s: Settings, rank: int) -> Piece:
+    s.one_of("data_format", "channels_last", None)
+    cuts = [f"{a or ''}:{-b if b else ''}" for a, b in _pairs(s, "cropping", rank)]
+    return expression(f"{{0}}[:, {', '.join(cuts)}]")
+
+
+def _enlarge(s: Settings, rank: int) -> Piece:
+    s.one_of("data_format", "channels_last", None)
+    times = s.sides("size", rank, 2)
+    if s.one_of("interpolation", "nearest", "bilinear") == "nearest":
+        return expression("{0}" + "".join(f".repeat({n}, {i})" for i, n in enumerate(times, start=1)))
+    sides: Sequence[str] = [f"{{0}}.shape[{i}] * {n}" for i, n in enumerate(times, start=1)]
+    shape = f"({{0}}.shape[0], {', '.join(sides)}, {{0}}.shape[-1])"
+    return expression(f'jax.image.resize({{0}}, {shape}, "bilinear", antialias=False)')
+
+
+WEIGHTLESS: dict[str, Callable[[Settings], Piece]] = {
+    "Activation": _activation,
+    "ReLU": _relu,
+    "LeakyReLU": partial(_relu, slope=0.3),
+    "ELU": _elu,
+    "Softmax": _softmax,
+    "Dropout": _dropout,
+    "SpatialDropout1D": partial(_dropout, axes=1),
+    "SpatialDropout2D": partial(_dropout, axes=2),
+    "SpatialDropout3D": partial(_dropout, axes=3),
+    "GaussianNoise": _noise,
+    "GaussianDropout": partial(_noise, product=True),
+    "Identity": _identity,
+    "ActivityRegularization": _identity,
+    "Masking": _masking,
+    "Flatten": _flatten,
+    "Reshape": _reshape,
+    "Permute": _permute,
+    "RepeatVector": _repeat,
+    "Rescaling": _rescale,
+    "Concatenate": _concatenate,
+    "Add": partial(_merge, operator="+"),
+    "Subtract": partial(_merge, operator="-"),
+    "Multiply": partial(_merge, operator="*"),
+    "Average": partial(_merge, operator="+", mean=True),
+    "Maximum": partial(_merge, function="jnp.maximum"),
+    "Minimum": partial(_merge, function="jnp.minimum"),
+    **{f"MaxPooling{n}D": partial(_pool, rank=n, name="max") for n in (1, 2, 3)},
+    **{f"AveragePooling{n}D": partial(_pool, rank=n, name="avg") for n in (1, 2, 3)},
+    **{f"GlobalMaxPooling{n}D": partial(_global_pool, rank=n, name="max") for n in (1, 2, 3)},
+    **{f"GlobalAveragePooling{n}D": partial(_global_pool, rank=n, name="mean") for n in (1, 2, 3)},
+    **{f"ZeroPadding{n}D": partial(_pad, rank=n) for n in (1, 2, 3)},
+    **{f"Cropping{n}D": partial(_crop, rank=n) for n in (1, 2, 3)},
+    **{f"UpSampling{n}D": partial(_enlarge, rank=n) for n in (1, 2, 3)},
+}
+
+# Operators between tensors: classes of Keras 3 (keras.src.ops) and functions of Keras 2 (TFOpLambda).
+OPERATORS = {
+    **dict.fromkeys(("Add", "math.add", "__operators__.add"), "+"),
+    **dict.fromkeys(("Subtract", "math.subtract", "__operators__.sub"), "-"),
+    **dict.fromkeys(("Multiply", "math.multiply", "__operators__.mul"), "*"),
+    **dict.fromkeys(("Divide", "TrueDivide", "math.truediv", "__operators__.truediv"), "/"),
+}
+# Operations of keras.ops on one tensor, which have no settings.
+OPERATIONS = {
+    "Relu": "linen.relu({0})",
+    "Relu6": "linen.relu6({0})",
+    "Sigmoid": "linen.sigmoid({0})",
+    "Silu": "linen.silu({0})",
+    "Tanh": "jnp.tanh({0})",
+    "Exp": "jnp.exp({0})",
+    "Log": "jnp.log({0})",
+    "Sqrt": "jnp.sqrt({0})",
+    "Square": "jnp.square({0})",
+    "Absolute": "jnp.abs({0})",
+    "Negative": "-{0}",
+}
+
+
+def operator_of(layer: Any) -> Callable[[Settings], Piece] | None:
+    """Returns the code of an operation, if a layer's configuration is that of one.
+
+    A legacy ``.h5`` does not tell an operator from the layer Add; they differ only in what they broadcast.
+    """
+    kind, config, module = layer.get("class_name"), layer.get("config", {}), layer.get("module")
+    if kind == "TFOpLambda":
+        kind = config.get("function")
+    elif module is not None and not str(module).startswith("keras.src.ops"):
+        return None
+    if kind in OPERATIONS:
+        return lambda s: expression(OPERATIONS[kind])
+    return partial(_operator, operator=OPERATORS[kind]) if kind in OPERATORS else None

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen
 
+from jaxnets import html
 from jaxnets.data import Features
 from jaxnets.errors import UserError, lookup
 from jaxnets.platforms import by_platform
@@ -47,6 +48,24 @@ class Run:
     features: Features
     model: linen.Module
     variables: dict[str, Any]
+
+    def __repr__(self) -> str:
+        of = f"{self.config['model']} on {self.config['dataset'] or 'an unknown data set'}"
+        return f"Run({of}: {self.features}, {self._parameters:,} parameters)"
+
+    def _repr_html_(self) -> str:
+        """Returns a table of its settings for notebooks."""
+        known = {
+            "one example": f"{self.features.dtype} {self.features.shape}",
+            "classes": len(self.features.classes),
+            "parameters": self._parameters,
+        }
+        told = {name: value for name, value in self.config.items() if name not in ("input", "classes")}
+        return html.table(f"run of {self.config['model']}", {**known, **told}.items())
+
+    @property
+    def _parameters(self) -> int:
+        return sum(np.size(leaf) for leaf in jax.tree.leaves(self.variables["params"]))
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Returns this network's `probabilities` for stored inputs."""

@@ -115,7 +115,11 @@ def race(histories: Mapping[str, Mapping[str, Any]], path: Path | str | None = N
 
 
 def decision(
-    surfaces: Mapping[str, np.ndarray], grid: np.ndarray, x: np.ndarray, labels: np.ndarray, path: Path
+    surfaces: Mapping[str, np.ndarray],
+    grid: np.ndarray,
+    x: np.ndarray,
+    labels: np.ndarray,
+    path: Path | str | None = None,
 ) -> "Figure":
     """Draws labelled points and the 0.5 contour of each of several networks, side by side.
 

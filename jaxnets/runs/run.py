@@ -97,7 +97,7 @@ def _forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Prep
     return forward(variables, x)
 
 
-def load_run(workdir: Path) -> Run:
+def load_run(workdir: Path | str) -> Run:
     """Returns a run with its best parameters if it kept them, else the newest.
 
     They are the ones that its training evaluated: the averaged weights, if it evaluated those.
@@ -105,6 +105,7 @@ def load_run(workdir: Path) -> Run:
     Raises:
         UserError: If the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.
     """
+    workdir = Path(workdir)
     config = read_config(workdir)
     features, name = _described(config, workdir / "config.json")
     folder = workdir / (BEST if (workdir / BEST).is_dir() else CHECKPOINTS)

@@ -54,6 +54,7 @@ class Model:
         learning_rate: That of an optimizer given by name. By default Keras's: 0.001, and 0.01 for "sgd".
         seed: Seed of the parameters, the order of the examples and all random draws. Default: 0.
         preprocess: Function applied to x first. By default bytes become 0 ... 1 (`train.normalize`).
+        augment: Changes of the training examples, as `jaxnets.data.augment.compose` makes them.
 
     Raises:
         UserError: If a name is unknown, or a learning rate is given with an Optax chain.
@@ -77,6 +78,7 @@ class Model:
         learning_rate: Any = None,
         seed: int = 0,
         preprocess: Callable[[jax.Array], jax.Array] = train.normalize,
+        augment: Any = None,
     ):
         if isinstance(optimizer, str):
             rate = learning_rate if learning_rate is not None else 0.01 if optimizer == "sgd" else 1e-3
@@ -90,7 +92,7 @@ class Model:
         self.network, self.optimizer, self.seed = network, optimizer, seed
         self.state: train.TrainState | None = None
         self._shape: tuple[int, ...] | None = None
-        self._train_step = train.make_train_step(network, optimizer, **how)
+        self._train_step = train.make_train_step(network, optimizer, augment=augment, **how)
         self._eval_step = jax.jit(train.make_eval_step(network, **how))
 
         @jax.jit

@@ -15,7 +15,7 @@ import optax
 from flax import linen
 
 from jaxnets import losses, train
-from jaxnets.data import ArraySource, Batches, split
+from jaxnets.data import ArraySource, Batches, Source, split
 from jaxnets.data.device import gather, on_device
 from jaxnets.errors import Interrupted, UserError, lookup
 from jaxnets.metrics import accuracy, categorical_accuracy
@@ -129,7 +129,8 @@ class Model:
             UserError: If arrays do not fit each other or the network; or as `train.fit`.
             Interrupted: On Ctrl-C; `state` is what has been learned.
         """
-        source, judge = self._source(x, y), validation_data and self._source(*validation_data)
+        source: Source = self._source(x, y)
+        judge: Source | None = self._source(*validation_data) if validation_data else None
         if validation_split and judge:
             raise UserError("validation_data and validation_split are two ways: give one of them")
         if validation_split:

@@ -36,8 +36,8 @@ def curves(
     """
     from matplotlib.ticker import MaxNLocator
 
-    known = {key.removeprefix("val_") for record in history for key in record}
-    names = [name for name in ("accuracy", "loss") if name in known]
+    measured = {key.removeprefix("val_") for record in history for key in record}
+    names = [name for name in ("accuracy", "loss") if name in measured]
     if not names:
         raise UserError("the history holds no loss to draw: train for an epoch first")
     with figure(path, 1, len(names)) as axes:

@@ -52,4 +52,26 @@ def lookup(table: Mapping[str, T], name: str, what: str, elsewhere: Iterable[str
     close = difflib.get_close_matches(name, [*table, *elsewhere], n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     more = f" and {where}" if where else ""
-    raise UserError(f"unknown {what} {name!r}{hint}; known: {', '.join(table)}{more}")
+    raise UserError(f"unknown {what} {name!r}{hint}; known: {', '.join(table)}{more}") from None
+
+
+class Table(dict[str, T]):
+    """A dict that says, of a name that it does not have, which ones it has: `lookup` by `table[name]`.
+
+    Args:
+        what: What an entry is, in words.
+
+    Examples:
+        >>> table = Table("model")
+        >>> table |= {"lenet5": 1}
+        >>> table["lenet"]
+        Traceback (most recent call last):
+        jaxnets.errors.UserError: unknown model 'lenet' (did you mean lenet5?); known: lenet5
+    """
+
+    def __init__(self, what: str):
+        super().__init__()
+        self.what = what
+
+    def __missing__(self, name: str) -> T:
+        return lookup(self, name, self.what)

@@ -12,6 +12,9 @@ EXTRAS = {
     "tfds": ["tensorflow-cpu" if sys.platform == "linux" else "tensorflow"],
     "plan-cuda": ["jax[cuda13-local]"],  # the compiler alone, without CUDA's 4 GB of libraries
     "plan-tpu": ["jax[tpu]"],
+    "wandb": ["wandb>=0.19"],
+    "trackio": ["trackio>=0.5"],
+    "hub": ["huggingface_hub>=0.30"],
     "onnx": ["jax2onnx>=0.17.1", "onnxruntime>=1.24", "jax<0.12"],
 }
 

@@ -68,6 +68,7 @@ PYTHON = {
     ("docs/speed.md", "machine.set_up()"): "test_documented_commands.py",
     ("docs/extending.md", ""): "test_extending.py",
     ("docs/tf_to_jax.md", ""): "test_tf_to_jax.py",
+    ("docs/keras_to_jax.md", ""): "test_keras_to_jax.py",
 }
 COMMANDS = [
     pytest.param(command, id=f"{name}: {command}")

@@ -1,7 +1,10 @@
 """jaxnets.plots: what is drawn is where and what it should be, read back from the axes or the pixels."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -125,3 +128,40 @@ def test_the_names_of_before_are_still_there(tmp_path):
     plots.curves([{"epoch": 1, "loss": 2.0, "accuracy": 0.5}], tmp_path / "deeper" / "curves.png")
     with Image.open(tmp_path / "deeper" / "curves.png") as picture:
         assert picture.size == (960, 360)
+
+
+HISTORY = [{"epoch": 1, "step": 5, "loss": 2.0, "accuracy": 0.5}, {"epoch": 2, "step": 10, "loss": 1.0}]
+POINTS = np.array([[0.1, 0.2], [0.8, 0.9]])
+DRAWINGS = {
+    "curves": lambda *path: plots.curves(HISTORY, *path),
+    "lines": lambda *path: plots.lines({"y": {"a": ([1, 2], [3, 4])}}, *path, xlabel="x"),
+    "race": lambda *path: plots.race({"sgd": {"loss": [1, 2], "accuracy": [0, 1], "seconds": 3.0}}, *path),
+    "decision": lambda *path: plots.decision(
+        {"a": np.eye(3)}, np.linspace(0, 1, 3), POINTS, np.arange(2), *path
+    ),
+    "precision_recall": lambda *path: plots.precision_recall([0, 1], [1, 0.5], [1, 0.5], 0.75, *path),
+    "confusion": lambda *path: plots.confusion(np.eye(2), ["a", "b"], *path),
+    "images": lambda *path: plots.images([np.zeros((4, 4, 1), np.uint8)], ["a"], *path),
+    "kernels": lambda *path: plots.kernels(np.ones((3, 3, 1, 2)), *path),
+    "feature_maps": lambda *path: plots.feature_maps(np.ones((4, 4, 2)), *path),
+}
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_every_drawing_is_a_figure_and_the_picture_in_the_file_that_a_notebook_shows(name, tmp_path):
+    assert DRAWINGS.keys() == {one for one in plots.__all__ if one.islower()} - {"figure"}
+    path = tmp_path / "deeper" / "one.png"
+    drawing = DRAWINGS[name](str(path))
+    assert isinstance(drawing, Figure)
+    with Image.open(path) as saved, Image.open(BytesIO(DRAWINGS[name]()._repr_png_())) as shown:
+        np.testing.assert_array_equal(np.asarray(shown), np.asarray(saved))  # outside of our style's context
+    drawing.axes[0].set_title("of my own")
+    drawing.savefig(tmp_path / "again.png")
+    assert pyplot.get_fignums() == []
+
+
+def test_what_was_not_measured_has_no_panel():
+    (axis,) = plots.curves([{"epoch": 1, "loss": 2.0, "val_loss": 1.0}]).axes
+    assert axis.get_ylabel() == "loss"
+    with pytest.raises(UserError, match="no loss to draw"):
+        plots.curves([])

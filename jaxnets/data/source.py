@@ -6,8 +6,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from jaxnets import html
 from jaxnets.data.formats.depth import check_pixels
 from jaxnets.errors import UserError
+
+SHOWN = 10  # classes that a table names
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,11 @@ class Features:
     dtype: str
     classes: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """Returns the features in words."""
+        kind = f"{len(self.classes):,} classes" if self.classes else "regression"
+        return f"{self.dtype} {self.shape}, {kind}"
+
 
 class Source(Protocol):
     """Random access to examples.
@@ -38,6 +46,11 @@ class Source(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, index: Any) -> dict[str, Any]: ...
     def labels(self) -> np.ndarray: ...
+
+
+def describe(source: Source) -> str:
+    """Returns a source in words, for its `repr`."""
+    return f"{type(source).__name__}({len(source):,} examples: {source.features})"
 
 
 class ArraySource:
@@ -88,6 +101,8 @@ class ArraySource:
         """Returns the labels or targets of all examples, without their inputs."""
         return self.y
 
+    __repr__ = describe
+
 
 def _as_stored(key: str, value: Any) -> np.ndarray:
     """Returns an array with bytes kept, other whole numbers as int32 and the rest as float32."""
@@ -123,6 +138,8 @@ class Subset:
         """Returns the labels or targets of all examples, without their inputs."""
         return self.source.labels()[self.rows]
 
+    __repr__ = describe
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -144,3 +161,21 @@ class Dataset:
     def features(self) -> Features:
         """The features of an example, the same in both parts."""
         return self.train.features
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.train):,} examples to learn from, {len(self.test):,} held out"
+        return f"Dataset({self.name}: {counts}, {self.features})"
+
+    def _repr_html_(self) -> str:
+        """Returns a table for notebooks."""
+        some = ", ".join(map(str, self.features.classes[:SHOWN]))
+        more = ", ..." if len(self.features.classes) > SHOWN else ""
+        classes = f"{len(self.features.classes):,}: {some}{more}" if some else "none: a regression"
+        rows = {
+            "examples to learn from": len(self.train),
+            "held-out examples": len(self.test),
+            "one example": f"{self.features.dtype} {self.features.shape}",
+            "classes": classes,
+            **self.options,
+        }
+        return html.table(f"data set {self.name}", rows.items())

@@ -19,7 +19,7 @@ from jaxnets.data.formats.prepared import (
     list_prepared,
 )
 from jaxnets.data.formats.readers.contents import SPLITS
-from jaxnets.data.source import Dataset, Features
+from jaxnets.data.source import Dataset, Features, describe
 from jaxnets.data.tfds_features import feature_at, kind_of, roles
 from jaxnets.errors import UserError, lookup, reason
 
@@ -71,6 +71,8 @@ class TFDSSource:
         only = TFDSSource(self.records, {"y": self.parts["y"]}, self.features)
         chunks = np.array_split(np.arange(len(self)), -(-len(self) // 1024))
         return np.concatenate([only[rows]["y"] for rows in chunks])
+
+    __repr__ = describe
 
     def has_labels(self) -> bool:
         """Whether examples spread over all of them have labels: -1 stands for labels that are kept secret."""
@@ -251,7 +253,7 @@ def _builder(name: str, known: Mapping[str, Any], root: Path) -> Any:
         raise UserError(
             f"TFDS cannot build the data set {name!r} ({reason(error)}): give a NAME, NAME/CONFIG or "
             "NAME:VERSION of tensorflow.org/datasets"
-        ) from error
+        ) from None  # its own message lists hundreds of names
     download(builder)
     return builder
 

@@ -12,6 +12,7 @@ from typing import Any
 from flax import linen
 
 from jaxnets import nn
+from jaxnets.errors import Table
 from jaxnets.models.alexnet import AlexNet8, Baseline
 from jaxnets.models.cnn import CNN, CNN8, FashionCNN
 from jaxnets.models.heads import Classifier, Localizer
@@ -32,7 +33,8 @@ def on_xception(
     return head(Xception(axis_name=axis_name, dtype=dtype), num_classes=num_classes, dtype=dtype)
 
 
-MODELS: dict[str, Callable[..., linen.Module]] = {
+MODELS: dict[str, Callable[..., linen.Module]] = Table("model")
+MODELS |= {
     "perceptron": Perceptron,
     "mlp": MLP,
     "lenet5": LeNet5,
@@ -63,7 +65,8 @@ MODELS: dict[str, Callable[..., linen.Module]] = {
 }
 
 # The shape of one example, without the batch axis; the embedding networks take integer ids.
-INPUT_SHAPES: dict[str, tuple[int, ...]] = {
+INPUT_SHAPES: dict[str, tuple[int, ...]] = Table("model")
+INPUT_SHAPES |= {
     "perceptron": (4,),
     "mlp": (28, 28, 1),
     "lenet5": (28, 28, 1),

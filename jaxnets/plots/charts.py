@@ -2,28 +2,46 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from jaxnets.errors import UserError
 from jaxnets.plots.style import COLOURS, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def curves(
-    history: Sequence[Mapping[str, Any]], path: Path, *, over: Literal["epoch", "step"] = "epoch"
-) -> None:
-    """Draws accuracy and loss over the epochs or steps, training and held out, side by side.
+    history: Sequence[Mapping[str, Any]],
+    path: Path | str | None = None,
+    *,
+    over: Literal["epoch", "step"] = "epoch",
+) -> "Figure":
+    """Draws accuracy, if it was measured, and loss over the epochs or steps, training and held out.
 
     Args:
         history: The records of `fit` or `fit_compiled`, or the lines of metrics.jsonl; epochs that were not
             evaluated are left out of the held-out curves.
-        path: Path of the PNG.
+        path: Path of the PNG. By default none is written.
         over: The x axis.
+
+    Raises:
+        UserError: If there is neither in the records.
+
+    Examples:
+        >>> curves([{"epoch": 1, "loss": 0.5, "accuracy": 0.75}], "curves.png")
+        <Picture size 960x360 with 2 Axes>
     """
     from matplotlib.ticker import MaxNLocator
 
-    with figure(path, 1, 2) as axes:
-        for axis, name in zip(axes[0], ("accuracy", "loss"), strict=True):
+    measured = {key.removeprefix("val_") for record in history for key in record}
+    names = [name for name in ("accuracy", "loss") if name in measured]
+    if not names:
+        raise UserError("the history holds no loss to draw: train for an epoch first")
+    with figure(path, 1, len(names)) as axes:
+        for axis, name in zip(axes[0], names, strict=True):
             for key, label in ((name, "training"), (f"val_{name}", "held out")):
                 known = [(record[over], record[key]) for record in history if key in record]
                 if known:
@@ -32,20 +50,21 @@ def curves(
             axis.set_ylabel(name)
             axis.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
             axis.legend()
+    return axes[0, 0].figure
 
 
 def lines(
     panels: Mapping[str, Mapping[str, tuple[Any, Any]]],
-    path: Path,
+    path: Path | str | None = None,
     *,
     xlabel: str,
     logarithmic: Collection[str] = (),
-) -> None:
+) -> "Figure":
     """Draws labelled lines, one panel for every quantity, side by side.
 
     Args:
         panels: {name of the y axis: {label of the line: (x, y)}}.
-        path: Path of the PNG.
+        path: Path of the PNG. By default none is written.
         xlabel: Name of the x axis.
         logarithmic: Names of the panels with a logarithmic y axis.
     """
@@ -60,6 +79,7 @@ def lines(
                 _logarithmic(axis, "y")
             if len(series) > 1:
                 axis.legend()
+    return axes[0, 0].figure
 
 
 def _logarithmic(axes: Any, which: Literal["x", "y"]) -> None:
@@ -72,12 +92,12 @@ def _logarithmic(axes: Any, which: Literal["x", "y"]) -> None:
     axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
 
 
-def race(histories: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+def race(histories: Mapping[str, Mapping[str, Any]], path: Path | str | None = None) -> "Figure":
     """Draws several trainings of one network on one chart: loss, accuracy and seconds.
 
     Args:
         histories: {name: {"loss": (epochs,), "accuracy": (epochs,), "seconds": number}}, at most 8.
-        path: Path of the PNG.
+        path: Path of the PNG. By default none is written.
     """
     with figure(path, 1, 3, size=(4.0, 3.2)) as axes:
         for axis, quantity in zip(axes[0], ("loss", "accuracy"), strict=False):
@@ -101,11 +121,16 @@ def race(histories: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         axes[0, 2].grid(False)
         axes[0, 2].margins(x=0.15)
         axes[0, 2].set_xlabel("time (s), compilation included")
+    return axes[0, 0].figure
 
 
 def decision(
-    surfaces: Mapping[str, np.ndarray], grid: np.ndarray, x: np.ndarray, labels: np.ndarray, path: Path
-) -> None:
+    surfaces: Mapping[str, np.ndarray],
+    grid: np.ndarray,
+    x: np.ndarray,
+    labels: np.ndarray,
+    path: Path | str | None = None,
+) -> "Figure":
     """Draws labelled points and the 0.5 contour of each of several networks, side by side.
 
     Args:
@@ -113,7 +138,7 @@ def decision(
         grid: Coordinates of the grid along each axis, (n,).
         x: Points, (N, 2).
         labels: Labels 0 or 1, (N,).
-        path: Path of the PNG.
+        path: Path of the PNG. By default none is written.
     """
     with figure(path, 1, len(surfaces), size=(4.0, 4.4)) as axes:
         for axis, (title, surface) in zip(axes[0], surfaces.items(), strict=True):
@@ -128,9 +153,12 @@ def decision(
             axis.set_xlim(grid[0], grid[-1])
             axis.set_ylim(grid[0], grid[-1])
         axes[0, 0].legend(loc="lower left", fontsize="small")
+    return axes[0, 0].figure
 
 
-def precision_recall(recalls: Any, precisions: Any, best: Any, mean: float, path: Path) -> None:
+def precision_recall(
+    recalls: Any, precisions: Any, best: Any, mean: float, path: Path | str | None = None
+) -> "Figure":
     """Draws precision over recall, its running maximum from the right, and the average precision.
 
     Args:
@@ -138,7 +166,7 @@ def precision_recall(recalls: Any, precisions: Any, best: Any, mean: float, path
         precisions: Precisions, (N,).
         best: The best precision at each recall or a higher one, (N,).
         mean: The average precision.
-        path: Path of the PNG.
+        path: Path of the PNG. By default none is written.
     """
     with figure(path, size=(5.0, 3.6)) as axes:
         axis = axes[0, 0]
@@ -147,3 +175,4 @@ def precision_recall(recalls: Any, precisions: Any, best: Any, mean: float, path
         axis.axhline(mean, color=COLOURS[2], linestyle=":", label=f"average precision {mean:.4f}")
         axis.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         axis.legend(loc="lower left")
+    return axes[0, 0].figure

@@ -2,27 +2,35 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxnets.plots.fonts import width
 from jaxnets.plots.style import figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MOST_NUMBERS = 30  # classes; with more the cells are too small to write in
 MOST_ROWS = 1000  # a picture has no pixels for more
 
 
 def confusion(
-    matrix: Any, classes: Sequence[str], path: Path, *, correct: float | None = None, group: int = 1
-) -> None:
+    matrix: Any,
+    classes: Sequence[str],
+    path: Path | str | None = None,
+    *,
+    correct: float | None = None,
+    group: int = 1,
+) -> "Figure":
     """Draws a confusion matrix: counts, the fraction of each true class as colour, and how much was right.
 
     Args:
         matrix: How often examples of a class (row) were predicted as a class (column), (N, N), as returned by
             `metrics.confusion_matrix`.
         classes: Names of the classes.
-        path: Path of the PNG.
+        path: Path of the PNG. By default none is written.
         correct: How much was right. By default what the matrix says.
         group: How many classes a row of the matrix stands for.
     """
@@ -68,3 +76,4 @@ def confusion(
         )
         bar.ax.set_yticklabels(["0", "1%", "10%", "25%", "50%", "100%"])
         bar.outline.set_visible(False)
+    return axes[0, 0].figure

@@ -52,7 +52,7 @@ def legible(drawing: Any) -> Iterator[None]:
     wanted = {letter for text in texts for letter in text.get_text() if letter.isprintable()}
     families, lacking = _families(frozenset(wanted))
     for text in texts if families else ():
-        text.set_fontfamily([*text.get_fontfamily(), *families])
+        text.set_fontfamily(list(dict.fromkeys([*text.get_fontfamily(), *families])))
     if lacking:
         _say("".join(sorted(lacking)))
     with warnings.catch_warnings():

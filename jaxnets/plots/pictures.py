@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxnets.errors import UserError
 from jaxnets.plots.fonts import shorten, width
 from jaxnets.plots.style import COLOURS, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SIGNED = "cividis"  # grey in the middle, with brightness rising throughout: it survives printing in grey
 
@@ -19,18 +22,18 @@ LETTER = 0.6  # width of a letter, in ems
 def images(
     pictures: Iterable[np.ndarray],
     titles: Sequence[str],
-    path: Path,
+    path: Path | str | None = None,
     *,
     columns: int = 8,
     size: tuple[float, float] = (1.1, 1.3),
     boxes: Mapping[str, Sequence[np.ndarray]] | None = None,
-) -> None:
+) -> "Figure":
     """Draws a grid of images, each under its title; a title that ends in "!" is drawn in the warning colour.
 
     Args:
         pictures: Images, uint8 (H, W, 1 or 3).
         titles: A title per image, of one or more lines.
-        path: Path of the PNG.
+        path: Path of the PNG. By default none is written.
         columns: Number of images in a row.
         size: Size of an image with its title, in inches.
         boxes: {name in the legend: for every image (4,) or (K, 4)}, such as {"true": ..., "predicted": ...}:
@@ -51,6 +54,7 @@ def images(
             drawing.legend(
                 *axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(boxes)
             )
+    return axes[0, 0].figure
 
 
 def _set_title(axis: Any, title: str, room: float, colour: str = "#333333") -> None:
@@ -92,12 +96,12 @@ def _draw_boxes(axis: Any, boxes: Mapping[str, np.ndarray], shape: tuple[int, ..
                 )
 
 
-def kernels(kernel: Any, path: Path, *, columns: int = 8) -> None:
+def kernels(kernel: Any, path: Path | str | None = None, *, columns: int = 8) -> "Figure":
     """Draws the kernels of a first layer, all on one scale on which grey is zero.
 
     Args:
         kernel: Kernels, (H, W, C, N), C 1 or 3: kernels of three channels are shown as colours.
-        path: Path of the PNG.
+        path: Path of the PNG. By default none is written.
         columns: Number of kernels in a row.
 
     Raises:
@@ -109,22 +113,22 @@ def kernels(kernel: Any, path: Path, *, columns: int = 8) -> None:
     largest = float(np.abs(kernel).max()) or 1.0
     each = np.moveaxis(kernel, -1, 0)
     each = 0.5 + each / (2 * largest) if kernel.shape[2] == 3 else each[..., 0]
-    _grid(each, path, columns, size=(0.8, 0.8), limits=(-largest, largest), label="weight")
+    return _grid(each, path, columns, size=(0.8, 0.8), limits=(-largest, largest), label="weight")
 
 
 def feature_maps(
     maps: Any,
-    path: Path,
+    path: Path | str | None = None,
     *,
     titles: Sequence[str] = (),
     columns: int = 8,
     size: tuple[float, float] = (1.2, 1.2),
-) -> None:
+) -> "Figure":
     """Draws the feature maps of a layer for one image, all on one scale.
 
     Args:
         maps: Feature maps, (H, W, N).
-        path: Path of the PNG.
+        path: Path of the PNG. By default none is written.
         titles: A title per map, or none.
         columns: Number of maps in a row.
         size: Size of a map, in inches.
@@ -133,19 +137,19 @@ def feature_maps(
     low, high = float(each.min()), float(each.max())
     if low < 0:  # signed: grey is zero, as for kernels
         low, high = -max(-low, high), max(-low, high)
-    _grid(each, path, columns, size=size, limits=(low, high), label="activation", titles=titles)
+    return _grid(each, path, columns, size=size, limits=(low, high), label="activation", titles=titles)
 
 
 def _grid(
     each: np.ndarray,
-    path: Path,
+    path: Path | str | None,
     columns: int,
     *,
     size: tuple[float, float],
     limits: tuple[float, float],
     label: str,
     titles: Sequence[str] = (),
-) -> None:
+) -> "Figure":
     """Draws numbers (N, H, W) on one scale with a colour bar, or colours (N, H, W, 3)."""
     columns = min(columns, len(each))
     with figure(path, -(-len(each) // columns), columns, size=size) as axes:
@@ -159,3 +163,4 @@ def _grid(
         if each.ndim == 3:
             bar = axes[0, 0].figure.colorbar(shown, ax=axes, shrink=0.8, aspect=30, label=label)
             bar.outline.set_visible(False)
+    return axes[0, 0].figure

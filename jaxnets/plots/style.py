@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.files import complete
-from jaxnets.plots.fonts import legible
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color)
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
@@ -31,26 +30,25 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def figure(
-    path: Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (4.0, 3.0)
+    path: Path | str | None = None,
+    rows: int = 1,
+    columns: int = 1,
+    size: tuple[float, float] = (4.0, 3.0),
 ) -> Iterator[Any]:
     """Yields the axes (rows, columns) of a new picture and saves it at the end.
 
     Args:
-        path: Path of the PNG.
+        path: Path of the PNG. By default no file is written: `axes[0, 0].figure` is the picture, which a
+            notebook shows as the value of a cell.
         rows: Number of rows of axes.
         columns: Number of columns of axes.
         size: Size of each of the axes, in inches.
     """
-    from cycler import cycler
-    from matplotlib import rc_context
+    from jaxnets.plots.picture import Picture, styled
 
-    with rc_context(STYLE | {"axes.prop_cycle": cycler(color=COLOURS)}):
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        # Not pyplot: it keeps every figure alive and needs a display on some machines.
-        drawing = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
-        FigureCanvasAgg(drawing)
+    with styled():
+        drawing = Picture(figsize=(columns * size[0], rows * size[1]), layout="constrained")
         yield drawing.subplots(rows, columns, squeeze=False)
-        with complete(path) as part, legible(drawing):
-            drawing.savefig(part, format="png")
+        if path is not None:
+            with complete(Path(path)) as part:
+                drawing.savefig(part, format="png")

@@ -8,10 +8,11 @@ from jaxnets.runs.pictures import (
     show_results,
     surest_mistakes,
 )
-from jaxnets.runs.run import INPUTS, Preprocess, Run, load_run, probabilities
+from jaxnets.runs.run import INPUTS, WEIGHTS, Preprocess, Run, load_exported, load_run, probabilities
 
 __all__ = [
     "INPUTS",
+    "WEIGHTS",
     "Preprocess",
     "Run",
     "default_folder",
@@ -19,6 +20,7 @@ __all__ = [
     "describe_features",
     "first_kernel",
     "load_dataset",
+    "load_exported",
     "load_run",
     "make_model",
     "print_summary",

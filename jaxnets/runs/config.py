@@ -70,7 +70,7 @@ def describe_features(model: str, features: Features, ink: str | None, inputs: s
     }
 
 
-def load_dataset(workdir: Path, config: Mapping[str, Any]) -> Dataset:
+def load_dataset(workdir: Path | str, config: Mapping[str, Any]) -> Dataset:
     """Opens the data set of a run, where it was when the run began, or else where prepared data sets are now.
 
     Args:

@@ -22,7 +22,7 @@ from jaxnets.train import normalize
 
 
 def show_results(
-    workdir: Path,
+    workdir: Path | str,
     name: str,
     model: linen.Module,
     variables: Any,
@@ -49,6 +49,7 @@ def show_results(
     Returns:
         What `print_summary` returns.
     """
+    workdir = Path(workdir)
     measured = print_summary(name, model, dataset, history, documented, **more)
     plots.curves(history, workdir / "curves.png", over=over)
     print(f"try next: {save_pictures(workdir, dataset, model, variables)}")
@@ -88,7 +89,7 @@ def print_summary(
 
 
 def save_pictures(
-    workdir: Path,
+    workdir: Path | str,
     dataset: Dataset,
     model: linen.Module,
     variables: Any,
@@ -101,6 +102,7 @@ def save_pictures(
     (the most confident errors), kernels.png (if the first layer is a convolution of 1 or 3 channels) and
     example.png (an image to predict); nothing if the examples are not images.
     """
+    workdir = Path(workdir)
     features, source = dataset.features, dataset.test
     if len(features.shape) != 3 or features.dtype != "uint8" or not features.classes:
         return hints.jaxnets("evaluate", workdir)

@@ -41,7 +41,7 @@ class Guess:
     probability: float
 
 
-def load_image_run(workdir: Path) -> Run:
+def load_image_run(workdir: Path | str) -> Run:
     """Returns `load_run` of a network that classifies images.
 
     Raises:

@@ -1,6 +1,6 @@
 """A trained network from its workdir alone: for predicting, evaluating and exporting."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,16 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen
 
+from jaxnets import html
 from jaxnets.data import Features
 from jaxnets.errors import UserError, lookup
+from jaxnets.export import load_safetensors
 from jaxnets.platforms import by_platform
 from jaxnets.pretrained import caffe_inputs, tf_inputs
 from jaxnets.runs.config import make_model
-from jaxnets.train import Checkpoints, normalize, read_config
-from jaxnets.train.io.workdir import BEST, CHECKPOINTS, check_config
+from jaxnets.train import Checkpoints, normalize, read_config, read_metrics
+from jaxnets.train.io.integrity import shapes
+from jaxnets.train.io.workdir import BEST, CHECKPOINTS, METRICS, check_config, check_records
 
 Preprocess = Callable[[jax.Array], jax.Array]
 
+WEIGHTS = "model.safetensors"  # instead of checkpoints, in a folder that was exported
 AT_ONCE = 64  # examples in a batch to predict
 
 # How images of bytes become inputs: 0 to 1; as in the official ResNet and VGG, or in Xception; unchanged.
@@ -41,12 +45,33 @@ class Run:
         features: The features of an example.
         model: The network.
         variables: Its parameters and statistics.
+        history: The records up to the epoch that these are of; empty if they are not known.
     """
 
     config: dict[str, Any]
     features: Features
     model: linen.Module
     variables: dict[str, Any]
+    history: Sequence[Mapping[str, Any]] = ()
+
+    def __repr__(self) -> str:
+        of = f"{self.config['model']} on {self.config['dataset'] or 'an unknown data set'}"
+        return f"Run({of}: {self.features}, {self._parameters:,} parameters)"
+
+    def _repr_html_(self) -> str:
+        """Returns a table of its settings for notebooks."""
+        known = {
+            "one example": f"{self.features.dtype} {self.features.shape}",
+            "classes": len(self.features.classes),
+            "parameters": self._parameters,
+        }
+        last = {} if not self.history else self.history[-1]
+        told = {name: value for name, value in self.config.items() if name not in ("input", "classes")}
+        return html.table(f"run of {self.config['model']}", {**known, **last, **told}.items())
+
+    @property
+    def _parameters(self) -> int:
+        return sum(np.size(leaf) for leaf in jax.tree.leaves(self.variables["params"]))
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Returns this network's `probabilities` for stored inputs."""
@@ -78,25 +103,55 @@ def _forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Prep
     return forward(variables, x)
 
 
-def load_run(workdir: Path) -> Run:
+def load_run(workdir: Path | str) -> Run:
     """Returns a run with its best parameters if it kept them, else the newest.
 
-    They are the ones that its training evaluated: the averaged weights, if it evaluated those.
+    They are the ones that its training evaluated: the averaged weights, if it evaluated those. A folder with
+    neither is read by `load_exported`.
 
     Raises:
         UserError: If the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.
     """
+    workdir = Path(workdir)
     config = read_config(workdir)
     features, name = _described(config, workdir / "config.json")
     folder = workdir / (BEST if (workdir / BEST).is_dir() else CHECKPOINTS)
-    variables = None
+    if not folder.is_dir() and (workdir / WEIGHTS).is_file():
+        return load_exported(workdir)
+    variables, history = None, []
     if folder.is_dir():
         with Checkpoints(folder) as checkpoints:
             variables = checkpoints.restore_variables()
             check_config(workdir, config, checkpoints.meta.get("config"))
+            history = check_records(checkpoints.meta.get("history", []), folder)
     if variables is None:
         raise UserError(f"{workdir} holds no checkpoint yet: let its training run for an epoch first")
-    return Run(config, features, make_model(name, features), variables)
+    return Run(config, features, make_model(name, features), variables, history)
+
+
+def load_exported(folder: Path | str) -> Run:
+    """Returns a run from a folder with config.json and `WEIGHTS`, such as `jaxnets.hub` makes them.
+
+    Nothing else is read of it but metrics.jsonl, and no file can make this program do anything: the network
+    is one of ours, by its name.
+
+    Raises:
+        UserError: If a file is missing or damaged, or the arrays are not those of the network.
+    """
+    folder = Path(folder)
+    config = read_config(folder)
+    features, name = _described(config, folder / "config.json")
+    model, variables = make_model(name, features), load_safetensors(folder / WEIGHTS)
+    one = jax.ShapeDtypeStruct((1, *features.shape), jnp.float32)
+    wanted = shapes(jax.eval_shape(model.init, jax.random.key(0), one))
+    for path in sorted(wanted.keys() | (found := shapes(variables)).keys()):
+        there, here = found.get(path, "missing"), wanted.get(path, "missing")
+        if there != here:
+            raise UserError(
+                f"{folder / WEIGHTS} is not of the network {name} that config.json names: {path} is {there} "
+                f"there and {here} here"
+            )
+    return Run(config, features, model, variables, read_metrics(folder / METRICS))
 
 
 def _described(config: dict[str, Any], path: Path) -> tuple[Features, str]:

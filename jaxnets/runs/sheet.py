@@ -16,23 +16,24 @@ MOST = 300  # images: a PNG has 65,536 rows of pixels at most, and nobody reads 
 CELL = (3.3, 1.25)  # inches: an image, what was seen, and bars, side by side
 
 
-def check_sheet(path: Path, files: Sequence[Path]) -> None:
+def check_sheet(path: Path | str, files: Sequence[Path | str]) -> None:
     """Checks that a contact sheet of these images can be written to `path`, before any work is done.
 
     Raises:
         UserError: If `path` is a folder, not named .png or one of the images, or there are too many images.
     """
+    path = Path(path)
     if path.is_dir():
         raise UserError(f"the sheet {path} is a folder: name a PNG file in it, like {path / 'sheet.png'}")
     if path.suffix.lower() != ".png":
         raise UserError(f"the sheet {path}: its name must end in .png")
-    if any(path.resolve() == file.resolve() for file in files):
+    if any(path.resolve() == Path(file).resolve() for file in files):
         raise UserError(f"the sheet {path} is one of the images: it would be overwritten; give another name")
     if len(files) > MOST:
         raise UserError(f"{len(files)} images do not fit on a sheet: give {MOST} at most, or several sheets")
 
 
-def contact_sheet(answers: Sequence[tuple[Look, Sequence[Guess]]], path: Path) -> None:
+def contact_sheet(answers: Sequence[tuple[Look, Sequence[Guess]]], path: Path | str) -> None:
     """Draws images, what was seen of them, and the best guesses.
 
     Args:

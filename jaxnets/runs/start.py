@@ -22,9 +22,9 @@ HEADS = ("head", "predictions")  # layers that are replaced for another number o
 
 
 def import_keras(
-    file: Path,
+    file: Path | str,
     model: str,
-    workdir: Path,
+    workdir: Path | str,
     *,
     dataset: str | None = None,
     classes: int | None = None,
@@ -53,6 +53,7 @@ def import_keras(
     Raises:
         UserError: If the file cannot be read or is of another network, or the folder is taken.
     """
+    file = Path(file)
     make = lookup(MODELS, model, "model")
     inputs = inputs or inputs_of(file, model)
     if dataset is not None:
@@ -76,20 +77,20 @@ def import_keras(
     write_config(workdir, config)
     model_state = {name: value for name, value in variables.items() if name != "params"}
     state = TrainState(jnp.int32(0), variables["params"], model_state, {}, jax.random.PRNGKey(0))
-    with Checkpoints(workdir / CHECKPOINTS) as checkpoints:
+    with Checkpoints(Path(workdir) / CHECKPOINTS) as checkpoints:
         checkpoints.save(0, {"state": state, "sums": {}}, {"config": config})
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"])), pairing
 
 
-def inputs_of(source: Path, model: str) -> str:
+def inputs_of(source: Path | str, model: str) -> str:
     """Returns how a network's images become inputs, a key of `runs.INPUTS`, from its run or official file."""
-    if source.is_dir():
+    if Path(source).is_dir():
         return read_config(source)["input"].get("prepare", "unit")
     official = PRETRAINED[model].inputs if model in PRETRAINED else None
     return next((name for name, function in runs.INPUTS.items() if function is official), "unit")
 
 
-def start_from(source: Path, name: str, model: linen.Module, features: Features, fresh: Any) -> Any:
+def start_from(source: Path | str, name: str, model: linen.Module, features: Features, fresh: Any) -> Any:
     """Returns variables for `model` taken from a run's folder or a Keras file.
 
     A head for another number of classes keeps its values in `fresh`.
@@ -104,7 +105,7 @@ def start_from(source: Path, name: str, model: linen.Module, features: Features,
     Raises:
         UserError: If `source` holds another network.
     """
-    if source.is_dir():
+    if Path(source).is_dir():
         run = runs.load_run(source)
         if run.config["model"] != name:
             raise UserError(f"{source} holds a {run.config['model']}, not a {name}: give its --model")

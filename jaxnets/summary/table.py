@@ -13,8 +13,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
+from jaxnets import html
 from jaxnets.summary.inputs import Shapes, arguments, with_batch
 from jaxnets.summary.jaxpr import Call, feeding, multiply_adds
+
+HEADER = ("Layer (type)", "Output Shape", "Param #", "Multiply-adds")
 
 Path = tuple[str, ...]
 Shape = tuple[int | None, ...]
@@ -46,6 +49,16 @@ class LayerRow:
     @property
     def parameters(self) -> int:
         return self.trainable + self.non_trainable
+
+    @property
+    def title(self) -> str:
+        """Its name and type."""
+        return f"{self.name} ({self.type})" if self.name else f"({self.type})"
+
+    @property
+    def shapes(self) -> str:
+        """Its output shapes as text."""
+        return ", ".join(map(str, self.output_shapes))
 
     def to_json(self) -> dict[str, Any]:
         shapes: list[Any] = [list(shape) for shape in self.output_shapes]
@@ -97,19 +110,26 @@ class Summary:
             "multiply_adds": self.multiply_adds,
         }
 
+    def __repr__(self) -> str:
+        layers = f"{len(self.layers)} layers, {self.parameters:,} parameters"
+        return f"Summary({self.model}, input {self.input_shape}: {layers})"
+
+    def _repr_html_(self) -> str:
+        """Returns the table of `to_text` for notebooks."""
+        rows: list[Any] = [(row.title, row.shapes, row.parameters, row.multiply_adds) for row in self.layers]
+        rows += [
+            ("total", "", self.parameters, self.multiply_adds),
+            ("trainable", "", self.trainable, ""),
+            ("non-trainable", "", self.non_trainable, ""),
+        ]
+        return html.table(f"{self.model}, input {self.input_shape}", rows, HEADER)
+
     def to_text(self) -> str:
         """Returns a table like Keras's `model.summary()`, with the multiply-adds of one example."""
-        header = ("Layer (type)", "Output Shape", "Param #", "Multiply-adds")
         cells = [
-            (
-                f"{row.name} ({row.type})" if row.name else f"({row.type})",
-                ", ".join(map(str, row.output_shapes)),
-                f"{row.parameters:,}",
-                f"{row.multiply_adds:,}",
-            )
-            for row in self.layers
+            (row.title, row.shapes, f"{row.parameters:,}", f"{row.multiply_adds:,}") for row in self.layers
         ]
-        widths = [max(len(line[i]) for line in [header, *cells]) for i in range(4)]
+        widths = [max(len(line[i]) for line in [HEADER, *cells]) for i in range(4)]
 
         def line(texts: tuple[str, str, str, str]) -> str:
             left = [text.ljust(width) for text, width in zip(texts[:2], widths[:2], strict=True)]
@@ -121,7 +141,7 @@ class Summary:
             [
                 f'Model: "{self.model}", input {self.input_shape}',
                 rule,
-                line(header),
+                line(HEADER),
                 rule,
                 *map(line, cells),
                 rule,

@@ -233,7 +233,8 @@ class _Watch:
         check_finite(at.sums, at.state, self._batches, self._journal.workdir)
 
     def _stopped(self, at: Position) -> Interrupted:
-        folder, saved = self._journal.workdir, "; the exception holds the state reached"
+        folder = self._journal.workdir
+        saved = "; the exception holds the state reached (in a session: sys.last_value.state)"
         if folder is not None and (at.began is None or isinstance(self._batches, Batches)):
             self._journal.save(at, now=True)
             saved = f", all saved in {folder}"

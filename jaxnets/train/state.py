@@ -1,12 +1,15 @@
 """Everything that a training run carries from one step to the next, as one pytree of arrays."""
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen, struct
+from jax.tree_util import keystr, tree_leaves_with_path
 
+from jaxnets import html
 from jaxnets.errors import UserError
 from jaxnets.machine.process import xla_accepts
 
@@ -35,6 +38,42 @@ class TrainState:
     def variables(self) -> dict[str, Any]:
         """The variables, as `model.apply` takes them."""
         return {"params": self.params, **self.model_state}
+
+    def __repr__(self) -> str:
+        return f"TrainState({_steps(self.step)}: {_size(self.params):,} parameters)"
+
+    def _repr_html_(self) -> str:
+        """Returns a table for notebooks: the variables of every layer, and the optimizer's memory."""
+        layers: dict[str, list[tuple[str, Any]]] = {}
+        for path, leaf in tree_leaves_with_path(self.variables):
+            layers.setdefault(_name(path[:-1]), []).append((_name(path[-1:]), leaf))
+        rows: list[Any] = [
+            (
+                layer,
+                ", ".join(f"{name} {getattr(leaf, 'shape', '')}" for name, leaf in held),
+                _size([leaf for _, leaf in held]),
+            )
+            for layer, held in layers.items()
+        ]
+        rows.append(("optimizer", f"{len(jax.tree.leaves(self.opt_state))} arrays", _size(self.opt_state)))
+        title = f"training state, {_steps(self.step)}: {_size(self.params):,} parameters"
+        return html.table(title, rows, ("layer", "arrays", "numbers"))
+
+
+def _size(tree: Any) -> int:
+    return sum(math.prod(getattr(leaf, "shape", ())) for leaf in jax.tree.leaves(tree))
+
+
+def _name(path: Any) -> str:
+    return keystr(path, simple=True, separator="/")
+
+
+def _steps(step: Any) -> str:
+    """Returns the number of steps in words; it is unknown in a traced state, or one given to a step."""
+    try:
+        return f"{int(step):,} steps taken"
+    except (TypeError, RuntimeError, jax.errors.ConcretizationTypeError):
+        return "steps unknown"
 
 
 def make_state(

@@ -27,10 +27,10 @@ TFDS_HOST = ("storage.googleapis.com", 443)
 
 
 def prepare(
-    source: Path,
+    source: Path | str,
     name: str,
     *,
-    data_dir: Path | None = None,
+    data_dir: Path | str | None = None,
     classes: Sequence[str] | None = None,
     size: tuple[int, int] | None = None,
     channels: int | None = None,
@@ -85,7 +85,7 @@ def prepare(
     return builder, problems
 
 
-def check_free(name: str, data_dir: Path | None = None) -> None:
+def check_free(name: str, data_dir: Path | str | None = None) -> None:
     """Raises UserError unless a new data set can have this name: it is well-formed, and no other has it."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", name):
         raise UserError(

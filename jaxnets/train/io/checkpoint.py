@@ -50,7 +50,7 @@ class Checkpoints:
         keep: Number of newest checkpoints to keep.
     """
 
-    def __init__(self, directory: Path, keep: int = 2):
+    def __init__(self, directory: Path | str, keep: int = 2):
         import orbax.checkpoint as ocp
 
         self.directory = Path(directory).absolute()

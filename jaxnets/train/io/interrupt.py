@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import sys
 import threading
 from contextlib import AbstractContextManager
 from typing import Any
@@ -18,6 +19,7 @@ _CALLS = itertools.count(1)  # of `due` in this process, the same in all of a ru
 class Interrupts(AbstractContextManager):
     """Context manager within which Ctrl-C and SIGTERM only request a stop; a second one stops at once.
 
+    In a session, such as a notebook's, a second Ctrl-C does what it does there, and the session lives on.
     `asked` is the first signal, None until it comes. It does nothing outside the main thread, where Python
     allows no signal handlers.
 
@@ -47,8 +49,8 @@ class Interrupts(AbstractContextManager):
 
     def _ask(self, number: int, _: Any) -> None:
         self.asked = signal.Signals(number)
-        for again in self._before:  # the system's own, which needs no turn of the interpreter
-            signal.signal(again, signal.SIG_DFL)
+        for again, before in self._before.items():  # the system's own needs no turn of the interpreter
+            signal.signal(again, before if hasattr(sys, "ps1") else signal.SIG_DFL)
         if not self._alone:
             os.kill(os.getpid(), signal.SIGTERM)  # what JAX listens to
 

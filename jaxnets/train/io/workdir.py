@@ -26,7 +26,7 @@ BEST = "best"
 METRICS = "metrics.jsonl"
 
 
-def write_config(workdir: Path, config: Mapping[str, Any]) -> None:
+def write_config(workdir: Path | str, config: Mapping[str, Any]) -> None:
     """Creates a run's folder with its configuration; an existing folder must belong to the same run.
 
     With several processes one does it, and all must have been given the same configuration.
@@ -42,7 +42,7 @@ def write_config(workdir: Path, config: Mapping[str, Any]) -> None:
     """
     asked = json.loads(json.dumps(config))
     check_alike("settings", json.dumps([asked[key] for key in sorted(asked.keys() - set(MAY_DIFFER))]))
-    run_on_writer(lambda: _write_config(workdir, asked))
+    run_on_writer(lambda: _write_config(Path(workdir), asked))
 
 
 def _write_config(workdir: Path, config: Mapping[str, Any]) -> None:
@@ -108,13 +108,13 @@ def _warn(message: str) -> None:
     print(message, file=sys.stderr)
 
 
-def read_config(workdir: Path) -> dict[str, Any]:
+def read_config(workdir: Path | str) -> dict[str, Any]:
     """Returns the contents of the config.json in a run's folder.
 
     Raises:
         UserError: If there is none, or it cannot be read.
     """
-    path = workdir / "config.json"
+    path = Path(workdir) / "config.json"
     try:
         config = read_json(path)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -149,12 +149,13 @@ def check_config(workdir: Path, config: Mapping[str, Any], saved: Any) -> None:
             )
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
+def read_metrics(path: Path | str) -> list[dict[str, Any]]:
     """Returns the records in metrics.jsonl, [] without the file, ignoring a last line that a kill cut off.
 
     Raises:
         UserError: If it cannot be read.
     """
+    path = Path(path)
     try:
         lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         found = [json.loads(line) for line in lines if line.endswith(b"\n")]

@@ -1,17 +1,14 @@
 """The config.json of a run: its network, inputs and data, so that they can be rebuilt from the folder."""
 
-import platform
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from flax import linen
 
-import jaxnets
 from jaxnets.data import Dataset, Features, Source, fingerprint, load
 from jaxnets.data.formats.drawings import Ink, drawn_in, ink_centre, ink_span
 from jaxnets.data.formats.form import times
@@ -59,14 +56,12 @@ def describe(model: str, dataset: Dataset, inputs: str = "unit") -> dict[str, An
 
 def describe_features(model: str, features: Features, ink: str | None, inputs: str) -> dict[str, Any]:
     """Returns `describe` for a network whose data set is unknown."""
-    versions = {"jaxnets": jaxnets.__version__, "jax": jax.__version__, "python": platform.python_version()}
     return {
         "model": model,
         "dataset": None,
         "data_dir": None,
         "input": {"shape": features.shape, "dtype": features.dtype, "ink": ink, "prepare": inputs},
         "classes": features.classes,
-        "versions": versions,
     }
 
 

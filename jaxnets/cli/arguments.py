@@ -20,7 +20,7 @@ RANGES: dict[str, tuple[float, float]] = {  # of those with limits of their own
     "learning_rate": (0, 1_000_000),
 }
 LONGEST = 200  # characters of a name, which become part of file names of up to 255 bytes
-FOLDERS, FILES = ("workdir",), ("out", "sheet", "picture")  # options that name what is written
+FOLDERS, FILES = ("workdir",), ("out", "output", "sheet", "picture")  # options that name what is written
 MADE = ("data_dir",)  # the folder that is read or written, as needed
 
 

@@ -12,6 +12,7 @@ from jaxnets import hints
 from jaxnets.cli import commandline
 from jaxnets.cli.data import COMMANDS as DATA_COMMANDS
 from jaxnets.cli.plan import plan
+from jaxnets.cli.runs import plot, runs
 from jaxnets.errors import UserError, lookup
 
 if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
@@ -269,6 +270,8 @@ COMMANDS: dict[str, Any] = {
     "models": models,
     "summary": summary,
     "plan": plan,
+    "runs": runs,
+    "plot": plot,
     "predict": predict,
     "app": app,
     "evaluate": evaluate,

@@ -50,7 +50,9 @@ class Progress(AbstractContextManager):
         """Called after an epoch, with its record."""
         with suppress(OSError):  # of a pipe, say, whose reader has gone: the training goes on
             rate = record["examples_per_second"]
-            print(f"{self._line(record['epoch'], record)}  {rate:,.0f} examples/s", file=sys.stderr, flush=True)
+            print(
+                f"{self._line(record['epoch'], record)}  {rate:,.0f} examples/s", file=sys.stderr, flush=True
+            )
 
     def _line(self, epoch: int, values: Mapping[str, float]) -> str:
         """Returns epoch, losses and accuracies, in at most 79 characters for 99 epochs."""

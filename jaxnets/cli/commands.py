@@ -12,6 +12,7 @@ from jaxnets import hints
 from jaxnets.cli import commandline
 from jaxnets.cli.data import COMMANDS as DATA_COMMANDS
 from jaxnets.cli.plan import plan
+from jaxnets.cli.train import train
 from jaxnets.errors import UserError, lookup
 
 if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
@@ -153,15 +154,16 @@ def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) 
     _set_up()
     import jax
 
-    from jaxnets import data, train
+    from jaxnets import data
     from jaxnets.runs import load_dataset, load_run
+    from jaxnets.train import evaluate, make_eval_step
 
     run = load_run(workdir)
     if run.config["dataset"] is None:
         raise UserError(f"{workdir} was imported without a data set: import it with --dataset to evaluate it")
     held_out = load_dataset(workdir, run.config).test
-    step = jax.jit(train.make_eval_step(run.model, preprocess=run.preprocess))
-    found = train.evaluate(step, run.variables, data.Batches(held_out, batch_size))
+    step = jax.jit(make_eval_step(run.model, preprocess=run.preprocess))
+    found = evaluate(step, run.variables, data.Batches(held_out, batch_size))
     if json:
         print(_json({**found, "examples": len(held_out)}))
     else:
@@ -266,6 +268,7 @@ def _json(value: object) -> str:
 
 
 COMMANDS: dict[str, Any] = {
+    "train": train,
     "models": models,
     "summary": summary,
     "plan": plan,

@@ -8,8 +8,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from jaxnets import hints
-from jaxnets.cli import commandline
+from jaxnets import __version__, hints
+from jaxnets.cli import commandline, output
 from jaxnets.cli.data import COMMANDS as DATA_COMMANDS
 from jaxnets.cli.plan import plan
 from jaxnets.cli.train import train
@@ -162,7 +162,7 @@ def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) 
     if run.config["dataset"] is None:
         raise UserError(f"{workdir} was imported without a data set: import it with --dataset to evaluate it")
     held_out = load_dataset(workdir, run.config).test
-    step = jax.jit(make_eval_step(run.model, preprocess=run.preprocess))
+    step = jax.jit(make_eval_step(run.model, loss=run.loss, preprocess=run.preprocess))
     found = evaluate(step, run.variables, data.Batches(held_out, batch_size))
     if json:
         print(_json({**found, "examples": len(held_out)}))
@@ -194,17 +194,19 @@ def export(
     _set_up()
     from jaxnets.export import FORMATS
     from jaxnets.keras_weights import save_keras_weights
-    from jaxnets.runs import load_run
+    from jaxnets.runs import load_run, make_model
 
     if like and format != "keras":
         raise UserError(f"--like {like} goes with --format keras, not with {format}")
     run = load_run(workdir)
     name = f"model{like.suffix}" if like and not like.name.endswith(".weights.h5") else EXPORTED[format]
     out = out or workdir / name
+    # Weights are float32 whatever a network computes in, and other programs compute in that.
+    network = run.model if format == "stablehlo" else make_model(run.config["model"], run.features)
     if format == "keras":
-        save_keras_weights(out, run.variables, run.model, run.features.shape, like=like, unchecked=unchecked)
+        save_keras_weights(out, run.variables, network, run.features.shape, like=like, unchecked=unchecked)
     else:
-        FORMATS[format](out, run.model, run.variables, run.features.shape)
+        FORMATS[format](out, network, run.variables, run.features.shape)
     print(f"{out}: {out.stat().st_size:,} bytes")
 
 
@@ -282,5 +284,9 @@ COMMANDS: dict[str, Any] = {
 
 
 def main() -> None:
-    """Runs the command that the arguments name."""
+    """Runs the command that the arguments name, or prints the version."""
+    if sys.argv[1:] == ["--version"]:
+        output.guard()
+        print(f"jaxnets {__version__}")
+        return
     commandline.run(COMMANDS)

@@ -15,6 +15,7 @@ from jaxnets.machine.distributed import check_alike, run_on_writer
 
 MAY_CHANGE = (
     "epochs",
+    "early_stopping",
     "versions",
     "ink_span",
     "ink_centre",

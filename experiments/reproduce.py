@@ -5,9 +5,9 @@
     python experiments/reproduce.py --quick           # a smoke run of all of them, minutes
 
 Interrupted runs are resumed and finished ones are skipped. The page, results.md, is written to the workdir
-with its pictures and all figures (results.json); rows that were not run keep their figures. Data sets that are
-not available are replaced by embedded ones, as the page then says. If you prepared a data set under another
-name, give that with --rename:
+with its pictures and all figures (results.json); rows that were not run keep their figures. Data sets that
+are not available are replaced by embedded ones, as the page then says. If you prepared a data set under
+another name, give that with --rename:
 
     python experiments/reproduce.py --rename mnist=mnist_jpeg --files stock=SH600519.csv --data-dir DIR
 

@@ -3,12 +3,12 @@
 They are in runs/benchmarks.jsonl, and those that the authors publish in docs/benchmarks.jsonl.
 """
 
+from jaxnets.errors import UserError
+
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
-
-from jaxnets.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT / "docs" / "benchmarks.jsonl"

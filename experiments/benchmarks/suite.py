@@ -6,10 +6,9 @@
 
 Every contestant is a process of its own (`contestants` lists their settings), started one after the other and
 tuned alone; then they measure in turns, round by round, so that other work on the machine affects all of them
-alike, and the median counts. Each comparison is printed, ratio first, and added to runs/benchmarks.jsonl (with
---publish, to docs/) with hardware and versions; what is recorded already for this hardware and this state of
-jaxnets/ is skipped. Contestants that are not installed are
-left out. The kinds of comparison:
+alike, and the median counts. Each comparison is printed, ratio first, and added to runs/benchmarks.jsonl,
+or with --publish to docs/, with hardware and versions; what is recorded already for this hardware and this
+state of jaxnets/ is skipped. Contestants that are not installed are left out. The kinds of comparison:
 
 - step, inference: milliseconds of a training step (Adam) or of a prediction, and peak memory.
 - start: seconds from an empty process to the first training step, including imports; jaxnets both with an

@@ -177,7 +177,7 @@ def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _shown(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns the names of the measures in the table: held out where it is measured, and training elsewhere."""
+    """Returns the measures in the table: the held-out ones of runs that have any, and others' own."""
     shown: dict[str, None] = {}
     for row in rows:
         held_out = [name for name in row["last"] if name.startswith("val_")]

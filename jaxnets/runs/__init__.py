@@ -1,6 +1,15 @@
 """A finished run: its configuration, its network, its predictions, and pictures of its performance."""
 
-from jaxnets.runs.config import default_folder, describe, describe_features, load_dataset, make_model
+from jaxnets.runs.config import (
+    DTYPES,
+    default_folder,
+    describe,
+    describe_features,
+    load_dataset,
+    make_model,
+    with_outputs,
+)
+from jaxnets.runs.loss import LOSSES, make_loss
 from jaxnets.runs.pictures import (
     first_kernel,
     print_summary,
@@ -11,7 +20,9 @@ from jaxnets.runs.pictures import (
 from jaxnets.runs.run import INPUTS, Preprocess, Run, load_run, probabilities
 
 __all__ = [
+    "DTYPES",
     "INPUTS",
+    "LOSSES",
     "Preprocess",
     "Run",
     "default_folder",
@@ -20,10 +31,12 @@ __all__ = [
     "first_kernel",
     "load_dataset",
     "load_run",
+    "make_loss",
     "make_model",
     "print_summary",
     "probabilities",
     "save_pictures",
     "show_results",
     "surest_mistakes",
+    "with_outputs",
 ]

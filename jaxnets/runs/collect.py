@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxnets.errors import UserError
-from jaxnets.train import improvements, read_config, read_metrics
+from jaxnets.train import EarlyStopping, improvements, read_config, read_metrics
 from jaxnets.train.io.workdir import MAY_CHANGE, METRICS
 from jaxnets.train.monitor import sign_of
 
@@ -45,8 +45,11 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs asked for are done."""
-        return self.epochs >= (self.asked or 0)
+        """Whether all epochs asked for are done, or early stopping has ended the run before."""
+        patience, monitor = self.config.get("early_stopping"), self.config.get("best") or "val_loss"
+        stops = isinstance(patience, int) and monitor in self.last
+        stopped = stops and EarlyStopping(monitor, patience).should_stop(self.history)
+        return stopped or self.epochs >= (self.asked or 0)
 
     @cached_property
     def date(self) -> str:
@@ -150,7 +153,7 @@ def _can_be_better(name: str) -> bool:
 
 
 def differences(runs: Sequence[Record]) -> list[dict[str, Any]]:
-    """Returns, for each of several runs, its settings of which not all have the same; None where one has none."""
+    """Returns, for each of several runs, those settings that not all have alike; None where one has none."""
     settings = [run.settings | _examples(run, runs) for run in runs]
     keys = dict.fromkeys(key for one in settings for key in one)
     differing = [key for key in keys if len({_comparable(one.get(key)) for one in settings}) > 1]

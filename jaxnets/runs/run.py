@@ -15,7 +15,8 @@ from jaxnets.data import Features
 from jaxnets.errors import UserError, lookup
 from jaxnets.platforms import by_platform
 from jaxnets.pretrained import caffe_inputs, tf_inputs
-from jaxnets.runs.config import make_model
+from jaxnets.runs.config import DTYPES, make_model, with_outputs
+from jaxnets.runs.loss import DEFAULT, LOSSES, make_loss
 from jaxnets.train import Checkpoints, normalize, read_config
 from jaxnets.train.io.workdir import BEST, CHECKPOINTS, check_config
 
@@ -57,6 +58,11 @@ class Run:
         """The function that turns its images into inputs, on the device."""
         return lookup(INPUTS, self.config["input"].get("prepare", "unit"), "kind of inputs")
 
+    @property
+    def loss(self) -> Any:
+        """The loss that its training evaluated, (logits, labels) -> (batch,)."""
+        return make_loss(self.config.get("loss", DEFAULT), len(self.features.classes))
+
 
 def probabilities(
     model: linen.Module, variables: Any, x: np.ndarray, preprocess: Preprocess = normalize
@@ -73,7 +79,7 @@ def _forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Prep
     @by_platform
     def forward(variables: Any, x: jax.Array) -> jax.Array:
         logits: Any = model.apply(variables, preprocess(x))
-        return jax.nn.softmax(logits)
+        return jax.nn.softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
 
     return forward(variables, x)
 
@@ -81,7 +87,8 @@ def _forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Prep
 def load_run(workdir: Path) -> Run:
     """Returns a run with its best parameters if it kept them, else the newest.
 
-    They are the ones that its training evaluated: the averaged weights, if it evaluated those.
+    They are the ones that its training evaluated: the averaged weights, if it evaluated those. The network
+    computes in the type that it was trained in.
 
     Raises:
         UserError: If the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.
@@ -96,7 +103,8 @@ def load_run(workdir: Path) -> Run:
             check_config(workdir, config, checkpoints.meta.get("config"))
     if variables is None:
         raise UserError(f"{workdir} holds no checkpoint yet: let its training run for an epoch first")
-    return Run(config, features, make_model(name, features), variables)
+    network = make_model(name, features, **DTYPES[config.get("dtype", "float32")])
+    return Run(config, features, network, variables)
 
 
 def _described(config: dict[str, Any], path: Path) -> tuple[Features, str]:
@@ -106,6 +114,7 @@ def _described(config: dict[str, Any], path: Path) -> tuple[Features, str]:
         shape, dtype, dataset = inputs["shape"], inputs["dtype"], config["dataset"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} lacks {error}: it is not from a jaxnets run") from error
+    outputs = config.get("outputs", len(classes) if isinstance(classes, list) else 0)
     sound = {
         "model": isinstance(name, str),
         "classes": isinstance(classes, list) and all(isinstance(label, str) for label in classes),
@@ -114,7 +123,10 @@ def _described(config: dict[str, Any], path: Path) -> tuple[Features, str]:
         "prepare": inputs.get("prepare", "unit") in list(INPUTS),
         "dataset": isinstance(dataset, str | None),
         "data_dir": isinstance(config.get("data_dir"), str | None),
+        "dtype of the arithmetic": config.get("dtype", "float32") in list(DTYPES),
+        "loss": config.get("loss", DEFAULT) in list(LOSSES),
+        "outputs": isinstance(outputs, int) and outputs >= len(classes),
     }
     if wrong := [key for key, is_sound in sound.items() if not is_sound]:
         raise UserError(f"{path} is damaged: its {' and '.join(wrong)} cannot be read; restore it")
-    return Features(tuple(shape), dtype, tuple(classes)), name
+    return with_outputs(Features(tuple(shape), dtype, tuple(classes)), outputs), name

@@ -126,15 +126,16 @@ def say_finished(workdir: Path, done: int, epochs: int) -> None:
         print(f"{workdir} is finished: {how} give another folder (--workdir)", file=sys.stderr)
 
 
-def make_progress(epochs: int, done: int, size: int) -> Progress:
+def make_progress(epochs: int, done: int, size: int, *, quiet: bool = False) -> Progress:
     """Returns lines with a bar in a terminal or notebook where tqdm is installed, else lines alone.
 
     Args:
         epochs: Number of epochs of the whole run.
         done: Number of epochs already done.
         size: Number of examples in an epoch.
+        quiet: Show nothing.
     """
-    if not is_writer():
+    if quiet or not is_writer():
         return Silent(epochs)
     watched = sys.stderr.isatty() or "ipykernel.zmqshell" in sys.modules  # as tqdm tells a notebook
     if watched and importlib.util.find_spec("tqdm"):

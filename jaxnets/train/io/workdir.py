@@ -16,6 +16,7 @@ from jaxnets.train.io.origin import RECORDED, origin
 
 MAY_CHANGE = (  # what may differ when a run is continued
     "epochs",
+    "early_stopping",
     "ink_span",
     "ink_centre",
     "data_dir",

@@ -13,6 +13,7 @@ WHOLE = (1, 1_000_000)  # what a whole number may be; from its default on, if th
 RANGES: dict[str, tuple[float, float]] = {  # of those with limits of their own
     "first_label": (0, 1_000_000),
     "seed": (0, 2**32 - 1),
+    "seeds": (0, 2**32 - 1),
     "port": (0, 65_535),
     "threshold": (0, 255),
     "size": (1, 10_000),

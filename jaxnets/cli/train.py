@@ -1,11 +1,13 @@
 """The command train: any registered network on any data set, by the six steps of the documents."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from jaxnets.cli import names, settings
 from jaxnets.cli.groups import grouped
+from jaxnets.cli.seeds import train_all
 from jaxnets.errors import UserError
 
 
@@ -13,7 +15,7 @@ from jaxnets.errors import UserError
     data="dataset data_dir size keys classes validation validate_every augment fill",
     network="model dtype start head_only",
     training="recipe epochs batch_size optimizer learning_rate schedule weight_decay clip ema accumulate "
-    "loss label_smoothing best early_stopping seed",
+    "loss label_smoothing best early_stopping seed seeds",
     run="workdir tensorboard profile quiet print_config",
     devices="devices sharding distributed",
 )
@@ -40,6 +42,7 @@ def train(
     validate_every: int = 1,
     classes: int | None = None,
     seed: int = 0,
+    seeds: tuple[int, ...] = (),
     augment: tuple[str, ...] | None = None,
     fill: Literal["nearest", "constant", "reflect", "wrap"] | None = None,
     workdir: Path | None = None,
@@ -96,13 +99,16 @@ def train(
         classes: Outputs of the network, if more than the data set has classes, for the head of a --start. By
             default one for each class.
         seed: Seed of the first parameters, the order of the examples and all other random draws.
+        seeds: Several seeds: one training with each, in folders of their own; mean and spread are printed. By
+            default only --seed.
         augment: Changes of the training images, each as NAME or NAME=A:B: rotation=45 shift=0.15 zoom=0.5
             shear horizontal_flip vertical_flip alternating_flip resize random_crop off_centre_crop
             random_resized_crop pad_and_crop brightness channel_shift colour_jitter cutout rand_augment mixup
             cutmix. By default none, in fast pad_and_crop=2 and mirroring.
         fill: Filling of the places that a rotated or shifted image leaves empty. By default nearest, in fast
             reflect.
-        workdir: The run's folder. By default runs/MODEL-DATASET.
+        workdir: The run's folder. By default runs/MODEL-DATASET, with what differs or a number behind it if
+            another run is there.
         data_dir: Folder of prepared TFDS data sets. By default that of TFDS.
         size: Height and width to scale images to, required if they differ in size. By default as they are.
         keys: Names of the input and the label among the features of a TFDS data set. By default those that it
@@ -135,6 +141,8 @@ def train(
         train.join(distributed)
     say = print if train.is_writer() else lambda _: None
     tell = (lambda _: None) if quiet else say
+    if seeds and not print_config:
+        return train_all(seeds, seed, workdir, best, partial(_train_one, asked), say)
     # 1. data
     examples = data.load(dataset, data_dir=data_dir, size=size, keys=keys)
     part = training.split(examples, validation, seed, classes)
@@ -162,8 +170,8 @@ def train(
     state = train.make_state(learner, descent, part.features.shape, seed)
     found = training.first_variables(plan, part, start, state.variables, inputs)
     state = train.make_state(learner, descent, part.features.shape, seed, found)
-    workdir = workdir or runs.default_folder(f"{plan.model}-{dataset}")
-    train.write_config(workdir, runs.describe(plan.model, examples, inputs) | training.noted(resolved))
+    config = runs.describe(plan.model, examples, inputs) | training.noted(resolved)
+    workdir = runs.open_folder(workdir, f"{plan.model}-{dataset}", config)
     tell(f"{len(part.train):,} examples of {dataset}, {len(part.test):,} held out; {workdir}")
     tell((layers := summarize(network, part.features.shape)).to_text())
     callbacks: list[train.Callback] = [train.RecordLearningRate(rate)]
@@ -202,6 +210,7 @@ def train(
     if validation is not None:
         tested = training.measure(judge, variables, examples, mesh)
         say(f"test: loss {tested['loss']:.4f}, accuracy {tested['accuracy']:.4f}")
+        last |= {f"test_{name}": value for name, value in tested.items()}
     # 6. pictures
     if train.is_writer():
         plots.curves(history, workdir / "curves.png")
@@ -210,3 +219,8 @@ def train(
         tell(f"curves, metrics and checkpoints are in {workdir}; try next")
         tell(f"  {command}")
     return history
+
+
+def _train_one(asked: dict[str, Any], seed: int, workdir: Path | None) -> list[dict[str, Any]]:
+    """Trains as asked, with one of its seeds; this process has joined the others already."""
+    return train(**{**asked, "seeds": (), "distributed": None, "seed": seed, "workdir": workdir})

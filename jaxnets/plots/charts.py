@@ -66,7 +66,9 @@ def compare(
     if len(histories) > MOST_RUNS:
         raise UserError(f"{len(histories)} trainings in one picture: {MOST_RUNS} can be told apart at most")
     colours = [colour for colour in COLOURS if colour != YELLOW]
-    styles = [{"color": colour, "linestyle": line} for line in ("-", "--", ":", "-.") for colour in colours]
+    styles: list[dict[str, Any]] = [
+        {"color": colour, "linestyle": line} for line in ("-", "--", ":", "-.") for colour in colours
+    ]
     width = 55 * len(measures)  # letters in the legend
     names = [textwrap.fill(name, width) for name in histories]
     handles = [Line2D([], [], label=name, **style) for name, style in zip(names, styles, strict=False)]

@@ -9,6 +9,7 @@ from jaxnets.runs.config import (
     make_model,
     with_outputs,
 )
+from jaxnets.runs.folder import open_folder
 from jaxnets.runs.loss import LOSSES, make_loss
 from jaxnets.runs.pictures import (
     first_kernel,
@@ -33,6 +34,7 @@ __all__ = [
     "load_run",
     "make_loss",
     "make_model",
+    "open_folder",
     "print_summary",
     "probabilities",
     "save_pictures",

@@ -47,8 +47,10 @@ class Record:
     def finished(self) -> bool:
         """Whether all epochs asked for are done, or early stopping has ended the run before."""
         patience, monitor = self.config.get("early_stopping"), self.config.get("best") or "val_loss"
-        stops = isinstance(patience, int) and monitor in self.last
-        stopped = stops and EarlyStopping(monitor, patience).should_stop(self.history)
+        if isinstance(patience, int) and monitor in self.last:
+            stopped = EarlyStopping(monitor, patience).should_stop(self.history)
+        else:
+            stopped = False
         return stopped or self.epochs >= (self.asked or 0)
 
     @cached_property

@@ -49,19 +49,27 @@ def write_config(workdir: Path, config: Mapping[str, Any]) -> None:
 
 
 def _write_config(workdir: Path, config: dict[str, Any]) -> None:
-    held: dict[str, Any] = {}
-    if (workdir / "config.json").exists():
-        held = read_config(workdir)
-        if changed := differences(held, config):
-            raise UserError(
-                f"{workdir} holds a run with {in_words(changed[0], held, config)}: "
-                "give another --workdir, or the same settings to continue it"
-            )
-    elif not is_free(workdir):
+    _held_by_same(workdir, config)
+    with locked(workdir):
+        noted = origin(_held_by_same(workdir, config))  # again: another run may just have begun there
+        more = {key: value for key, value in noted.items() if key not in config}
+        with complete(workdir / "config.json") as part:
+            part.write_text(json.dumps(config | more, indent=2) + "\n", encoding="utf-8")
+
+
+def _held_by_same(workdir: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the contents of config.json, {} if there is none; raises UserError if it is another run's."""
+    if not (workdir / "config.json").exists():
+        if is_free(workdir):
+            return {}
         raise UserError(f"{workdir} exists and is not the folder of a run: give another --workdir")
-    noted = {key: value for key, value in origin(held).items() if key not in config}
-    with locked(workdir), complete(workdir / "config.json") as part:
-        part.write_text(json.dumps(config | noted, indent=2) + "\n", encoding="utf-8")
+    held = read_config(workdir)
+    if changed := differences(held, config):
+        raise UserError(
+            f"{workdir} holds a run with {in_words(changed[0], held, config)}: "
+            "give another --workdir, or the same settings to continue it"
+        )
+    return held
 
 
 def differences(held: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:

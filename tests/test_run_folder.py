@@ -133,7 +133,7 @@ def test_several_seeds_are_single_runs_and_lose_nothing_to_a_reader_that_has_gon
     assert [line.split(" is finished")[0] for line in err.splitlines()] == list(map(str, folders))
     last = [read_metrics(folder / "metrics.jsonl")[-1]["val_accuracy"] for folder in folders]
     assert f"  held out: accuracy {spread(last)}\n" in out
-    assert "seeds 1, 0: mean +- standard deviation (lowest to highest)\n" in out
+    assert "seeds 1, 0 after 2 epochs:\n  mean +- standard deviation (lowest to highest)\n" in out
 
     assert run(*TRAIN, "--seed", "0", "--devices", "1", "--workdir", "single")[0] == 0
     one, other = (runs.load_run(folder).variables for folder in (Path("single"), folders[1]))

@@ -160,7 +160,7 @@ def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     measures = _shown(rows)
     table = [["run", "model", "data set", "epochs", "finished", *measures, "date (UTC)", "differs in"]]
     for row in rows:
-        epochs = f"{row['epochs']}/{row['asked']}" if row["asked"] else str(row["epochs"])
+        epochs = f"{row['epochs']}/{max(row['epochs'], row['asked'])}" if row["asked"] else str(row["epochs"])
         values = [
             f"{row['last'][name]:.4f} ({row['best'][name]['value']:.4f})" if name in row["last"] else "-"
             for name in measures

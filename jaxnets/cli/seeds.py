@@ -50,7 +50,9 @@ def train_all(
         history = train(one, None if workdir is None else workdir / f"seed{one}")
         results.append(history[improvements(history, best)[-1] if best else -1])
         records += [{**record, "seed": one} for record in history]
-    say(f"seeds {', '.join(map(str, seeds))}: mean +- standard deviation (lowest to highest)")
+    done = dict.fromkeys(str(result["epoch"]) for result in results)
+    say(f"seeds {', '.join(map(str, seeds))} after {' or '.join(done)} epochs:")
+    say("  mean +- standard deviation (lowest to highest)")
     for part, prefix in PARTS.items():
         for name in ("loss", "accuracy"):
             if values := [result[prefix + name] for result in results if prefix + name in result]:

@@ -80,6 +80,26 @@ def test_the_table_has_last_and_best_and_what_differs(run, several):
 
 
 @pytest.mark.parametrize(
+    "values, settings, finished",
+    [
+        ([0.1, 0.2, 0.3], {}, True),
+        ([0.1, 0.2], {}, False),
+        ([0.1], {"epochs": None}, None),
+        ([], {"epochs": None, "imported": "net.keras"}, True),
+        ([0.5, 0.1, 0.2], {"epochs": 9, "early_stopping": 2}, True),
+        ([0.5, 0.1, 0.6], {"epochs": 9, "early_stopping": 2}, False),
+        ([0.5, 0.1], {"epochs": 9, "early_stopping": 1, "best": "val_accuracy"}, True),
+        ([0.5], {"epochs": 9, "early_stopping": "soon"}, False),
+    ],
+)
+def test_a_run_is_finished_when_all_its_epochs_are_done_or_it_has_stopped(
+    tmp_path, values, settings, finished
+):
+    (found,) = collect(make(tmp_path / "run", values, **settings)).runs
+    assert found.finished is finished
+
+
+@pytest.mark.parametrize(
     "by, order",
     [
         ("val_accuracy", ["run-10", "run-2", "faint"]),

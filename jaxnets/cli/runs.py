@@ -21,7 +21,7 @@ else:
     Folders = Annotated[Positional[list[Path]], arg(metavar="RUN ...")]
 
 if TYPE_CHECKING:
-    from jaxnets.runs.collect import Found, Record
+    from jaxnets.runs.collect import Found, Listed
 
 FIRST = ("run", "model", "dataset", "epochs", "asked", "finished", "date")  # what every row has
 MOST_FIRST = ("date", "epochs")  # of these columns more is better; of measures, as their names say
@@ -113,13 +113,13 @@ def _say_what_is_left_out(found: "Found") -> None:
         print(f"no runs in: {', '.join(map(str, found.others))}", file=sys.stderr)
 
 
-def _with_differences(found: Sequence["Record"]) -> list[tuple["Record", dict[str, Any]]]:
+def _with_differences(found: Sequence["Listed"]) -> list[tuple["Listed", dict[str, Any]]]:
     from jaxnets.runs.collect import differences
 
     return list(zip(found, differences(found), strict=True))
 
 
-def _row(run: "Record", differs: Mapping[str, Any]) -> dict[str, Any]:
+def _row(run: "Listed", differs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what --json prints of a run."""
     return {
         "run": str(run.folder),
@@ -167,7 +167,7 @@ def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
         ]
         names = [row["run"], row["model"] or "-", row["dataset"] or "-"]
         date = row["date"][:16].replace("T", " ")
-        finished = "yes" if row["finished"] else "no"
+        finished = {True: "yes", False: "no", None: "-"}[row["finished"]]
         table.append([*map(str, names), epochs, finished, *values, date, in_words(row["differs"])])
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for line in table:

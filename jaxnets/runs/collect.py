@@ -19,8 +19,8 @@ UNTOLD = (*MAY_CHANGE, "input", "classes", "fingerprint")  # follows from the da
 
 
 @dataclass(frozen=True)
-class Record:
-    """What a run's folder says, without its checkpoints.
+class Listed:
+    """A run as its folder shows it, without its checkpoints.
 
     Attributes:
         folder: The run's folder.
@@ -44,14 +44,15 @@ class Record:
         return asked if isinstance(asked, int) else None
 
     @property
-    def finished(self) -> bool:
-        """Whether all epochs asked for are done, or early stopping has ended the run before."""
+    def finished(self) -> bool | None:
+        """Whether all epochs are done, or early stopping has ended the run; None if nothing says so."""
         patience, monitor = self.config.get("early_stopping"), self.config.get("best") or "val_loss"
-        if isinstance(patience, int) and monitor in self.last:
-            stopped = EarlyStopping(monitor, patience).should_stop(self.history)
-        else:
-            stopped = False
-        return stopped or self.epochs >= (self.asked or 0)
+        stopping = EarlyStopping(monitor, patience) if isinstance(patience, int) else None
+        if stopping and monitor in self.last and stopping.should_stop(self.history):
+            return True
+        if self.asked is None:
+            return True if "imported" in self.config else None
+        return self.epochs >= self.asked
 
     @cached_property
     def date(self) -> str:
@@ -94,7 +95,7 @@ class Found:
         others: Folders without a run in them.
     """
 
-    runs: list[Record] = field(default_factory=list)
+    runs: list[Listed] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
 
@@ -135,7 +136,7 @@ def _natural(path: Path) -> list[str]:
     return [part.zfill(20) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
 
 
-def _read(folder: Path) -> Record:
+def _read(folder: Path) -> Listed:
     config, history = read_config(folder), read_metrics(folder / METRICS)
     versions = config.get("versions")
     if not (folder / METRICS).exists() and not (isinstance(versions, dict) and "jaxnets" in versions):
@@ -144,7 +145,7 @@ def _read(folder: Path) -> Record:
         for name, value in record.items():
             if _can_be_better(name) and not isinstance(value, int | float):
                 raise UserError(f"{folder / METRICS}: the {name} of epoch {record['epoch']} is no number")
-    return Record(folder, config, history)
+    return Listed(folder, config, history)
 
 
 def _can_be_better(name: str) -> bool:
@@ -154,7 +155,7 @@ def _can_be_better(name: str) -> bool:
         return False
 
 
-def differences(runs: Sequence[Record]) -> list[dict[str, Any]]:
+def differences(runs: Sequence[Listed]) -> list[dict[str, Any]]:
     """Returns, for each of several runs, those settings that not all have alike; None where one has none."""
     settings = [run.settings | _examples(run, runs) for run in runs]
     keys = dict.fromkeys(key for one in settings for key in one)
@@ -162,7 +163,7 @@ def differences(runs: Sequence[Record]) -> list[dict[str, Any]]:
     return [{key: one.get(key) for key in differing} for one in settings]
 
 
-def _examples(run: Record, runs: Sequence[Record]) -> dict[str, Any]:
+def _examples(run: Listed, runs: Sequence[Listed]) -> dict[str, Any]:
     """Returns the fingerprint of a run's examples, if a run on a data set of the same name saw others."""
     same = [other.config for other in runs if other.config.get("dataset") == run.config.get("dataset")]
     prints = {str(config.get("fingerprint")) for config in same}

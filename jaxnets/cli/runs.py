@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from jaxnets.runs.collect import Found, Listed
 
 FIRST = ("run", "model", "dataset", "epochs", "asked", "finished", "date")  # what every row has
+NUMBERS = ("epochs", "asked", "finished")
 MOST_FIRST = ("date", "epochs")  # of these columns more is better; of measures, as their names say
 
 
@@ -149,7 +150,7 @@ def _sorted(rows: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
         known.sort(key=lambda row: sign_of(by) * row["best"][by]["value"])
     else:
         known = [row for row in rows if row[by] is not None]
-        known.sort(key=lambda row: row[by], reverse=by in MOST_FIRST)
+        known.sort(key=lambda row: row[by] if by in NUMBERS else str(row[by]), reverse=by in MOST_FIRST)
     return known + [row for row in rows if row not in known]
 
 

@@ -150,7 +150,7 @@ def train(
     chosen = {field.name: asked[field.name] for field in dataclasses.fields(recipes.Recipe)}
     plan = recipes.choose(recipe, part, **chosen)
     changes = parse(plan.augment)
-    augmentation = compose_for(part.features, changes, plan.fill)
+    augmented = compose_for(part.features, changes, plan.fill)
     batches, held_out = data.Batches(part.train, plan.batch_size, seed), data.Batches(part.test, 256)
     # 2. network
     network = runs.make_model(plan.model, part.features, **runs.DTYPES[plan.dtype])
@@ -190,7 +190,7 @@ def train(
             descent,
             loss=objective,
             metrics={"accuracy": accuracy},
-            augment=augmentation,
+            augment=augmented,
             preprocess=runs.INPUTS[inputs],
         ),
         batches,

@@ -100,9 +100,9 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["adam"](learning_rate)
     # 4. fit
-    workdir = workdir or runs.default_folder(f"cifar10/{model}-{examples.name}")
     settings = {"system": model, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-    train.write_config(workdir, runs.describe(system.model, examples) | settings | {"epochs": epochs})
+    config = runs.describe(system.model, examples) | settings | {"epochs": epochs}
+    workdir = runs.open_folder(workdir, f"cifar10/{model}-{examples.name}", config)
     state, history = train.fit(
         train.make_state(network, optimizer, shape, seed),
         train.make_train_step(network, optimizer, penalty=system.penalty),

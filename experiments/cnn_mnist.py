@@ -81,10 +81,9 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["adam"](chosen.learning_rate)
     # 4. fit
-    workdir = workdir or runs.default_folder(f"cnn_mnist/{variant}-{examples.name}")
     epochs = epochs or chosen.epochs
-    settings = {"variant": variant, "seed": seed, "epochs": epochs}
-    train.write_config(workdir, runs.describe("cnn", examples) | settings)
+    config = runs.describe("cnn", examples) | {"variant": variant, "seed": seed, "epochs": epochs}
+    workdir = runs.open_folder(workdir, f"cnn_mnist/{variant}-{examples.name}", config)
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),
         train.make_train_step(network, optimizer),

@@ -64,9 +64,9 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["nadam"](learning_rate)
     # 4. fit
-    workdir = workdir or runs.default_folder(f"fashion_cnn-{examples.name}")
     settings = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "epochs": epochs}
-    train.write_config(workdir, {"experiment": "fashion_cnn", "dataset": examples.name} | settings)
+    config = {"experiment": "fashion_cnn", "dataset": examples.name} | settings
+    workdir = runs.open_folder(workdir, f"fashion_cnn-{examples.name}", config)
     eval_step = train.make_eval_step(network, preprocess=preprocess)
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),

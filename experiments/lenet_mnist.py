@@ -59,10 +59,9 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["sgd"](learning_rate)
     # 4. fit
-    workdir = workdir or runs.default_folder(f"lenet_mnist-{examples.name}")
     settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-    settings |= {"patience": patience, "epochs": epochs}
-    train.write_config(workdir, runs.describe("lenet5", examples) | settings)
+    config = runs.describe("lenet5", examples) | settings | {"patience": patience, "epochs": epochs}
+    workdir = runs.open_folder(workdir, f"lenet_mnist-{examples.name}", config)
     layers = summarize(network, examples.features.shape)
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),

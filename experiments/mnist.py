@@ -64,10 +64,9 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["adam"](learning_rate)
     # 4. fit
-    workdir = workdir or runs.default_folder(f"mnist-{examples.name}")
     settings: dict[str, Any] = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-    settings |= {"hold_out": hold_out, "validate_every": validate_every, "monitor": monitor}
-    train.write_config(workdir, runs.describe("mlp", examples) | settings | {"epochs": epochs})
+    settings |= {"hold_out": hold_out, "validate_every": validate_every, "monitor": monitor, "epochs": epochs}
+    workdir = runs.open_folder(workdir, f"mnist-{examples.name}", runs.describe("mlp", examples) | settings)
     state, history = train.fit(
         train.make_state(network, optimizer, examples.features.shape, seed),
         train.make_train_step(network, optimizer),

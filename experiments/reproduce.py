@@ -4,12 +4,16 @@
     python experiments/reproduce.py --only C2 C6      # some of them
     python experiments/reproduce.py --quick           # a smoke run of all of them, minutes
 
-Interrupted runs are resumed and finished ones are skipped. The page and its pictures are written to
-docs/results.md and docs/results/ (of a quick run, to the workdir), and all figures to results.json beside the
-page; rows that were not run keep their figures. Data sets that are not available are replaced by embedded
-ones, as the page then says. If you prepared a data set under another name, give that with --rename:
+Interrupted runs are resumed and finished ones are skipped. The page, results.md, is written to the workdir
+with its pictures and all figures (results.json); rows that were not run keep their figures. Data sets that
+are not available are replaced by embedded ones, as the page then says. If you prepared a data set under
+another name, give that with --rename:
 
     python experiments/reproduce.py --rename mnist=mnist_jpeg --files stock=SH600519.csv --data-dir DIR
+
+The authors write docs/results.md in this way, from runs in the same workdir:
+
+    python experiments/reproduce.py --publish
 """
 
 from jaxnets.cli import commandline
@@ -45,25 +49,28 @@ def main(
     files: tuple[str, ...] = (),
     data_dir: Path | None = None,
     workdir: Path = Path("runs/reproduce"),
+    publish: bool = False,
 ) -> dict[str, Any]:
     """Run what is not done yet, and write the page.
 
     Args:
         only: Rows of the catalogue, such as A1 C2 D6. By default all.
-        quick: Whether to do a smoke run with few epochs and embedded data; its page is written to the
-            workdir.
+        quick: Whether to do a smoke run with few epochs and embedded data.
         epochs: Largest number of epochs of every training.
         seeds: Largest number of seeds of every row.
         rename: NAME=OTHER for each data set that is prepared under another name than TFDS's.
         files: NAME=PATH for files of the documents: stock and dots (CSV), resnet50 and xception (weights).
         data_dir: Folder of prepared data sets. By default that of TFDS.
-        workdir: Folder for the runs.
+        workdir: Folder for the runs and the page.
+        publish: Whether to write the page to docs/ instead, for the authors.
     """
+    if publish and quick:
+        raise UserError("--publish --quick: a smoke run is not for docs/; leave one of them out")
     names, paths = pairs("--rename", rename), pairs("--files", files)
     wanted = [name for given in only for name in rows_of(given)]
     chosen = [name for name in ROWS if name in wanted or not only]
     workdir = workdir / ("quick" if quick else "full")
-    page = (workdir if quick else DOCS) / "results.md"
+    page = (DOCS if publish else workdir) / "results.md"
     for name in chosen:
         row = ROWS[name]
         runs = []

@@ -41,6 +41,13 @@ def program() -> str:
     return join(name if shutil.which(name) == script else script)
 
 
+def command() -> str | None:
+    """Returns the command line by which this program was called; None in a notebook or another session."""
+    if not Path(getattr(sys.modules["__main__"], "__file__", "")).is_file():
+        return None
+    return f"{program()} {join(*sys.argv[1:])}".rstrip()
+
+
 def jaxnets(*words: object) -> str:
     """Returns the command line that calls jaxnets with these words."""
     called = program()

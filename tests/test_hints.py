@@ -13,7 +13,10 @@ from packaging.requirements import Requirement
 from jaxnets import hints
 
 ROOT = Path(__file__).parents[1]
-SAY = "from jaxnets import hints; print(hints.program()); print(hints.jaxnets('predict', 'my run'))"
+SAY = (
+    "from jaxnets import hints\n"
+    "print(hints.program()); print(hints.jaxnets('predict', 'my run')); print(hints.command())"
+)
 
 
 def test_extras_are_those_of_pyproject():
@@ -53,6 +56,15 @@ def test_the_program_has_the_name_by_which_it_was_called(tmp_path, called, progr
     (tmp_path / "script.py").write_text(SAY)
     path = os.pathsep.join([str(tmp_path / "env"), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)}
-    call = ["sh", "-c", called]
+    call = ["sh", "-c", f"{called} --title 'my run'"]
     done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [program, f"{jaxnets} predict 'my run'"]
+    assert done.stdout.splitlines() == [
+        program,
+        f"{jaxnets} predict 'my run'",
+        f"{program} --title 'my run'",
+    ]
+
+
+def test_a_session_has_no_command():
+    done = subprocess.run([sys.executable, "-"], input=SAY, capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.splitlines()[-1] == "None"

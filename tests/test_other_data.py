@@ -169,7 +169,7 @@ def test_a_run_remembers_how_its_data_were_opened(photos, tmp_path, run, monkeyp
     prepare(photos, "kept", data_dir=tmp_path / "root", keep_sizes=True)
     with pytest.raises(UserError, match="with --size HEIGHT WIDTH"):
         train(model="mlp", dataset="kept", data_dir=tmp_path / "root", workdir=tmp_path / "run")
-    monkeypatch.setattr("experiments.train.train.fit", stop)
+    monkeypatch.setattr("jaxnets.train.fit", stop)
     asked = {"dataset": "kept", "data_dir": tmp_path / "root", "size": (7, 8), "keys": ("image", "label")}
     with pytest.raises(Stopped):
         train(model="mlp", **asked, workdir=tmp_path / "run", devices=1)

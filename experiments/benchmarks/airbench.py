@@ -70,7 +70,8 @@ def main(
     dataset: str = "cifar10",
     data_dir: Path | None = None,
     ours: str = "{}",
-    path: Path = records.RECORDS,
+    path: Path | None = None,
+    publish: bool = False,
 ) -> dict[str, dict[str, float]]:
     """Run both in turns, print the ratio first, and record.
 
@@ -81,8 +82,10 @@ def main(
         dataset: Name of CIFAR-10, as prepared.
         data_dir: Folder of prepared data sets. By default that of TFDS.
         ours: Further settings of cifar10_speedrun.main, as JSON.
-        path: Path of the records.
+        path: Path of the records. By default runs/benchmarks.jsonl.
+        publish: Whether to record in docs/ instead, for the authors.
     """
+    path = records.place(path, publish)
     found, each = data.load(dataset, data_dir=data_dir), -(-seeds // rounds)
     text = re.sub(r"range\(200\)", f"range({each})", script.read_text(encoding="utf-8"))
     results: dict[str, list[tuple[float, float]]] = {"jaxnets": [], "airbench94_muon": []}

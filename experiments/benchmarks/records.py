@@ -1,4 +1,9 @@
-"""What was measured, and on which machine: lines of JSON in docs/benchmarks.jsonl, one per comparison."""
+"""What was measured, and on which machine: lines of JSON, one per comparison.
+
+They are in runs/benchmarks.jsonl, and those that the authors publish in docs/benchmarks.jsonl.
+"""
+
+from jaxnets.errors import UserError
 
 import hashlib
 import json
@@ -6,7 +11,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-RECORDS = ROOT / "docs" / "benchmarks.jsonl"
+PUBLISHED = ROOT / "docs" / "benchmarks.jsonl"
+OWN = Path("runs/benchmarks.jsonl")
+
+
+def place(path: Path | None, publish: bool) -> Path:
+    """Where to record: in the file given, in docs/, or by default under runs/."""
+    if path and publish:
+        raise UserError(f"--path {path} --publish: leave one of them out")
+    return path or (PUBLISHED if publish else OWN)
 
 
 def fingerprint() -> str:
@@ -17,12 +30,12 @@ def fingerprint() -> str:
     return digest.hexdigest()[:12]
 
 
-def read(path: Path = RECORDS) -> list[dict[str, Any]]:
+def read(path: Path) -> list[dict[str, Any]]:
     """All comparisons, the oldest first."""
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
-def append(record: dict[str, Any], path: Path = RECORDS) -> None:
+def append(record: dict[str, Any], path: Path) -> None:
     """Adds one comparison."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and its chart from docs/benchmarks.jsonl.
+"""runs/benchmarks.md and its charts from runs/benchmarks.jsonl; with --publish, both in docs/.
 
     python -m experiments.benchmarks.report
 
@@ -11,6 +11,7 @@ from jaxnets.cli import commandline
 from experiments.benchmarks import records
 from experiments.benchmarks.suite import NETWORKS, OTHERS
 from jaxnets import plots
+from jaxnets.errors import UserError
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -223,13 +224,19 @@ def section(title: str, found: list[Record], write: Callable[[list[Record]], str
     return [f"### {title}\n", write(found)] if found else []
 
 
-def main(*, path: Path = records.RECORDS, into: Path = records.ROOT / "docs" / "benchmarks.md") -> None:
+def main(*, path: Path | None = None, into: Path | None = None, publish: bool = False) -> None:
     """Write the tables and the chart.
 
     Args:
-        path: Path of the records.
-        into: Path of the Markdown file; the chart gets the same name with .png.
+        path: Path of the records. By default runs/benchmarks.jsonl.
+        into: Path of the Markdown file; the chart gets the same name with .png. By default beside the
+            records.
+        publish: Whether to read and write in docs/ instead, for the authors.
     """
+    path = records.place(path, publish)
+    into = into or path.with_suffix(".md")
+    if not path.exists():
+        raise UserError(f"{path}: nothing is recorded there yet; run the suite first")
     machines: dict[str, list[Record]] = defaultdict(list)
     for record in newest(records.read(path)):
         machines[record["hardware"]].append(record)

@@ -2,13 +2,13 @@
 
     python -m experiments.benchmarks.suite                                # all that has not been measured yet
     python -m experiments.benchmarks.suite --only lenet5 --kinds step     # one comparison
-    python -m experiments.benchmarks.report                               # docs/benchmarks.md and its chart
+    python -m experiments.benchmarks.report                               # runs/benchmarks.md and its chart
 
 Every contestant is a process of its own (`contestants` lists their settings), started one after the other and
 tuned alone; then they measure in turns, round by round, so that other work on the machine affects all of them
-alike, and the median counts. Each comparison is printed, ratio first, and added to docs/benchmarks.jsonl with
-hardware and versions; what is recorded already for this hardware and this state of jaxnets/ is skipped.
-Contestants that are not installed are left out. The kinds of comparison:
+alike, and the median counts. Each comparison is printed, ratio first, and added to runs/benchmarks.jsonl,
+or with --publish to docs/, with hardware and versions; what is recorded already for this hardware and this
+state of jaxnets/ is skipped. Contestants that are not installed are left out. The kinds of comparison:
 
 - step, inference: milliseconds of a training step (Adam) or of a prediction, and peak memory.
 - start: seconds from an empty process to the first training step, including imports; jaxnets both with an
@@ -260,7 +260,8 @@ def main(
     rounds: int = 5,
     seconds: float = 1.0,
     again: bool = False,
-    path: Path = records.RECORDS,
+    path: Path | None = None,
+    publish: bool = False,
 ) -> None:
     """Compare, print and record.
 
@@ -273,8 +274,10 @@ def main(
         rounds: Number of rounds, of which the median counts.
         seconds: Approximate length of a contestant's turn; at least one step.
         again: Whether to repeat comparisons that are recorded already.
-        path: Path of the records.
+        path: Path of the records. By default runs/benchmarks.jsonl.
+        publish: Whether to record in docs/ instead, for the authors.
     """
+    path = records.place(path, publish)
     for name in others:
         lookup(CONTESTANTS, name, "contestant")
         if not installed(name):

@@ -13,14 +13,22 @@ WHOLE = (1, 1_000_000)  # what a whole number may be; from its default on, if th
 RANGES: dict[str, tuple[float, float]] = {  # of those with limits of their own
     "first_label": (0, 1_000_000),
     "seed": (0, 2**32 - 1),
+    "seeds": (0, 2**32 - 1),
     "port": (0, 65_535),
     "threshold": (0, 255),
     "size": (1, 10_000),
     "side": (1, 10_000),
     "learning_rate": (0, 1_000_000),
+    "weight_decay": (0, 1_000_000),
+    "clip": (0, 1_000_000),
+    "ema": (0, 1),
+    "label_smoothing": (0, 1),
+    "validation": (0, 1),
 }
+ABOVE = ("learning_rate", "clip", "validation")  # of these, those that must be more than the least
+BELOW = ("ema", "label_smoothing", "validation")  # or less than the most
 LONGEST = 200  # characters of a name, which become part of file names of up to 255 bytes
-FOLDERS, FILES = ("workdir",), ("out", "sheet", "picture")  # options that name what is written
+FOLDERS, FILES = ("workdir",), ("out", "output", "sheet", "picture")  # options that name what is written
 MADE = ("data_dir",)  # the folder that is read or written, as needed
 
 
@@ -40,7 +48,7 @@ def check(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         option = name.upper() if positional else f"--{name.replace('_', '-')}"
         for one in value if isinstance(value, tuple) else [value]:
             if isinstance(one, int | float) and not isinstance(one, bool):
-                _check_number(option, one, _range(name, one, parameter.default))
+                _check_number(option, name, one, _range(name, one, parameter.default))
             elif isinstance(one, str):
                 _check_text(option, one)
             elif isinstance(one, Path):
@@ -50,18 +58,22 @@ def check(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
 
 
 def _range(name: str, value: float, default: Any) -> tuple[float, float]:
-    if name in RANGES or isinstance(value, float):
+    if isinstance(value, float) or (name in RANGES and name != "validation"):  # or else a count
         return RANGES.get(name, (-math.inf, math.inf))
     low, high = WHOLE
     return (min(low, default) if isinstance(default, int) else low), high
 
 
-def _check_number(option: str, value: float, between: tuple[float, float]) -> None:
+def _check_number(option: str, name: str, value: float, between: tuple[float, float]) -> None:
     low, high = between
     if not math.isfinite(value):
         raise UserError(f"{option} {value}: it must be a finite number")
     if not low <= value <= high:
         raise UserError(f"{option} {value}: it must be {low:,} to {high:,}")
+    if isinstance(value, float) and value == low and name in ABOVE:
+        raise UserError(f"{option} {value}: it must be more than {low:,}")
+    if isinstance(value, float) and value == high and name in BELOW:
+        raise UserError(f"{option} {value}: it must be less than {high:,}")
 
 
 def _check_text(option: str, text: str) -> None:

@@ -14,14 +14,17 @@ import errno
 import functools
 import io
 import itertools
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from jaxnets import hints
-from jaxnets.cli import output
+from jaxnets.cli import output, settings
 from jaxnets.cli.arguments import check
-from jaxnets.errors import Interrupted, UserError, reason
+from jaxnets.cli.groups import by_groups, groups_of
+from jaxnets.errors import Interrupted, UserError, lookup, reason
 
 REFUSALS = {  # what a system refuses, whatever the program did
     errno.EACCES,
@@ -33,6 +36,7 @@ REFUSALS = {  # what a system refuses, whatever the program did
     errno.ELOOP,
     errno.EMFILE,
 }
+CHOICE = re.compile(r"invalid choice '(.*)' for argument '(.*)'\. Expected one of \((.*)\)\.")  # tyro's
 Command = Callable[..., Any] | dict[str, Any]  # a function, or commands by name
 
 
@@ -46,12 +50,12 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
     """
     prog = prog or hints.program()
     arguments = sys.argv[1:] if arguments is None else arguments
-    if isinstance(command, dict) and arguments and isinstance(command.get(arguments[0]), dict):
+    if isinstance(command, dict) and arguments and arguments[0] in command:
         return run(command[arguments[0]], f"{prog} {arguments[0]}", arguments[1:])
     output.guard()
     try:
         with ctrl_c.cleaning_up(), _flushed():
-            call = _parse(command, prog, arguments)
+            call = _parse(command, prog, _with_file(command, prog, arguments))
             if isinstance(sys.stderr, io.TextIOWrapper):  # in whole lines, even with PYTHONUNBUFFERED
                 sys.stderr.reconfigure(line_buffering=True, write_through=False)
             if "jax" in sys.modules:  # a script; the commands do the same once they have imported jax
@@ -81,13 +85,30 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
         _stop(f"out of memory ({reason(error)[:200]}): take smaller batches or a smaller network")
 
 
+def _with_file(command: Command, prog: str, arguments: Sequence[str]) -> Sequence[str]:
+    """Returns the arguments behind those in the file that --config names; of two, the latter one counts."""
+    file = settings.file_of(arguments)
+    if not groups_of(command) or file is None or not callable(command):
+        return arguments
+    from_file = settings.arguments_in(file, command)
+    try:
+        _parse(command, prog, from_file)
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from None
+    return [*from_file, *arguments]
+
+
 def _parse(command: Command, prog: str, arguments: Sequence[str]) -> Callable[[], Any]:
     """Returns the call that the arguments ask for; --help and wrong arguments end here."""
     try:
         import tyro
     except ImportError:
         raise UserError(f"the command line needs tyro: {hints.install('tyro')}") from None
-    config = (tyro.conf.FlagCreatePairsOff,)
+    if os.environ.get("NO_COLOR"):  # no-color.org, which tyro does not know
+        tyro._experimental_options["ansi_codes"] = False
+    config: tuple[Any, ...] = (tyro.conf.DisallowNone,)
+    if not groups_of(command):
+        config += (tyro.conf.FlagCreatePairsOff,)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):  # tyro draws boxes around errors; one line is enough
@@ -142,14 +163,25 @@ def _later(function: Command) -> Callable[..., Callable[[], Any]]:
 
         return call
 
-    return bind
+    return by_groups(function, bind) if groups_of(function) else bind
 
 
 def _one_line(box: str) -> str:
     """Returns tyro's text between a box's title and its first rule; without UTF-8 it is drawn in dashes."""
     lines = [line.strip("╭╮╰╯│─ ") for line in box.splitlines()[1:]]
-    said = itertools.dropwhile(lambda line: not line.strip("-"), lines)
-    return " ".join(itertools.takewhile(lambda line: line.strip("-"), said)) + "; see --help"
+    grouped = itertools.groupby(lines, lambda line: bool(line.strip("-")))
+    parts = [" ".join(part) for is_text, part in grouped if is_text]
+    said = parts[0] if parts else "the arguments are wrong"
+    if choice := CHOICE.fullmatch(said):
+        wrong, option, known = choice.groups()
+        names = sorted(set(re.findall(r"'(.*?)'", known)) - {"None"})
+        try:
+            lookup(dict.fromkeys(names), wrong, f"value of {option}")
+        except UserError as error:
+            return str(error)
+    if close := re.match(r"Perhaps you meant:.*?(--[\w-]+)", " ".join(parts[1:])):
+        said += f" (did you mean {close[1]}?)"
+    return f"{said}; see --help"
 
 
 def _stop(message: str) -> Any:

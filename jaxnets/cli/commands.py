@@ -8,10 +8,12 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from jaxnets import hints
-from jaxnets.cli import commandline
+from jaxnets import __version__, hints
+from jaxnets.cli import commandline, output
 from jaxnets.cli.data import COMMANDS as DATA_COMMANDS
 from jaxnets.cli.plan import plan
+from jaxnets.cli.runs import plot, runs
+from jaxnets.cli.train import train
 from jaxnets.errors import UserError, lookup
 
 if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
@@ -162,15 +164,16 @@ def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) 
     _set_up()
     import jax
 
-    from jaxnets import data, train
+    from jaxnets import data
     from jaxnets.runs import load_dataset, load_run
+    from jaxnets.train import evaluate, make_eval_step
 
     run = load_run(workdir)
     if run.config["dataset"] is None:
         raise UserError(f"{workdir} was imported without a data set: import it with --dataset to evaluate it")
     held_out = load_dataset(workdir, run.config).test
-    step = jax.jit(train.make_eval_step(run.model, preprocess=run.preprocess))
-    found = train.evaluate(step, run.variables, data.Batches(held_out, batch_size))
+    step = jax.jit(make_eval_step(run.model, loss=run.loss, preprocess=run.preprocess))
+    found = evaluate(step, run.variables, data.Batches(held_out, batch_size))
     if json:
         print(_json({**found, "examples": len(held_out)}))
     else:
@@ -202,17 +205,19 @@ def export(
     _set_up()
     from jaxnets.export import FORMATS
     from jaxnets.keras_weights import save_keras_weights
-    from jaxnets.runs import load_run
+    from jaxnets.runs import load_run, make_model
 
     if like and format != "keras":
         raise UserError(f"--like {like} goes with --format keras, not with {format}")
     run = load_run(workdir)
     name = f"model{like.suffix}" if like and not like.name.endswith(".weights.h5") else EXPORTED[format]
     out = out or workdir / name
+    # Weights are float32 whatever a network computes in, and other programs compute in that.
+    network = run.model if format == "stablehlo" else make_model(run.config["model"], run.features)
     if format == "keras":
-        save_keras_weights(out, run.variables, run.model, run.features.shape, like=like, unchecked=unchecked)
+        save_keras_weights(out, run.variables, network, run.features.shape, like=like, unchecked=unchecked)
     else:
-        FORMATS[format](out, run.model, run.variables, run.features.shape)
+        FORMATS[format](out, network, run.variables, run.features.shape)
     print(f"{out}: {out.stat().st_size:,} bytes")
 
 
@@ -310,9 +315,12 @@ def _json(value: object) -> str:
 
 
 COMMANDS: dict[str, Any] = {
+    "train": train,
     "models": models,
     "summary": summary,
     "plan": plan,
+    "runs": runs,
+    "plot": plot,
     "predict": predict,
     "app": app,
     "evaluate": evaluate,
@@ -324,5 +332,9 @@ COMMANDS: dict[str, Any] = {
 
 
 def main() -> None:
-    """Runs the command that the arguments name."""
+    """Runs the command that the arguments name, or prints the version."""
+    if sys.argv[1:] == ["--version"]:
+        output.guard()
+        print(f"jaxnets {__version__}")
+        return
     commandline.run(COMMANDS)

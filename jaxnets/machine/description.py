@@ -4,16 +4,32 @@ import os
 import platform
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
+
+import jax
 
 
 def hardware() -> str:
     """Returns the GPU, if there is one, the processor, and how many of its cores this process may use."""
+    return ", ".join([*gpus(), processor()])
+
+
+def devices() -> str:
+    """Returns what JAX computes on: its accelerators, "2 x NVIDIA H100 80GB HBM3", or else the processor."""
+    found = jax.devices()
+    if found[0].platform == "cpu":
+        return processor()
+    return ", ".join(f"{count} x {kind}" for kind, count in Counter(one.device_kind for one in found).items())
+
+
+def processor() -> str:
+    """Returns the processor's name, and how many of its cores this process may use."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return ", ".join([*gpus(), f"{names[0] if names else platform.processor()}, {cores} cores"])
+    return f"{names[0] if names else platform.processor()}, {cores} cores"
 
 
 def gpus() -> list[str]:

@@ -170,6 +170,15 @@ def run_on_writer(action: Callable[[], Any]) -> None:
         raise UserError("process 0 has stopped: see its message")
 
 
+def same_text(text: str) -> str:
+    """Returns process 0's text, of at most 4,096 bytes, in every process; every process must call it."""
+    if jax.process_count() == 1:
+        return text
+    content = np.zeros(4096, np.uint8)
+    content[: len(text.encode())] = np.frombuffer(text.encode(), np.uint8)
+    return bytes(multihost_utils.broadcast_one_to_all(content)).rstrip(b"\0").decode()
+
+
 def check_alike(what: str, tree: Any) -> None:
     """Checks that all processes of a run hold the same numbers; every process must call it.
 

@@ -1,6 +1,6 @@
 """Pictures, in one quiet style (`jaxnets.plots.style`); importing this does not load matplotlib."""
 
-from jaxnets.plots.charts import curves, decision, lines, precision_recall, race
+from jaxnets.plots.charts import compare, curves, decision, lines, precision_recall, race
 from jaxnets.plots.classes import MOST_ROWS, confusion
 from jaxnets.plots.pictures import feature_maps, images, kernels
 from jaxnets.plots.style import COLOURS, STYLE, figure
@@ -9,6 +9,7 @@ __all__ = [
     "COLOURS",
     "MOST_ROWS",
     "STYLE",
+    "compare",
     "confusion",
     "curves",
     "decision",

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from jaxnets.errors import UserError
-from jaxnets.plots.style import COLOURS, figure
+from jaxnets.plots.style import COLOURS, YELLOW, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+THIN = 0.8  # points, of a curve that is there for comparison
+MOST_RUNS = 28  # seven colours, four styles of lines
 
 
 def curves(
@@ -51,6 +54,66 @@ def curves(
             axis.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
             axis.legend()
     return axes[0, 0].figure
+
+
+def compare(
+    histories: Mapping[str, Sequence[Mapping[str, Any]]],
+    path: Path | str | None = None,
+    *,
+    measures: Sequence[str] = ("accuracy", "loss"),
+) -> "Figure":
+    """Draws several trainings in one picture, a panel for every measure: thick held out, thin in training.
+
+    Of more than four trainings, only the held-out curves are drawn, where there are any.
+
+    Args:
+        histories: {name of a training: its records, as `fit` returns them}, at most 28.
+        path: Path of the PNG. By default none is written.
+        measures: Names of the measures.
+
+    Raises:
+        UserError: If there are too many trainings to tell apart, or the file cannot be written.
+    """
+    import textwrap
+
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import MaxNLocator
+
+    if len(histories) > MOST_RUNS:
+        raise UserError(f"{len(histories)} trainings in one picture: {MOST_RUNS} can be told apart at most")
+    colours = [colour for colour in COLOURS if colour != YELLOW]
+    styles: list[dict[str, Any]] = [
+        {"color": colour, "linestyle": line} for line in ("-", "--", ":", "-.") for colour in colours
+    ]
+    width = 55 * len(measures)  # letters in the legend
+    names = [textwrap.fill(name, width) for name in histories]
+    handles = [Line2D([], [], label=name, **style) for name, style in zip(names, styles, strict=False)]
+    handles.append(Line2D([], [], color="#666666", linewidth=THIN, label="thin: on the training examples"))
+    height = 3.0 + 0.2 * sum(1 + name.count("\n") for name in names)
+    with figure(path, 1, len(measures), size=(4.0, height)) as axes:
+        thin = False
+        for axis, measure in zip(axes[0], measures, strict=True):
+            for history, style in zip(histories.values(), styles, strict=False):
+                held_out, training = (_points(history, name) for name in (f"val_{measure}", measure))
+                _draw(axis, held_out, **style)
+                if len(histories) <= 4 or not held_out:
+                    _draw(axis, training, **style, linewidth=THIN)
+                    thin = thin or bool(training)
+            axis.set_xlabel("epoch")
+            axis.set_ylabel(measure)
+            axis.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+        shown = handles if thin else handles[:-1]
+        axes[0, 0].figure.legend(handles=shown, loc="outside lower left", fontsize=9)
+    return axes[0, 0].figure
+
+
+def _points(history: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+    return [(record["epoch"], record[name]) for record in history if name in record]
+
+
+def _draw(axis: Any, points: Sequence[tuple[int, float]], **style: Any) -> None:
+    if points:
+        axis.plot(*zip(*points, strict=True), marker="o" if len(points) < 3 else None, **style)
 
 
 def lines(

@@ -8,7 +8,8 @@ from typing import Any
 from jaxnets.files import complete
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color)
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+YELLOW = "#F0E442"  # of which a thin line can hardly be seen on white
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", YELLOW, "#000000")
 
 STYLE: dict[Any, Any] = {
     "axes.edgecolor": "#888888",

@@ -1,6 +1,16 @@
 """A finished run: its configuration, its network, its predictions, and pictures of its performance."""
 
-from jaxnets.runs.config import default_folder, describe, describe_features, load_dataset, make_model
+from jaxnets.runs.config import (
+    DTYPES,
+    default_folder,
+    describe,
+    describe_features,
+    load_dataset,
+    make_model,
+    with_outputs,
+)
+from jaxnets.runs.folder import open_folder
+from jaxnets.runs.loss import LOSSES, make_loss
 from jaxnets.runs.pictures import (
     first_kernel,
     print_summary,
@@ -11,7 +21,9 @@ from jaxnets.runs.pictures import (
 from jaxnets.runs.run import INPUTS, WEIGHTS, Preprocess, Run, load_exported, load_run, probabilities
 
 __all__ = [
+    "DTYPES",
     "INPUTS",
+    "LOSSES",
     "WEIGHTS",
     "Preprocess",
     "Run",
@@ -22,10 +34,13 @@ __all__ = [
     "load_dataset",
     "load_exported",
     "load_run",
+    "make_loss",
     "make_model",
+    "open_folder",
     "print_summary",
     "probabilities",
     "save_pictures",
     "show_results",
     "surest_mistakes",
+    "with_outputs",
 ]

@@ -1,24 +1,39 @@
 """The config.json of a run: its network, inputs and data, so that they can be rebuilt from the folder."""
 
-import platform
+import dataclasses
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import linen
 
-import jaxnets
 from jaxnets.data import Dataset, Features, Source, fingerprint, load
 from jaxnets.data.formats.drawings import Ink, drawn_in, ink_centre, ink_span
 from jaxnets.data.formats.form import times
 from jaxnets.data.formats.prepared import find_prepared
-from jaxnets.errors import UserError, lookup
+from jaxnets.errors import UserError, lookup, reason
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.train import check_input
+
+# Of the arithmetic, by name: the fields of a network that computes so; parameters are float32 in all.
+DTYPES: dict[str, dict[str, Any]] = {"float32": {}, "bfloat16": {"dtype": jnp.bfloat16}}
+
+
+def with_outputs(features: Features, outputs: int) -> Features:
+    """Returns the features with as many classes; those that have no name are called by their numbers.
+
+    Raises:
+        UserError: If there are more classes than that.
+    """
+    classes = features.classes
+    if outputs < len(classes):
+        raise UserError(f"{outputs} classes: the data set has {len(classes)}, and each needs an output")
+    more = tuple(f"class {number}" for number in range(len(classes), outputs))
+    return dataclasses.replace(features, classes=(*classes, *more))
 
 
 def default_folder(name: str) -> Path:
@@ -32,7 +47,11 @@ def make_model(name: str, features: Features, **options: Any) -> linen.Module:
     Raises:
         UserError: If there is no such model, or it does not take inputs of this shape.
     """
-    model = lookup(MODELS, name, "model")(num_classes=len(features.classes), **options)
+    make = lookup(MODELS, name, "model")
+    try:
+        model = make(num_classes=len(features.classes), **options)
+    except TypeError as error:
+        raise UserError(f"the model {name} has no {' or '.join(options)}: {reason(error)}") from error
     try:
         check_input(model, features.shape)
     except UserError as error:
@@ -59,14 +78,12 @@ def describe(model: str, dataset: Dataset, inputs: str = "unit") -> dict[str, An
 
 def describe_features(model: str, features: Features, ink: str | None, inputs: str) -> dict[str, Any]:
     """Returns `describe` for a network whose data set is unknown."""
-    versions = {"jaxnets": jaxnets.__version__, "jax": jax.__version__, "python": platform.python_version()}
     return {
         "model": model,
         "dataset": None,
         "data_dir": None,
         "input": {"shape": features.shape, "dtype": features.dtype, "ink": ink, "prepare": inputs},
         "classes": features.classes,
-        "versions": versions,
     }
 
 

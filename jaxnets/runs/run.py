@@ -17,7 +17,8 @@ from jaxnets.errors import UserError, lookup
 from jaxnets.export import load_safetensors
 from jaxnets.platforms import by_platform
 from jaxnets.pretrained import caffe_inputs, tf_inputs
-from jaxnets.runs.config import make_model
+from jaxnets.runs.config import DTYPES, make_model, with_outputs
+from jaxnets.runs.loss import DEFAULT, LOSSES, make_loss
 from jaxnets.train import Checkpoints, normalize, read_config, read_metrics
 from jaxnets.train.io.integrity import shapes
 from jaxnets.train.io.workdir import BEST, CHECKPOINTS, METRICS, check_config, check_records
@@ -82,6 +83,11 @@ class Run:
         """The function that turns its images into inputs, on the device."""
         return lookup(INPUTS, self.config["input"].get("prepare", "unit"), "kind of inputs")
 
+    @property
+    def loss(self) -> Any:
+        """The loss that its training evaluated, (logits, labels) -> (batch,)."""
+        return make_loss(self.config.get("loss", DEFAULT), len(self.features.classes))
+
 
 def probabilities(
     model: linen.Module, variables: Any, x: np.ndarray, preprocess: Preprocess = normalize
@@ -98,7 +104,7 @@ def _forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Prep
     @by_platform
     def forward(variables: Any, x: jax.Array) -> jax.Array:
         logits: Any = model.apply(variables, preprocess(x))
-        return jax.nn.softmax(logits)
+        return jax.nn.softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
 
     return forward(variables, x)
 
@@ -106,8 +112,8 @@ def _forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Prep
 def load_run(workdir: Path | str) -> Run:
     """Returns a run with its best parameters if it kept them, else the newest.
 
-    They are the ones that its training evaluated: the averaged weights, if it evaluated those. A folder with
-    neither is read by `load_exported`.
+    They are the ones that its training evaluated: the averaged weights, if it evaluated those. The network
+    computes in the type that it was trained in. A folder with neither is read by `load_exported`.
 
     Raises:
         UserError: If the folder is not a run's, nothing has been saved yet, or the checkpoint is damaged.
@@ -126,7 +132,7 @@ def load_run(workdir: Path | str) -> Run:
             history = check_records(checkpoints.meta.get("history", []), folder)
     if variables is None:
         raise UserError(f"{workdir} holds no checkpoint yet: let its training run for an epoch first")
-    return Run(config, features, make_model(name, features), variables, history)
+    return Run(config, features, _network(config, name, features), variables, history)
 
 
 def load_exported(folder: Path | str) -> Run:
@@ -141,7 +147,7 @@ def load_exported(folder: Path | str) -> Run:
     folder = Path(folder)
     config = read_config(folder)
     features, name = _described(config, folder / "config.json")
-    model, variables = make_model(name, features), load_safetensors(folder / WEIGHTS)
+    model, variables = _network(config, name, features), load_safetensors(folder / WEIGHTS)
     one = jax.ShapeDtypeStruct((1, *features.shape), jnp.float32)
     wanted = shapes(jax.eval_shape(model.init, jax.random.key(0), one))
     for path in sorted(wanted.keys() | (found := shapes(variables)).keys()):
@@ -154,6 +160,11 @@ def load_exported(folder: Path | str) -> Run:
     return Run(config, features, model, variables, read_metrics(folder / METRICS))
 
 
+def _network(config: dict[str, Any], name: str, features: Features) -> linen.Module:
+    """Returns the network of a run, in the type that it was trained in."""
+    return make_model(name, features, **DTYPES[config.get("dtype", "float32")])
+
+
 def _described(config: dict[str, Any], path: Path) -> tuple[Features, str]:
     """Returns the features and the network's name that a config.json states."""
     try:
@@ -161,6 +172,7 @@ def _described(config: dict[str, Any], path: Path) -> tuple[Features, str]:
         shape, dtype, dataset = inputs["shape"], inputs["dtype"], config["dataset"]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} lacks {error}: it is not from a jaxnets run") from error
+    outputs = config.get("outputs", len(classes) if isinstance(classes, list) else 0)
     sound = {
         "model": isinstance(name, str),
         "classes": isinstance(classes, list) and all(isinstance(label, str) for label in classes),
@@ -169,7 +181,10 @@ def _described(config: dict[str, Any], path: Path) -> tuple[Features, str]:
         "prepare": inputs.get("prepare", "unit") in list(INPUTS),
         "dataset": isinstance(dataset, str | None),
         "data_dir": isinstance(config.get("data_dir"), str | None),
+        "dtype of the arithmetic": config.get("dtype", "float32") in list(DTYPES),
+        "loss": config.get("loss", DEFAULT) in list(LOSSES),
+        "outputs": isinstance(outputs, int) and outputs >= len(classes),
     }
     if wrong := [key for key, is_sound in sound.items() if not is_sound]:
         raise UserError(f"{path} is damaged: its {' and '.join(wrong)} cannot be read; restore it")
-    return Features(tuple(shape), dtype, tuple(classes)), name
+    return with_outputs(Features(tuple(shape), dtype, tuple(classes)), outputs), name

@@ -49,6 +49,7 @@ def fit(
     on_nonfinite: Literal["stop", "skip"] = "stop",
     mesh: Mesh | None = None,
     steps_per_call: int | None = None,
+    quiet: bool = False,
 ) -> tuple[TrainState, list[dict[str, Any]]]:
     """Trains up to `epochs` epochs in all, resuming from the last checkpoint in the run's folder if any.
 
@@ -74,6 +75,7 @@ def fit(
             device.
         steps_per_call: Number of steps compiled into one program, which runs without the host
             (`Callback.on_step_end` is called after all of them). By default chosen by device and network.
+        quiet: Show no progress. By default a bar, or lines where nobody watches.
 
     Returns:
         The state after the last epoch, and one record per epoch: epoch (from 1), step, loss, accuracy,
@@ -129,7 +131,7 @@ def fit(
         _check_position(plan, at, journal)
         stream = train.steps(at.step)  # the batches of all epochs: which they are depends on nothing else
         watch = _Watch(train, journal, interrupts)
-        with make_progress(epochs, at.epoch, plan.examples) as progress:
+        with make_progress(epochs, at.epoch, plan.examples, quiet=quiet) as progress:
             call(callbacks, "on_train_begin", at.state, journal.history)
             while not plan.is_done(at, journal.history):
                 at = at.begin()

@@ -118,6 +118,23 @@ def test_what_is_recorded_is_passed_over_and_becomes_tables(tmp_path, measured, 
         assert np.ptp(np.asarray(image.convert("L"))) > 100
 
 
+@pytest.mark.parametrize("publish", [False, True])
+def test_only_the_authors_flag_writes_to_docs(tmp_path, monkeypatch, measured, publish):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(records, "PUBLISHED", tmp_path / "docs" / "benchmarks.jsonl")
+    suite.main(only=("lenet5",), kinds=("step",), batches=(32,), publish=publish)
+    report.main(publish=publish)
+    found = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
+    assert found == {f"{'docs' if publish else 'runs'}/benchmarks.{kind}" for kind in ("jsonl", "md", "png")}
+
+
+def test_where_to_record_is_said_once_and_a_report_needs_records(tmp_path):
+    with pytest.raises(UserError, match=r"--publish: leave one of them out"):
+        suite.main(path=tmp_path / "b.jsonl", publish=True)
+    with pytest.raises(UserError, match=r"b\.jsonl: nothing is recorded there yet; run the suite first"):
+        report.main(path=tmp_path / "b.jsonl")
+
+
 def test_the_table_that_airbench_prints():
     printed = """
 |  run     |  epoch  |  train_acc  |  val_acc  |  tta_val_acc  |  time_seconds  |

@@ -63,6 +63,21 @@ def test_page_has_documented_and_measured_figures_and_the_picture(tmp_path):
     assert "not run yet, for want of time" in page
 
 
+@pytest.mark.parametrize("publish", [False, True])
+def test_only_the_authors_flag_writes_to_docs(tmp_path, monkeypatch, publish):
+    monkeypatch.setattr(reproduce, "DOCS", tmp_path / "docs")
+    reproduce.main(only=("A9",), workdir=tmp_path / "mine", publish=publish)
+    pages = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("results.*")}
+    folder = "docs" if publish else "mine/full"
+    assert pages == {f"{folder}/results.md", f"{folder}/results.json"}
+
+
+def test_a_smoke_run_is_not_published(tmp_path):
+    with pytest.raises(UserError, match="--publish --quick: a smoke run is not for docs/"):
+        run(tmp_path, "A9", publish=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_done_is_not_done_again_unless_it_is_asked_otherwise(tmp_path, monkeypatch):
     calls = []
     real = gradient_descent.main

@@ -42,7 +42,8 @@ def unbroken(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("runs") / "unbroken"
     site = tmp_path_factory.mktemp("site")
     (site / "sitecustomize.py").write_text(NO_NETWORK)
-    environment = {**os.environ, "PYTHONPATH": str(site)}
+    paths = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": paths}
     done = subprocess.run(command(workdir), check=False, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     workdir.with_name("printed.txt").write_text(done.stdout)

@@ -1,11 +1,12 @@
-"""One progress bar per run; without a terminal, one line per epoch."""
+"""One line per epoch, and below the lines a progress bar in a terminal or notebook."""
 
 import importlib.util
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class Every:
 
 
 class Progress(AbstractContextManager):
-    """What `fit` prints while it runs: one line per epoch, for pipes and logs.
+    """What `fit` prints while it runs: one line per epoch, for pipes and logs, even if nobody reads them.
 
     Args:
         epochs: Number of epochs of the whole run.
@@ -47,32 +48,46 @@ class Progress(AbstractContextManager):
 
     def end_epoch(self, record: Mapping[str, Any]) -> None:
         """Called after an epoch, with its record."""
-        values = "  ".join(f"{name} {record[name]:.4f}" for name in SHOWN if name in record)
-        rate = record["examples_per_second"]
-        line = f"epoch {record['epoch']}/{self.epochs}  {values}  {rate:,.0f} examples/s"
-        print(line, file=sys.stderr, flush=True)
+        with suppress(OSError):  # of a pipe, say, whose reader has gone: the training goes on
+            rate = record["examples_per_second"]
+            print(
+                f"{self._line(record['epoch'], record)}  {rate:,.0f} examples/s", file=sys.stderr, flush=True
+            )
+
+    def _line(self, epoch: int, values: Mapping[str, float]) -> str:
+        """Returns epoch, losses and accuracies, in at most 79 characters for 99 epochs."""
+        shown = [f"{name} {values[name]:.4f}" for name in SHOWN if name in values]
+        return "  ".join([f"epoch {epoch}/{self.epochs}", *shown])
 
 
 class Bar(Progress):
-    """A tqdm bar over all examples of all epochs, with loss, accuracy and examples per second."""
+    """Lines, and a tqdm bar over all examples of all epochs with loss, accuracy and examples per second."""
 
     def __init__(self, epochs: int, done: int, size: int):
-        from tqdm import tqdm
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # in a notebook without ipywidgets the bar is of characters
+            from tqdm.auto import tqdm
 
         super().__init__(epochs)
         self._look = Every(REFRESH)
-        columns, lines = shutil.get_terminal_size()  # tqdm draws nothing on a terminal of unknown size
+        place: dict[str, Any] = {"file": sys.stdout, "dynamic_ncols": True}  # a notebook's
+        if sys.stderr.isatty():
+            columns, lines = shutil.get_terminal_size()  # tqdm draws nothing on a terminal of unknown size
+            place = {"file": sys.stderr, "ncols": columns, "nrows": lines}
+        self._file = place["file"]
         self._bar = tqdm(
             total=epochs * size,
             initial=done * size,
             unit=" examples",
             unit_scale=True,
-            ncols=columns,
-            nrows=lines,
-            bar_format="{desc} {bar} {rate_fmt}, {remaining} left{postfix}",
+            leave=False,
+            bar_format="{desc} {bar} {rate_fmt}, {remaining} left",
+            **place,
         )
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
+        if kind is None:
+            self._bar.total = self._bar.n  # a run that its own rule ended has not failed
         self._bar.close()
 
     def update(self, epoch: int, examples: int, sums: Mapping[str, Any]) -> None:
@@ -81,11 +96,11 @@ class Bar(Progress):
             self._show(epoch, means(sums))
 
     def end_epoch(self, record: Mapping[str, Any]) -> None:
-        self._show(record["epoch"], record)
+        with suppress(OSError):
+            self._bar.write(self._line(record["epoch"], record), file=self._file)
 
     def _show(self, epoch: int, values: Mapping[str, float]) -> None:
-        self._bar.set_description(f"epoch {epoch}/{self.epochs}", refresh=False)
-        self._bar.set_postfix({name: f"{values[name]:.4f}" for name in SHOWN if name in values})
+        self._bar.set_description_str(self._line(epoch, values))
 
 
 class Silent(Progress):
@@ -111,16 +126,18 @@ def say_finished(workdir: Path, done: int, epochs: int) -> None:
         print(f"{workdir} is finished: {how} give another folder (--workdir)", file=sys.stderr)
 
 
-def make_progress(epochs: int, done: int, size: int) -> Progress:
-    """Returns a bar on a terminal where tqdm is installed, else lines.
+def make_progress(epochs: int, done: int, size: int, *, quiet: bool = False) -> Progress:
+    """Returns lines with a bar in a terminal or notebook where tqdm is installed, else lines alone.
 
     Args:
         epochs: Number of epochs of the whole run.
         done: Number of epochs already done.
         size: Number of examples in an epoch.
+        quiet: Show nothing.
     """
-    if not is_writer():
+    if quiet or not is_writer():
         return Silent(epochs)
-    if sys.stderr.isatty() and importlib.util.find_spec("tqdm"):
+    watched = sys.stderr.isatty() or "ipykernel.zmqshell" in sys.modules  # as tqdm tells a notebook
+    if watched and importlib.util.find_spec("tqdm"):
         return Bar(epochs, done, size)
     return Progress(epochs)

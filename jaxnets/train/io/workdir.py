@@ -12,15 +12,17 @@ from typing import Any
 from jaxnets.errors import UserError, reason
 from jaxnets.files import PART, complete, read_json, set_aside, writing
 from jaxnets.machine.distributed import check_alike, run_on_writer
+from jaxnets.train.io.origin import RECORDED, origin
 
-MAY_CHANGE = (
+MAY_CHANGE = (  # what may differ when a run is continued
     "epochs",
-    "versions",
+    "early_stopping",
     "ink_span",
     "ink_centre",
     "data_dir",
-)  # what may differ when a run is continued
-MAY_DIFFER = ("data_dir", "start", "versions")  # and from one host to another
+    *RECORDED,
+)
+MAY_DIFFER = ("data_dir", "start")  # and from one host to another
 CHECKPOINTS = "checkpoints"
 BEST = "best"
 METRICS = "metrics.jsonl"
@@ -29,7 +31,8 @@ METRICS = "metrics.jsonl"
 def write_config(workdir: Path | str, config: Mapping[str, Any]) -> None:
     """Creates a run's folder with its configuration; an existing folder must belong to the same run.
 
-    With several processes one does it, and all must have been given the same configuration.
+    With several processes one does it, and all must have been given the same configuration. It also notes
+    versions, device, command and date; see `jaxnets.train.io.origin`.
 
     Args:
         workdir: The run's folder.
@@ -41,27 +44,52 @@ def write_config(workdir: Path | str, config: Mapping[str, Any]) -> None:
             another process was given another configuration.
     """
     asked = json.loads(json.dumps(config))
-    check_alike("settings", json.dumps([asked[key] for key in sorted(asked.keys() - set(MAY_DIFFER))]))
+    check_alike("settings", json.dumps([asked[key] for key in sorted(asked.keys() - {*MAY_DIFFER})]))
     run_on_writer(lambda: _write_config(Path(workdir), asked))
 
 
-def _write_config(workdir: Path, config: Mapping[str, Any]) -> None:
-    if (workdir / "config.json").exists():
-        held = read_config(workdir)
-        held.setdefault("fingerprint", config.get("fingerprint"))  # earlier versions did not note it
-        for key in sorted(held.keys() | config.keys()):
-            if key not in MAY_CHANGE and _but_ink(held.get(key)) != _but_ink(config.get(key)):
-                what = f"{key} {held.get(key)!r}, not {config.get(key)!r}"
-                if key == "fingerprint":
-                    what = f"other examples of {config.get('dataset')!r} than there are now"
-                raise UserError(
-                    f"{workdir} holds a run with {what}: "
-                    "give another --workdir, or the same settings to continue it"
-                )
-    elif workdir.exists() and (not workdir.is_dir() or _others(workdir)):
+def _write_config(workdir: Path, config: dict[str, Any]) -> None:
+    _held_by_same(workdir, config)
+    with locked(workdir):
+        noted = origin(_held_by_same(workdir, config))  # again: another run may just have begun there
+        more = {key: value for key, value in noted.items() if key not in config}
+        with complete(workdir / "config.json") as part:
+            part.write_text(json.dumps(config | more, indent=2) + "\n", encoding="utf-8")
+
+
+def _held_by_same(workdir: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the contents of config.json, {} if there is none; raises UserError if it is another run's."""
+    if not (workdir / "config.json").exists():
+        if is_free(workdir):
+            return {}
         raise UserError(f"{workdir} exists and is not the folder of a run: give another --workdir")
-    with locked(workdir), complete(workdir / "config.json") as part:
-        part.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    held = read_config(workdir)
+    if changed := differences(held, config):
+        raise UserError(
+            f"{workdir} holds a run with {in_words(changed[0], held, config)}: "
+            "give another --workdir, or the same settings to continue it"
+        )
+    return held
+
+
+def differences(held: Mapping[str, Any], config: Mapping[str, Any]) -> list[str]:
+    """Returns the settings in which a run differs from what is asked for, beyond what may change."""
+    keys = (held.keys() | config.keys()) - {*MAY_CHANGE}
+    if "fingerprint" not in held:  # earlier versions did not note it
+        keys -= {"fingerprint"}
+    return [key for key in sorted(keys) if _but_ink(held.get(key)) != _but_ink(config.get(key))]
+
+
+def in_words(key: str, held: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """Returns what a run has under a setting in which it differs from what is asked for."""
+    if key == "fingerprint":
+        return f"other examples of {config.get('dataset')!r} than there are now"
+    return f"{key} {held.get(key)!r}, not {config.get(key)!r}"
+
+
+def is_free(workdir: Path) -> bool:
+    """Returns whether a folder is not there yet, or holds only what a run that did not begin has left."""
+    return not workdir.exists() or (workdir.is_dir() and not _others(workdir))
 
 
 def _but_ink(value: Any) -> Any:

@@ -94,7 +94,9 @@ def only_parsing(monkeypatch):
             return {name: idle(one) for name, one in command.items()}
         return functools.wraps(command)(lambda *_, **__: None)
 
-    monkeypatch.setattr(commandline, "run", lambda command, *rest: run(idle(command), *rest))
+    monkeypatch.setattr(
+        commandline, "run", lambda command, *rest, **named: run(idle(command), *rest, **named)
+    )
     monkeypatch.setattr("jaxnets.cli.arguments._check_use", lambda *_: None)  # the files are not here
     monkeypatch.chdir(ROOT)
     handler = signal.getsignal(signal.SIGINT)

@@ -94,9 +94,7 @@ def only_parsing(monkeypatch):
             return {name: idle(one) for name, one in command.items()}
         return functools.wraps(command)(lambda *_, **__: None)
 
-    monkeypatch.setattr(
-        commandline, "run", lambda command, *rest, **named: run(idle(command), *rest, **named)
-    )
+    monkeypatch.setattr(commandline, "run", lambda command, *rest, **more: run(idle(command), *rest, **more))
     monkeypatch.setattr("jaxnets.cli.arguments._check_use", lambda *_: None)  # the files are not here
     monkeypatch.chdir(ROOT)
     handler = signal.getsignal(signal.SIGINT)

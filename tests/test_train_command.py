@@ -230,7 +230,7 @@ def test_the_best_state_is_kept_on_examples_held_out_of_the_training_ones(tmp_pa
     assert f"test: loss {measured:.4f}"[:-1] in printed
     _, out, _ = run("evaluate", tmp_path / "run", "--json")
     assert json.loads(out)["loss"] == pytest.approx(measured, rel=1e-4)
-    with pytest.raises(UserError, match="holds a run with validation 0.25, not"):
+    with pytest.raises(UserError, match=r"holds a run with validation 0\.25, not 0\.3"):
         command(**asked | {"validation": 0.3}, epochs=60, validate_every=2, workdir=tmp_path / "run")
 
 
@@ -278,7 +278,7 @@ def test_arithmetic_in_bfloat16_is_that_of_the_run_afterwards(tmp_path, run):
 
 
 def test_a_network_may_have_more_outputs_than_the_data_set_classes(tmp_path, run):
-    command(**SGD | {"learning_rate": 0.1}, epochs=30, classes=5, workdir=tmp_path / "wide")
+    learned = command(**SGD | {"learning_rate": 0.1}, epochs=9, classes=5, workdir=tmp_path / "wide")
     found = runs.load_run(tmp_path / "wide")
     iris = data.load("iris")
     assert found.features.classes == (*iris.features.classes, "class 3", "class 4")
@@ -286,11 +286,12 @@ def test_a_network_may_have_more_outputs_than_the_data_set_classes(tmp_path, run
     assert run("evaluate", tmp_path / "wide")[0] == 0
     asked = SGD | {"start": tmp_path / "wide", "learning_rate": 1e-9, "epochs": 1}
     history = command(**asked, classes=5, workdir=tmp_path / "on")
-    assert history[-1]["val_accuracy"] > 0.8  # with the head that it had learned
+    assert history[-1]["val_accuracy"] == learned[-1]["val_accuracy"]  # with the head that it had learned
     with pytest.raises(UserError, match="--classes: 2 classes: the data set has 3"):
         command(**asked, classes=2, workdir=tmp_path / "narrow")
 
 
+@pytest.mark.slow
 def test_pictures_name_the_outputs_that_are_no_class(tmp_path):
     digits = data.load("digits")
     few = data.Dataset("digits", digits.train, data.Subset(digits.test, np.arange(40)))
@@ -335,7 +336,7 @@ def test_a_run_that_is_continued_ends_with_the_same_bits(tmp_path):
     one, two = (runs.load_run(tmp_path / name).variables for name in ("one", "two"))
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
         np.testing.assert_array_equal(a, b)
-    with pytest.raises(UserError, match="holds a run with ema 0.9, not"):
+    with pytest.raises(UserError, match=r"holds a run with ema 0\.9, not None"):
         command(**CONTINUED | {"ema": None}, epochs=4, workdir=tmp_path / "two")
 
 

@@ -288,5 +288,5 @@ def main() -> None:
         print(f"jaxnets {__version__}")
         return
     commandline.run(
-        COMMANDS, about="Networks of JAX: train, look at and use them. --version says which jaxnets."
+        COMMANDS, about="Train networks, look at them and use them; --version prints the version."
     )

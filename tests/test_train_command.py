@@ -377,14 +377,14 @@ def printed(run, *arguments):
 
 
 def test_what_is_printed_is_what_is_asked_for_and_can_be_given_again(run, tmp_path):
-    found = printed(run, *EVERYTHING.split())
+    found = printed(run, *EVERYTHING.split(), "--start", tmp_path)
     assert found | {"schedule": None} == {
         **{"model": "mlp", "dataset": "digits", "epochs": 3, "batch_size": 50, "learning_rate": 0.01},
         **{"optimizer": "sgdm", "schedule": None, "weight_decay": 0.001, "clip": 2.0, "ema": 0.5},
         **{"accumulate": 2, "loss": "huber", "label_smoothing": 0.0, "dtype": "bfloat16"},
         **{"best": "val_loss", "early_stopping": 3, "validation": 0.2, "validate_every": 2, "classes": 11},
         **{"seed": 4, "augment": ["shift=0.1", "rotation=5"], "fill": "constant", "workdir": "here"},
-        **{"data_dir": None, "size": None, "keys": None, "start": None, "head_only": True},
+        **{"data_dir": None, "size": None, "keys": None, "start": str(tmp_path), "head_only": True},
         **{"tensorboard": True, "profile": 3, "devices": 1, "sharding": "fsdp", "distributed": "auto"},
     }
     # 1,438 - 288 examples are 23 batches of 50, and 69 steps 34 updates
@@ -463,7 +463,9 @@ def test_what_is_wrong_in_a_file_is_one_sentence(run, tmp_path, content, message
         ("--validation 1.5", "--validation 1.5: holding out 1.5 of 1438 examples leaves 0"),
         ("--validation 0", "--validation 0: it must be 1 to"),
         ("--label-smoothing 0.1 --loss huber", "--label-smoothing 0.1 goes with --loss sparse_categorical"),
-        ("--head-only --model perceptron --dataset iris", "--head-only needs a layer called head"),
+        ("--head-only --model perceptron --dataset iris --start .", "--head-only needs a layer called head"),
+        ("--head-only", "--head-only without --start would leave the other layers at random"),
+        ("--dataset iris --model perceptron --augment zoom=2", "there is nothing to augment"),
         ("--loss mean_squared_eror", "unknown loss 'mean_squared_eror' (did you mean mean_squared_error?)"),
         ("--fill nearst", "unknown value of --fill 'nearst' (did you mean nearest?)"),
         ("--learning-rte 3", "did you mean --learning-rate?"),

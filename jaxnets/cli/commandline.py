@@ -58,6 +58,8 @@ def run(
     output.guard()
     try:
         with ctrl_c.cleaning_up(), _flushed():
+            if isinstance(command, dict) and arguments and not arguments[0].startswith("-"):
+                lookup(command, arguments[0], "command")
             call = _parse(command, prog, _with_file(command, prog, arguments), about)
             if isinstance(sys.stderr, io.TextIOWrapper):  # in whole lines, even with PYTHONUNBUFFERED
                 sys.stderr.reconfigure(line_buffering=True, write_through=False)

@@ -19,7 +19,7 @@ NOTED = ("command", "continued", "date", "device", "versions")
 def file_of(arguments: Sequence[str]) -> Path | None:
     """Returns the file that --config names among the arguments of a command; the last of several."""
     found = None
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if word == "--config" and following:
             found = following
         elif word.startswith("--config="):

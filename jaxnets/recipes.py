@@ -64,7 +64,9 @@ def speed(
         layer, name = path[0].key, path[-1].key
         if layer == "whiten":
             return "whiten" if name == "bias" else "frozen"
-        return "head" if layer == "head" else {"kernel": "kernel", "bias": "bias", "scale": "frozen"}[name]
+        if layer == "head":
+            return "head"
+        return lookup({"kernel": "kernel", "bias": "bias", "scale": "frozen"}, name, "parameter for speed")
 
     return optax.partition(groups, lambda params: jax.tree_util.tree_map_with_path(group, params))
 
@@ -149,8 +151,8 @@ class Recipe:
         Raises:
             UserError: If a setting does not fit the optimizer or this number of steps.
         """
-        if self.accumulate > steps:
-            raise UserError(f"--accumulate {self.accumulate}: the run has only {steps} steps, and no update")
+        if not 1 <= self.accumulate <= steps:
+            raise UserError(f"--accumulate {self.accumulate}: it must be 1 to {steps}, the steps of the run")
         rate = self._rate(steps // self.accumulate)
         parts = [self._optimizer(rate)]
         if self.clip is not None:
@@ -238,6 +240,6 @@ def choose(name: str, dataset: Dataset, **asked: Any) -> Recipe:
         own = [text.format(steps=steps) for text in recipe.augment if shape[-1] > 1 or "flip" not in text]
         recipe = dataclasses.replace(recipe, augment=tuple(own))
     if recipe.schedule:
-        updates = steps * recipe.epochs // recipe.accumulate
+        updates = steps * recipe.epochs // max(recipe.accumulate, 1)
         recipe = dataclasses.replace(recipe, schedule=schedules.complete(recipe.schedule, updates))
     return recipe

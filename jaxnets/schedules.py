@@ -238,17 +238,18 @@ def parse(words: Sequence[str], learning_rate: float | None, steps: int) -> Sche
     said, arguments = f"--schedule {' '.join(words)}", _arguments(name, given)
     rates = [learning_rate] if takes_rate(name) else []
     try:
-        inspect.signature(SCHEDULES[name]).bind(*rates, **arguments)
+        schedule = SCHEDULES[name](*rates, **arguments)
     except TypeError as error:
-        raise UserError(f"{said}: {name} is {reason(error)}, give it as NAME=VALUE") from error
-    schedule = SCHEDULES[name](*rates, **arguments)
+        raise UserError(f"{said}: {reason(error)}; give each as NAME=VALUE") from error
+    except UserError as error:
+        raise UserError(f"{said}: {error}") from error
     points = np.unique(np.linspace(0, max(steps - 1, 0), 1000).astype(int))
     values = np.broadcast_to(np.asarray(schedule(jnp.asarray(points))), points.shape)
     wrong = ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         raise UserError(
             f"{said}: the learning rate after {points[wrong][0]} updates is {values[wrong][0]}: "
-            "it must never be less than 0"
+            "it must always be a number from 0 on"
         )
     if not values.any():
         raise UserError(f"{said}: the learning rate is always 0: nothing would be learned")
@@ -269,18 +270,16 @@ def _arguments(name: str, words: Sequence[str]) -> dict[str, Any]:
         try:
             found[key] = _value(kind, text)
         except ValueError as error:
-            raise UserError(
-                f"--schedule {name} {word}: give {KINDS[kind]} as {key}=VALUE, each 0 or more"
-            ) from error
+            raise UserError(f"--schedule {name} {word}: give {KINDS[kind]} as {key}=VALUE") from error
     return found
 
 
 KINDS: dict[Any, str] = {
-    int: "a whole number",
-    float: "a number",
+    int: "a whole number from 0 on",
+    float: "a number from 0 on",
     bool: "true or false",
-    list[int]: "whole numbers",
-    list[float]: "numbers",
+    list[int]: "whole numbers from 0 on, separated by commas,",
+    list[float]: "numbers from 0 on, separated by commas,",
 }
 
 

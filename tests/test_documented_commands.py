@@ -94,8 +94,9 @@ def only_parsing(monkeypatch):
             return {name: idle(one) for name, one in command.items()}
         return functools.wraps(command)(lambda *_, **__: None)
 
-    monkeypatch.setattr(commandline, "run", lambda command, *rest: run(idle(command), *rest))
+    monkeypatch.setattr(commandline, "run", lambda command, *rest, **more: run(idle(command), *rest, **more))
     monkeypatch.setattr("jaxnets.cli.arguments._check_use", lambda *_: None)  # the files are not here
+    monkeypatch.setattr("jaxnets.cli.settings.file_of", lambda _: None)
     monkeypatch.chdir(ROOT)
     handler = signal.getsignal(signal.SIGINT)
     yield monkeypatch

@@ -185,19 +185,10 @@ def test_a_folder_of_images_becomes_a_data_set_on_which_a_network_is_trained(use
     assert "60 examples to learn from, 20 held out; 28 x 28 x 1" in shown
     assert (user / "shades.png").stat().st_size > 1000
     assert "no data set nothing" in jaxnets("data", "convert", "nothing", code=2)
-    (user / "train.py").write_text(
-        "from pathlib import Path\n"
-        "from jaxnets import data, models, optim, train\n"
-        "shades = data.load('shades')\n"
-        "model, optimizer = models.MODELS['lenet5'](num_classes=2), optim.OPTIMIZERS['adam'](1e-3)\n"
-        "state = train.make_state(model, optimizer, shades.features.shape)\n"
-        "step, judge = train.make_train_step(model, optimizer), train.make_eval_step(model)\n"
-        "batches, held_out = data.Batches(shades.train, 20), data.Batches(shades.test, 20)\n"
-        "how = dict(epochs=10, validation=train.Validation(judge, held_out), keep=train.Keep('run'))\n"
-        "state, history = train.fit(state, step, batches, **how)\n"
-        "print(history[-1]['val_accuracy'])\n"
-    )
-    assert float(call("venv/bin/python", "train.py", where=user)) == 1.0
+    how = ("--model", "lenet5", "--dataset", "shades", "--epochs", "10", "--batch-size", "20")
+    assert "held out: loss" in jaxnets("train", *how, "--ema", "0.5", "--workdir", "run")
+    assert json.loads(jaxnets("evaluate", "run", "--json"))["accuracy"] == 1.0
+    assert json.loads(jaxnets("train", *how, "--print-config"))["dataset"] == "shades"
 
 
 def test_evaluate_and_predict(user, jaxnets, imported):

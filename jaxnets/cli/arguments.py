@@ -23,10 +23,8 @@ RANGES: dict[str, tuple[float, float]] = {  # of those with limits of their own
     "clip": (0, 1_000_000),
     "ema": (0, 1),
     "label_smoothing": (0, 1),
-    "validation": (0, 1),
 }
-ABOVE = ("learning_rate", "clip", "validation")  # of these, those that must be more than the least
-BELOW = ("ema", "label_smoothing", "validation")  # or less than the most
+ABOVE, BELOW = ("learning_rate", "clip"), ("ema", "label_smoothing")  # of these, those without an end
 LONGEST = 200  # characters of a name, which become part of file names of up to 255 bytes
 FOLDERS, FILES = ("workdir",), ("out", "output", "sheet", "picture")  # options that name what is written
 MADE = ("data_dir",)  # the folder that is read or written, as needed
@@ -58,7 +56,7 @@ def check(function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
 
 
 def _range(name: str, value: float, default: Any) -> tuple[float, float]:
-    if isinstance(value, float) or (name in RANGES and name != "validation"):  # or else a count
+    if name in RANGES or isinstance(value, float):
         return RANGES.get(name, (-math.inf, math.inf))
     low, high = WHOLE
     return (min(low, default) if isinstance(default, int) else low), high
@@ -68,12 +66,11 @@ def _check_number(option: str, name: str, value: float, between: tuple[float, fl
     low, high = between
     if not math.isfinite(value):
         raise UserError(f"{option} {value}: it must be a finite number")
-    if not low <= value <= high:
-        raise UserError(f"{option} {value}: it must be {low:,} to {high:,}")
-    if isinstance(value, float) and value == low and name in ABOVE:
-        raise UserError(f"{option} {value}: it must be more than {low:,}")
-    if isinstance(value, float) and value == high and name in BELOW:
-        raise UserError(f"{option} {value}: it must be less than {high:,}")
+    above, below = name in ABOVE, name in BELOW
+    if not low <= value <= high or (above and value == low) or (below and value == high):
+        least = f"more than {low:,}" if above else f"{low:,}"
+        most = f"less than {high:,}" if below else f"{high:,}"
+        raise UserError(f"{option} {value}: it must be {least}{' and ' if above or below else ' to '}{most}")
 
 
 def _check_text(option: str, text: str) -> None:

@@ -40,13 +40,16 @@ CHOICE = re.compile(r"invalid choice '(.*)' for argument '(.*)'\. Expected one o
 Command = Callable[..., Any] | dict[str, Any]  # a function, or commands by name
 
 
-def run(command: Command, prog: str | None = None, arguments: Sequence[str] | None = None) -> Any:
+def run(
+    command: Command, prog: str | None = None, arguments: Sequence[str] | None = None, *, about: str = ""
+) -> Any:
     """Calls `command`, or the one of several that the first argument names, with the other arguments.
 
     Args:
         command: A function whose parameters become the options, or a dict of functions or groups by name.
         prog: Name of the program in the help. By default the name it was called by.
         arguments: Arguments of the command line. By default those of the process.
+        about: What several commands are for, in the help.
     """
     prog = prog or hints.program()
     arguments = sys.argv[1:] if arguments is None else arguments
@@ -55,7 +58,9 @@ def run(command: Command, prog: str | None = None, arguments: Sequence[str] | No
     output.guard()
     try:
         with ctrl_c.cleaning_up(), _flushed():
-            call = _parse(command, prog, _with_file(command, prog, arguments))
+            if isinstance(command, dict) and arguments and not arguments[0].startswith("-"):
+                lookup(command, arguments[0], "command")
+            call = _parse(command, prog, _with_file(command, prog, arguments), about)
             if isinstance(sys.stderr, io.TextIOWrapper):  # in whole lines, even with PYTHONUNBUFFERED
                 sys.stderr.reconfigure(line_buffering=True, write_through=False)
             if "jax" in sys.modules:  # a script; the commands do the same once they have imported jax
@@ -98,7 +103,7 @@ def _with_file(command: Command, prog: str, arguments: Sequence[str]) -> Sequenc
     return [*from_file, *arguments]
 
 
-def _parse(command: Command, prog: str, arguments: Sequence[str]) -> Callable[[], Any]:
+def _parse(command: Command, prog: str, arguments: Sequence[str], about: str = "") -> Callable[[], Any]:
     """Returns the call that the arguments ask for; --help and wrong arguments end here."""
     try:
         import tyro
@@ -115,7 +120,9 @@ def _parse(command: Command, prog: str, arguments: Sequence[str]) -> Callable[[]
             if callable(command):
                 return tyro.cli(_later(command), prog=prog, args=arguments, config=config)
             later = {name: _later(one) for name, one in command.items()}
-            return tyro.extras.subcommand_cli_from_dict(later, prog=prog, args=arguments, config=config)
+            return tyro.extras.subcommand_cli_from_dict(
+                later, prog=prog, description=about or None, args=arguments, config=config
+            )
     except SystemExit as stop:
         if stop.code:
             raise UserError(_one_line(said.getvalue())) from None

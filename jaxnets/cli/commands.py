@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from jaxnets import __version__, hints
-from jaxnets.cli import commandline, output
+from jaxnets.cli import commandline, names, output
 from jaxnets.cli.data import COMMANDS as DATA_COMMANDS
 from jaxnets.cli.plan import plan
 from jaxnets.cli.runs import plot, runs
@@ -17,7 +17,6 @@ from jaxnets.cli.train import train
 from jaxnets.errors import UserError, lookup
 
 if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
-    Name: TypeAlias = str
     Workdir: TypeAlias = Path
     Workdirs: TypeAlias = list[Path]
     File: TypeAlias = Path
@@ -25,7 +24,6 @@ if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run say
 else:
     from tyro.conf import Positional, arg
 
-    Name = Annotated[Positional[str], arg(metavar="NAME")]
     Workdir = Annotated[Positional[Path], arg(metavar="WORKDIR")]
     Workdirs = Annotated[Positional[list[Path]], arg(metavar="WORKDIR ...")]
     File = Annotated[Positional[Path], arg(metavar="FILE")]
@@ -52,7 +50,7 @@ def models() -> None:
         print(f"{name:24} {size:15} {count:>12,} parameters")
 
 
-def summary(name: Name, /, *, classes: int | None = None, json: bool = False) -> None:
+def summary(name: names.ModelName, /, *, classes: int | None = None, json: bool = False) -> None:
     """Show the layers of a network: output shapes, parameters (trainable or not) and multiply-adds.
 
     Args:
@@ -225,7 +223,7 @@ def import_keras(
     file: File,
     /,
     *,
-    model: str,
+    model: names.Model,
     workdir: Path,
     dataset: str | None = None,
     classes: int | None = None,
@@ -337,4 +335,6 @@ def main() -> None:
         output.guard()
         print(f"jaxnets {__version__}")
         return
-    commandline.run(COMMANDS)
+    commandline.run(
+        COMMANDS, about="Train networks, look at them and use them; --version prints the version."
+    )

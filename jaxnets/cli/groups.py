@@ -70,6 +70,6 @@ def by_groups(function: Callable[..., Any], call: Callable[..., Any]) -> Callabl
     functools.update_wrapper(one, function)
     del one.__wrapped__  # type: ignore[attr-defined]
     one.__doc__ = summary
-    one.__annotations__ = {one.name: one.annotation for one in parameters}
+    one.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     one.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return one

@@ -48,7 +48,7 @@ LOSSES = (
 )
 
 
-def _one_of(names: tuple[str, ...]) -> Any:
+def _one_of(names: tuple[str, ...], metavar: str = "") -> Any:
     """Returns the type of an option for tyro: any text, with these names in help and completion.
 
     Only completion is told that there are no others: a wrong name is refused by who looks it up, with the
@@ -59,7 +59,7 @@ def _one_of(names: tuple[str, ...]) -> Any:
     completing = any(word.startswith("--tyro-") for word in sys.argv)
     spec = PrimitiveConstructorSpec(
         nargs=1,
-        metavar=f"{{{','.join(names)}}}",
+        metavar=metavar or f"{{{','.join(names)}}}",
         instance_from_str=lambda words: words[0],
         is_instance=lambda value: isinstance(value, str),
         str_from_instance=lambda value: [value],
@@ -70,12 +70,16 @@ def _one_of(names: tuple[str, ...]) -> Any:
 
 if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
     Model: TypeAlias = str
+    ModelName: TypeAlias = str
     Recipe: TypeAlias = str
     Optimizer: TypeAlias = str
     TrainOptimizer: TypeAlias = str
     Loss: TypeAlias = str
 else:
+    from tyro.conf import Positional
+
     Model = _one_of(MODELS)
+    ModelName = Positional[_one_of(MODELS, "NAME")]
     Recipe = _one_of(RECIPES)
     Optimizer = _one_of(OPTIMIZERS)
     TrainOptimizer = _one_of((*OPTIMIZERS, "speed"))

@@ -1,20 +1,14 @@
 """The command plan: what a training will take on an accelerator that is not there."""
 
-import importlib.util
 import json as jsons
 import sys
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import Literal
 
-if TYPE_CHECKING or not importlib.util.find_spec("tyro"):  # commandline.run says what to install
-    Name: TypeAlias = str
-else:
-    from tyro.conf import Positional, arg
-
-    Name = Annotated[Positional[str], arg(metavar="NAME")]
+from jaxnets.cli import names
 
 
 def plan(
-    name: Name,
+    name: names.ModelName,
     /,
     *,
     device: Literal["h100", "h200", "a100", "v4", "v5e", "v5p", "v6e"] = "h100",
@@ -22,7 +16,7 @@ def plan(
     batch: int = 256,
     dtype: Literal["float32", "bfloat16"] = "float32",
     program: Literal["training", "inference"] = "training",
-    optimizer: str = "adam",
+    optimizer: names.Optimizer = "adam",
     augment: tuple[str, ...] = (),
     sharding: Literal["data", "fsdp"] = "data",
     remat: bool = False,
@@ -38,7 +32,7 @@ def plan(
         batch: Examples in a step, over all chips.
         dtype: Type of the arithmetic. Parameters are float32 in both.
         program: A training step as `fit` runs it, data and optimizer included, or a forward pass.
-        optimizer: sgd, sgdm, adagrad, rmsprop, adam, ...
+        optimizer: Optimizer, as in Keras.
         augment: Changes of the training images, each as NAME or NAME=A:B: rotation=45 shift=0.15 ...
         sharding: How several chips share the work: data splits batches, fsdp the training state, too.
         remat: Compute activations again in the backward pass, instead of keeping them.

@@ -47,7 +47,7 @@ def arguments_in(path: Path, function: Callable[..., Any]) -> list[str]:
             name = lookup(known, key.replace("-", "_"), "option")
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-        words += _words(path, name, value, is_switch=hints[name] is bool)
+        words += _words(path, name, value, hints[name])
     return words
 
 
@@ -73,15 +73,17 @@ def _of_run(found: Mapping[str, Any]) -> dict[str, Any]:
     return options | dict(found.get("data_options") or {}) | {"classes": found.get("outputs")}
 
 
-def _words(path: Path, name: str, value: Any, *, is_switch: bool) -> list[str]:
+def _words(path: Path, name: str, value: Any, hint: Any) -> list[str]:
     """Returns an option with its value as words of a command line; none for null, which is the default."""
     option = f"--{name.replace('_', '-')}"
     if value is None:
         return []
-    if is_switch:
+    if hint is bool:
         if not isinstance(value, bool):
             raise UserError(f"{path}: {name} is {value!r}: it must be true or false")
         return [option if value else option.replace("--", "--no-", 1)]
+    if isinstance(value, list) and not any(typing.get_origin(one) is tuple for one in typing.get_args(hint)):
+        raise UserError(f"{path}: {name} is {value!r}: give one value, not a list")
     values = value if isinstance(value, list) else [value]
     if wrong := [one for one in values if isinstance(one, bool | dict | list | None)]:
         raise UserError(f"{path}: {name} is {wrong[0]!r}: give a number, a text or a list of those")

@@ -115,7 +115,7 @@ def train(
             names itself.
         start: Source of the first parameters: the folder of another run of this model, or a Keras file. By
             default they are drawn from the seed.
-        head_only: Train the last layer alone: the others stay as they are in --start.
+        head_only: Train the last layer alone; the others stay as they are in --start.
         tensorboard: Write files for `tensorboard --logdir WORKDIR`: scalars, histograms, images and the
             graph.
         profile: Number of steps to trace, for TensorBoard or Perfetto.
@@ -130,6 +130,8 @@ def train(
     asked = dict(locals())
     if epochs is not None and epochs < 1:
         raise UserError(f"--epochs {epochs}: it must be at least 1")
+    if head_only and start is None:
+        raise UserError("--head-only without --start would leave the other layers at random: give both")
     from jaxnets import data, machine, metrics, plots, recipes, runs, train
     from jaxnets.cli import training
     from jaxnets.data.augment import compose_for, parse
@@ -146,7 +148,7 @@ def train(
     # 1. data
     examples = data.load(dataset, data_dir=data_dir, size=size, keys=keys)
     part = training.split(examples, validation, seed, classes)
-    asked["dtype"] = dtype = "bfloat16" if dtype == "bf16" else dtype
+    asked["dtype"] = "bfloat16" if dtype == "bf16" else dtype
     chosen = {field.name: asked[field.name] for field in dataclasses.fields(recipes.Recipe)}
     plan = recipes.choose(recipe, part, **chosen)
     changes = parse(plan.augment)

@@ -41,7 +41,7 @@ def split(dataset: Dataset, validation: int | float | None, seed: int, classes: 
         try:
             features = runs.with_outputs(dataset.features, classes)
         except UserError as error:
-            raise UserError(f"--classes {error}") from error
+            raise UserError(f"--classes: {error}") from error
         dataset = with_classes(dataset, features)
     if validation is None:
         return dataset

@@ -1,6 +1,6 @@
 """Every block of the pages for users can be pasted, in order, in an empty folder with an installed wheel.
 
-Blocks that need a checkout say so in the paragraph before them; `test_documented_commands.py` runs those in one.
+Blocks that need a checkout say so in the paragraph before; `test_documented_commands.py` runs those.
 """
 
 import re

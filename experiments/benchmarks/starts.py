@@ -1,11 +1,11 @@
-"""What it takes to start: tracing, lowering and compiling each network's training step, for CPU, CUDA and TPU.
+"""What it takes to start: tracing, lowering and compiling each network's step, for CPUs, GPUs and TPUs.
 
     python -m experiments.benchmarks.starts table --only resnet18 lenet5
     python -m experiments.benchmarks.starts table --platforms cpu h100 v5e
 
 Each program is made in a process of its own, without compiled programs of earlier ones. Seconds are processor
-time, all threads together, which other work on the machine changes little; memory is the most that the process
-has held, of which an idle one with jaxnets and JAX holds about 300 MB.
+time, all threads together, which other work on the machine changes little. Memory is the most that the process
+has held; one that has only imported jaxnets holds about 300 MB.
 """
 
 from jaxnets.cli import commandline
@@ -61,11 +61,18 @@ def table(
 
 def in_a_process(name: str, platform: str, batch: int) -> dict[str, Any]:
     """What `start` measures there."""
-    command = [sys.executable, "-m", "experiments.benchmarks.starts", "start", "--name", name, "--platform", platform]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.benchmarks.starts",
+        "start",
+        "--name",
+        name,
+        "--platform",
+        platform,
+    ]
     environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
-    done = subprocess.run(
-        [*command, "--batch", str(batch)], env=environment, stdout=subprocess.PIPE, check=True, text=True
-    )
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -11,7 +11,16 @@ from jax.sharding import Mesh
 
 from jaxnets import data, nn, optim
 from jaxnets.errors import UserError
-from jaxnets.train import Keep, Validation, fit, freeze, make_eval_step, make_mesh, make_state, make_train_step
+from jaxnets.train import (
+    Keep,
+    Validation,
+    fit,
+    freeze,
+    make_eval_step,
+    make_mesh,
+    make_state,
+    make_train_step,
+)
 from jaxnets.train.sharding import LEAST, state_sharding
 
 STEPS, BATCH = 10, 32

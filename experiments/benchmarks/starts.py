@@ -4,7 +4,7 @@
     python -m experiments.benchmarks.starts table --platforms cpu h100 v5e
 
 Each program is made in a process of its own, without compiled programs of earlier ones. Seconds are processor
-time, all threads together, which other work on the machine changes little. Memory is the most that the process
+time of all threads, which other work on the machine changes little. Memory is the most that the process
 has held; one that has only imported jaxnets holds about 300 MB.
 """
 

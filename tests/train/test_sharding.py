@@ -15,12 +15,12 @@ from jaxnets.train import (
     Keep,
     Validation,
     fit,
-    freeze,
     make_eval_step,
     make_mesh,
     make_state,
     make_train_step,
 )
+from jaxnets.train.freeze import freeze
 from jaxnets.train.sharding import LEAST, state_sharding
 
 STEPS, BATCH = 10, 32

@@ -1,7 +1,6 @@
 """Settings in a file: options of a command as JSON or TOML, read by --config, printed by --print-config."""
 
 import inspect
-import itertools
 import json
 import tomllib
 import typing
@@ -20,7 +19,7 @@ NOTED = ("command", "continued", "date", "device", "versions")
 def file_of(arguments: Sequence[str]) -> Path | None:
     """Returns the file that --config names among the arguments of a command; the last of several."""
     found = None
-    for word, following in itertools.pairwise([*arguments, ""]):
+    for word, following in zip(arguments, [*arguments, ""][1:], strict=True):
         if word == "--config" and following:
             found = following
         elif word.startswith("--config="):

@@ -57,7 +57,6 @@ ACTIVATIONS: dict[str, Activation] = {
     "tanh_shrink": lambda x: x - jnp.tanh(x),
     "hard_shrink": lambda x: jnp.where(jnp.abs(x) > 0.5, x, 0),
     "soft_shrink": lambda x: jnp.where(jnp.abs(x) > 0.5, x - 0.5 * jnp.sign(x), 0),
-    "glu": jax.nn.glu,
     "squareplus": jax.nn.squareplus,
     "sparse_plus": jax.nn.sparse_plus,
     "sparse_sigmoid": jax.nn.sparse_sigmoid,

@@ -19,22 +19,19 @@ def test_settings_that_formulations_do_not_know():
         "depthwise": random(3, 3, 20, 1),
         "sequence": random(4, 6, 20),
         "short": random(3, 20, 5),
-        "volume": random(2, 4, 5, 3, 3),
         "scale": random(20),
     }
 
-    def outputs(image, kernel, depthwise, sequence, short, volume, scale):
+    def outputs(image, kernel, depthwise, sequence, short, scale):
         variables = {
             "params": {"scale": scale, "bias": scale},
             "batch_stats": {"mean": jnp.zeros(20), "var": jnp.ones(20)},
         }
         found = [
             nn.correlate(image, kernel, dilation=2),
-            nn.correlate(image, kernel, padding=((-1, 2), (1, -1))),
             nn.depthwise_correlate(image, depthwise, padding="same", dilation=(1, 2)),
             nn.correlate(sequence, short, padding="causal"),
             nn.max_pool(sequence, (2,)),
-            nn.max_pool(volume, (2, 3, 2), 1),
             nn.BatchNorm().apply(variables, sequence, True, MASK, mutable=["batch_stats"])[0],
         ]
         return jnp.concatenate([y.reshape(-1) for y in found])

@@ -70,7 +70,7 @@ def volumes(output_padding, activation):
     def run(x):
         x = nn.Conv(4, (2, 2, 2), activation=activation)(x)
         x = nn.ConvTranspose(3, (2, 2, 2), 2, output_padding=output_padding)(x)
-        return nn.Dense(2)(nn.global_max_pool(x, rank=3))
+        return nn.Dense(2)(nn.global_avg_pool(x, rank=3))
 
     return run
 
@@ -313,7 +313,7 @@ CASES = {
         lambda: [
             kl.Conv3D(4, 2, activation="gelu"),
             kl.Conv3DTranspose(3, 2, 2, output_padding=1),
-            kl.GlobalMaxPooling3D(),
+            kl.GlobalAveragePooling3D(),
             kl.Dense(2),
         ],
         volumes(1, "gelu"),

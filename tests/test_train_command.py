@@ -532,7 +532,7 @@ except SystemExit:
     text = " ".join(done.stdout.replace("│", " ").split())
     for name in (*schedules.SCHEDULES, *data.augment.OPS, *models.MODELS, *LOSSES):
         assert name in text
-    about = re.split(r" --(?!no-)(?=[a-z])", text.partition("data options")[2])[1:]
+    about = [" ".join(one.replace("│", " ").split()) for one in re.split(r"(?m)^│ --", done.stdout)[1:]]
     assert not [option for option in about if "default" not in option.lower()]
     plain, fast = recipes.RECIPES.values()
     for name in ("model", "epochs", "learning_rate", "optimizer", "label_smoothing", "fill"):

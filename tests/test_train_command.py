@@ -132,7 +132,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "everything",
+        "a loss of probabilities",
+        pytest.param("a loss of logits", marks=pytest.mark.slow),
+    ],
+)
 def test_a_training_is_that_of_numpy(name, tmp_path, run):
     options, meant = CASES[name]
     history = command(**SGD | options, epochs=4, workdir=tmp_path / "run", quiet=True)
@@ -165,10 +172,11 @@ def steps_of(optimizer, params, count=4):
     return params
 
 
-@pytest.mark.parametrize("name", ["sgdm", "adam", "adamw", "rmsprop", "nadam"])
+@pytest.mark.parametrize("name", ["sgdm", "adam", "adamw"])
 def test_weight_decay_is_that_of_keras(name):
-    layers = {"sgdm": "SGD", "adamw": "AdamW", "rmsprop": "RMSprop"}
-    make = getattr(keras.optimizers, layers.get(name, name.capitalize()))
+    make = {"sgdm": keras.optimizers.SGD, "adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[
+        name
+    ]
     more = {"momentum": 0.9} if name == "sgdm" else {}
     theirs = make(learning_rate=0.1, weight_decay=0.3, **more)
     start = np.float32([[1.0, -2.0], [0.5, 3.0]])

@@ -17,7 +17,7 @@ import optax
 import pytest
 
 from jaxnets import data, models, optim, recipes, runs, schedules, train
-from jaxnets.cli import commandline, names
+from jaxnets.cli import names
 from jaxnets.cli.train import train as command
 from jaxnets.cli.training import split, with_classes
 from jaxnets.errors import UserError
@@ -132,7 +132,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "everything",
+        "a loss of probabilities",
+        pytest.param("a loss of logits", marks=pytest.mark.slow),
+    ],
+)
 def test_a_training_is_that_of_numpy(name, tmp_path, run):
     options, meant = CASES[name]
     history = command(**SGD | options, epochs=4, workdir=tmp_path / "run", quiet=True)
@@ -165,10 +172,11 @@ def steps_of(optimizer, params, count=4):
     return params
 
 
-@pytest.mark.parametrize("name", ["sgdm", "adam", "adamw", "rmsprop", "nadam"])
+@pytest.mark.parametrize("name", ["sgdm", "adam", "adamw"])
 def test_weight_decay_is_that_of_keras(name):
-    layers = {"sgdm": "SGD", "adamw": "AdamW", "rmsprop": "RMSprop"}
-    make = getattr(keras.optimizers, layers.get(name, name.capitalize()))
+    make = {"sgdm": keras.optimizers.SGD, "adam": keras.optimizers.Adam, "adamw": keras.optimizers.AdamW}[
+        name
+    ]
     more = {"momentum": 0.9} if name == "sgdm" else {}
     theirs = make(learning_rate=0.1, weight_decay=0.3, **more)
     start = np.float32([[1.0, -2.0], [0.5, 3.0]])
@@ -465,7 +473,7 @@ def test_what_is_wrong_in_a_file_is_one_sentence(run, tmp_path, content, message
         ("--label-smoothing 0.1 --loss huber", "--label-smoothing 0.1 goes with --loss sparse_categorical"),
         ("--head-only --model perceptron --dataset iris --start .", "--head-only needs a layer called head"),
         ("--head-only", "--head-only without --start would leave the other layers at random"),
-        ("--dataset iris --model perceptron --augment zoom=2", "there is nothing to augment"),
+        ("--dataset iris --model perceptron --augment zoom=0.5", "there is nothing to augment"),
         ("--loss mean_squared_eror", "unknown loss 'mean_squared_eror' (did you mean mean_squared_error?)"),
         ("--fill nearst", "unknown value of --fill 'nearst' (did you mean nearest?)"),
         ("--learning-rte 3", "did you mean --learning-rate?"),
@@ -516,32 +524,29 @@ def test_the_names_in_the_help_are_those_of_the_tables():
 
 
 def test_the_help_says_names_and_defaults_in_groups_and_waits_for_nothing():
-    code = "import sys\nfrom jaxnets.cli import commands, commandline\ntry:\n"
-    code += (
-        "    commandline.run(commands.COMMANDS, 'jaxnets', ['train', '--help'])\nexcept SystemExit: pass\n"
-    )
-    code += "print(*[name for name in ('jax', 'tensorflow', 'numpy') if name in sys.modules])"
-    environment = {**os.environ, "COLUMNS": "200"}
+    code = """
+import sys
+from jaxnets.cli import commandline, commands
+try:
+    commandline.run(commands.COMMANDS, "jaxnets", ["train", "--help"])
+except SystemExit:
+    print("loaded:", *[name for name in ("jax", "tensorflow", "tensorflow_datasets") if name in sys.modules])
+"""
+    environment = {**os.environ, "COLUMNS": "80"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
-    *_, loaded = done.stdout.rstrip("\n").splitlines()
-    assert loaded == ""
+    assert done.stdout.splitlines()[-1].strip() == "loaded:"
     for group in ("data", "network", "training", "run", "devices"):
         assert f" {group} options " in done.stdout
     text = " ".join(done.stdout.replace("│", " ").split())
     for name in (*schedules.SCHEDULES, *data.augment.OPS, *models.MODELS, *LOSSES):
         assert name in text
-    about = text.split(" --")[1:]
+    about = [" ".join(one.replace("│", " ").split()) for one in re.split(r"(?m)^│ --", done.stdout)[1:]]
     assert not [option for option in about if "default" not in option.lower()]
     plain, fast = recipes.RECIPES.values()
     for name in ("model", "epochs", "learning_rate", "optimizer", "label_smoothing", "fill"):
         (option,) = (one for one in about if one.startswith(f"{name.replace('_', '-')} "))
-        said = [
-            format(
-                getattr(recipe, name),
-                "g" if name != "model" and not isinstance(getattr(recipe, name), str) else "",
-            )
-            for recipe in (plain, fast)
-        ]
+        said = [getattr(recipe, name) for recipe in (plain, fast)]
+        said = [value if isinstance(value, str) else f"{value:g}" for value in said]
         assert f"default {said[0]}, in fast {said[1]}." in option
 
 
@@ -584,5 +589,3 @@ def test_every_option_must_be_in_a_group():
         @grouped(run="a")
         def lost(*, a: int = 1, b: int = 2) -> None:
             """Does nothing."""
-
-    assert commandline.Command

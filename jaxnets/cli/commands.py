@@ -8,7 +8,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from jaxnets import __version__, hints
+import jaxnets
+from jaxnets import hints
 from jaxnets.cli import commandline, names, output
 from jaxnets.cli.data import COMMANDS as DATA_COMMANDS
 from jaxnets.cli.plan import plan
@@ -333,7 +334,7 @@ def main() -> None:
     """Runs the command that the arguments name, or prints the version."""
     if sys.argv[1:] == ["--version"]:
         output.guard()
-        print(f"jaxnets {__version__}")
+        print(f"jaxnets {jaxnets.__version__}")
         return
     commandline.run(
         COMMANDS, about="Train networks, look at them and use them; --version prints the version."

@@ -79,9 +79,10 @@ def polynomial(
     _check_steps(decay_steps)
 
     def schedule(step):
-        step, span = _real(step), decay_steps
+        step, spans = _real(step), 1
         if cycle:
-            span = decay_steps * jnp.maximum(-_decays(-step, decay_steps, True), 1)
+            spans = jnp.maximum(-_decays(-step, decay_steps, True), 1)
+        span = decay_steps * spans
         left = span - jnp.minimum(step, span)  # 1 - step / span may be rounded to less than 0
         return (initial - end) * (left / span) ** power + end
 

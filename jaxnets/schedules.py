@@ -79,10 +79,10 @@ def polynomial(
     _check_steps(decay_steps)
 
     def schedule(step):
-        step, spans = _real(step), 1
+        step = _real(step)
+        span = jnp.asarray(decay_steps, step.dtype)
         if cycle:
-            spans = jnp.maximum(-_decays(-step, decay_steps, True), 1)
-        span = decay_steps * spans
+            span = span * jnp.maximum(-_decays(-step, decay_steps, True), 1)
         left = span - jnp.minimum(step, span)  # 1 - step / span may be rounded to less than 0
         return (initial - end) * (left / span) ** power + end
 

@@ -82,9 +82,10 @@ def polynomial(
     _check_steps(decay_steps)
 
     def schedule(step):
-        step, span = _real(step), decay_steps
+        step = _real(step)
+        span = jnp.asarray(decay_steps, step.dtype)
         if cycle:
-            span = decay_steps * jnp.maximum(-_decays(-step, decay_steps, True), 1)
+            span = span * jnp.maximum(-_decays(-step, decay_steps, True), 1)
         left = span - jnp.minimum(step, span)  # 1 - step / span may be rounded to less than 0
         return (initial - end) * (left / span) ** power + end
 

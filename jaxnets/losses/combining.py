@@ -47,12 +47,12 @@ def heads(parts: Mapping[str, tuple[Callable[..., jax.Array], float]]) -> Callab
         given = weights or {}
         if unknown := given.keys() - parts.keys():
             raise UserError(f"weights of {sorted(unknown)}: the heads are {sorted(parts)}")
-        values = {
-            name: weigh(part, outputs[name], targets[name], given.get(name))
-            for name, (part, _) in parts.items()
-        }
-        if counted := sorted(name for name, value in values.items() if isinstance(value, Weighted)):
-            raise UserError(f"head {counted[0]}: a loss from ignore_class cannot be one of several")
+        values = {}
+        for name, (part, _) in parts.items():
+            value = weigh(part, outputs[name], targets[name], given.get(name))
+            if isinstance(value, Weighted):
+                raise UserError(f"head {name}: a loss from ignore_class cannot be one of several")
+            values[name] = value
         return weighted_sum(values, factors)
 
     return loss

@@ -137,7 +137,7 @@ def _by_support(score: Callable[[Parts], jax.Array], parts: Parts) -> jax.Array:
 
 AVERAGES = {"micro": _micro, "macro": _macro, "weighted": _by_support}
 # Made once: a function that is equal to none but itself would make another program of every step.
-_DIVIDE = {
+_DIVIDE: dict[Any, Callable[[Parts], jax.Array]] = {
     (score, average): partial(AVERAGES[average], score)
     for score in (_precision, _recall, _f1)
     for average in AVERAGES

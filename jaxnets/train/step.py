@@ -210,7 +210,7 @@ def make_eval_step(
         logits = model.apply(variables, preprocess(batch["x"]), train=False)
         sums = measured(logits, targets(batch), batch)
         if penalty is not None:
-            divisor = sums.get("weight", sums["count"])
+            divisor = sums["weight" if "weight" in sums else "count"]
             sums["loss"] += penalty(trainable(model, variables["params"])) * divisor
         return sums if axis_name is None else lax.psum(sums, axis_name)
 

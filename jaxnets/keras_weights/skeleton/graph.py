@@ -64,7 +64,7 @@ def model_of(config: Config, where: str) -> Model | None:
         return None
     if not layers:
         raise UserError(f"{where} has a model without layers in its configuration")
-    by_name = {config_name(layer): layer for layer in layers}
+    by_name: dict[str, Config] = {config_name(layer): layer for layer in layers}
     if len(by_name) < len(layers):
         raise UserError(f"{where} has two layers of one name in its configuration")
     settings = config["config"] if isinstance(config["config"], Mapping) else {}

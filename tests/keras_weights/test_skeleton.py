@@ -313,7 +313,11 @@ def test_no_name_becomes_code(name, tmp_path, monkeypatch):
         ast.unparse(node.func) for node in ast.walk(ast.parse(skeleton.text)) if isinstance(node, ast.Call)
     }
     known = ("nn.Dense", "linen.relu")
-    assert {one for one in calls if not one.startswith(known) and not one.endswith("_layer") and not name.startswith(one)} == set()
+    assert {
+        one
+        for one in calls
+        if not one.startswith(known) and not one.endswith("_layer") and not name.startswith(one)
+    } == set()
     constants = {node.value for node in ast.walk(ast.parse(skeleton.text)) if isinstance(node, ast.Constant)}
     assert {value for value in constants if value == name} or skeleton.rename
     assert skeleton.missing == []

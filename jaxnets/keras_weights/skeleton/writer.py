@@ -273,7 +273,7 @@ class _Body:
         return repr(value) if _is_number(value) else "None"
 
     def _rank(self, tensor: Tensor) -> int | None:
-        return self.ranks.get(tensor)
+        return tensor.rank or self.ranks.get(tensor)
 
 
 def _is_number(value: Any) -> bool:

@@ -101,7 +101,8 @@ def export_onnx(
 ) -> None:
     """Writes the computation, weights included, for ONNX runtimes; needs the extra `onnx`.
 
-    The input is called "x" and the first output "y"; the batch is the symbolic dimension "B".
+    The input is called "x" and the output "y", further ones "y_1", "y_2" and so on, in the order of
+    `jax.tree.leaves`; the batch is the symbolic dimension "B".
     """
     with _needed("onnx"):
         import onnx
@@ -109,9 +110,10 @@ def export_onnx(
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)  # it warns about names that it drops
     x = jax.ShapeDtypeStruct(("B", *input_shape), dtype)
     model = to_onnx(lambda x: module.apply(variables, x), [x], input_names=["x"], return_mode="proto")
-    first = model.graph.output[0]  # under a name that the converter made up
-    model.graph.node.append(onnx.helper.make_node("Identity", [first.name], ["y"]))
-    first.name = "y"
+    for number, output in enumerate(model.graph.output):  # under names that the converter made up
+        name = f"y_{number}" if number else "y"
+        model.graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
+        output.name = name
     with complete(Path(path)) as part:
         onnx.save(model, part)
 

@@ -15,6 +15,7 @@ from jaxnets import nn
 from jaxnets.errors import UserError
 from jaxnets.export import (
     FORMATS,
+    _text,
     export_onnx,
     export_safetensors,
     export_stablehlo,
@@ -119,6 +120,29 @@ def test_onnx_runtime_gives_the_same_numbers_at_any_batch_size(name, tiny, tmp_p
         np.testing.assert_allclose(y, jax.jit(module.apply)(variables, x), rtol=1e-5, atol=1e-5)
 
 
+class Several(linen.Module):
+    """A dict of outputs, one of which is the input."""
+
+    @linen.compact
+    def __call__(self, x):
+        return {"b": nn.Dense(2)(x), "a": nn.Dense(3)(x), "c": x}
+
+
+@pytest.mark.filterwarnings("ignore")  # the converter's own
+def test_onnx_outputs_are_named_in_order(tmp_path):
+    pytest.importorskip("jax2onnx", reason="needs the extra jaxnets[onnx]")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra jaxnets[onnx]")
+    variables = random_variables(Several(), (4,))
+    with jax.numpy_rank_promotion("allow"):
+        export_onnx(tmp_path / "net.onnx", Several(), variables, (4,))
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    assert [output.name for output in session.get_outputs()] == ["y", "y_1", "y_2"]
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    wanted = jax.tree.leaves(Several().apply(variables, x))
+    for one, other in zip(session.run(None, {"x": x}), wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 def test_onnx_without_the_converter_says_what_to_install(tiny, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
     with pytest.raises(UserError, match=r"-m pip install 'jax2onnx>="):
@@ -142,6 +166,32 @@ def test_text_of_a_million_numbers_is_exact(tmp_path):
     read = [part.replace("[", " ").replace("]", " ").split() for part in (kernel.split(")\n")[1], bias)]
     np.testing.assert_array_equal(np.array(read[0], np.float32).reshape(1000, 1000), values)
     np.testing.assert_array_equal(np.array(read[1], np.float32), variables["params"]["bias"])
+
+
+@pytest.mark.parametrize("shape", [(300_000, 1), (1, 300_000), (100, 30, 100), (3, 2, 70_000)])
+def test_text_of_any_shape_is_written_many_numbers_at_a_time(shape):
+    """A call of Python's for every number or row is what made large networks take minutes."""
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        text = "".join(_text(values, "%.9g"))
+    finally:
+        sys.setprofile(None)
+    assert calls < 1000
+    assert text == bracketed(values)
+
+
+def bracketed(values):
+    """The definition, one number after the other."""
+    if values.ndim == 0:
+        return f"{float(values):.9g}"
+    return "[" + ("\n " if values.ndim > 1 else " ").join(map(bracketed, values)) + "]"
 
 
 def test_text_lists_every_trainable_array_in_call_order(tiny, tmp_path):

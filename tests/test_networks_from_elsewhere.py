@@ -11,6 +11,7 @@ from PIL import Image
 from experiments.train import main as train
 from jaxnets import data, export
 from jaxnets.errors import UserError
+from jaxnets.keras_weights import from_keras
 from jaxnets.runs import load_run
 from jaxnets.runs.start import import_keras
 
@@ -69,6 +70,45 @@ def test_a_keras_file_predicts_and_evaluates_as_in_keras(lenet, run, tmp_path):
     lenet.load_weights(tmp_path / "back.weights.h5")
     for one, other in zip(before, lenet.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_skeleton_is_printed_and_what_is_left_is_said(lenet, run, tmp_path):
+    lenet.save(tmp_path / "lenet.keras")
+    code, out, err = run("skeleton", tmp_path / "lenet.keras")
+    assert (code, err) == (0, "")
+    names = {}
+    exec(out, names)
+    variables = from_keras(tmp_path / "lenet.keras", names["Net"]())
+    x = np.random.default_rng(0).normal(size=(2, 28, 28, 1)).astype(np.float32)
+    np.testing.assert_allclose(names["Net"]().apply(variables, x), in_keras(lenet, x), rtol=1e-4, atol=1e-6)
+    keras.Sequential([keras.Input((4,)), keras.layers.Lambda(abs, name="own")]).save(
+        tmp_path / "lambda.keras"
+    )
+    code, out, err = run("skeleton", tmp_path / "lambda.keras")
+    assert code == 0
+    assert "raise NotImplementedError" in out
+    assert err == "to do: the layer own (Lambda): its class\n"
+    code, out, err = run("skeleton", tmp_path / "none.keras")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_a_part_of_a_file_and_a_report(lenet, run, tmp_path):
+    lenet.save(tmp_path / "lenet.keras")
+    where = ("--model", "lenet5", "--workdir", tmp_path / "run", "--classes", "3", "--partial", "--report")
+    last = lenet.layers[-1].name
+    pair = ("--rename", f"{lenet.layers[0].name}=conv1")
+    code, out, err = run("import-keras", tmp_path / "lenet.keras", *where, *pair)
+    assert code == 0, err
+    assert "4 of 5 layers of" in err
+    assert f"not taken from it: {last}" in err
+    assert "rename" in out.splitlines()[1]
+    assert f"not taken from '{tmp_path / 'lenet.keras'}': {last}" in out
+    np.testing.assert_array_equal(
+        load_run(tmp_path / "run").variables["params"]["conv1"]["kernel"], lenet.get_weights()[0]
+    )
+    code, _, err = run("import-keras", tmp_path / "lenet.keras", *where, "--rename", "conv1")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--rename conv1: give pairs of names" in err
 
 
 def test_export_like_a_keras_file(lenet, run, tmp_path):

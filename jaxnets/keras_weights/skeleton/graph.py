@@ -19,6 +19,8 @@ class Tensor:
     node: int = 0
     """Number of the call, since a layer may be called more than once."""
     index: int = 0
+    rank: int | None = dataclasses.field(default=None, compare=False)
+    """Number of axes, if the file says so."""
 
 
 @dataclasses.dataclass
@@ -64,7 +66,7 @@ def model_of(config: Config, where: str) -> Model | None:
         return None
     if not layers:
         raise UserError(f"{where} has a model without layers in its configuration")
-    by_name = {config_name(layer): layer for layer in layers}
+    by_name: dict[str, Config] = {config_name(layer): layer for layer in layers}
     if len(by_name) < len(layers):
         raise UserError(f"{where} has two layers of one name in its configuration")
     settings = config["config"] if isinstance(config["config"], Mapping) else {}
@@ -141,7 +143,10 @@ def _value(value: Any) -> Any:
     if _is_history(value):
         return Tensor(*value[:3])
     if isinstance(value, Mapping) and value.get("class_name") == "__keras_tensor__":
-        return Tensor(*value["config"]["keras_history"])
+        shape = value["config"].get("shape")
+        rank = len(shape) if isinstance(shape, list) else None
+        layer, node, index = value["config"]["keras_history"]
+        return Tensor(str(layer), node, index, rank)
     return value
 
 

@@ -252,11 +252,15 @@ class _Body:
         """Returns the variable for a call's result: one of few that is free, or one of its own."""
         if tensor not in self.last:
             return "_"
-        free = [one for one in SCRATCH if self.last.get(self.holds.get(one), -1) <= place]
+        free = [one for one in SCRATCH if self._until(one) <= place]
         soon = self.last.get(tensor, place) - place <= SOON
         self.code[tensor] = variable = free[0] if free and soon else self._own(tensor.layer)
         self.holds[variable] = tensor
         return variable
+
+    def _until(self, variable: str) -> int:
+        """Returns the last call that needs what a variable holds."""
+        return self.last.get(self.holds[variable], -1) if variable in self.holds else -1
 
     def _own(self, name: str) -> str:
         made = names.identifier(name, self.taken)
@@ -269,7 +273,7 @@ class _Body:
         return repr(value) if _is_number(value) else "None"
 
     def _rank(self, tensor: Tensor) -> int | None:
-        return self.ranks.get(tensor)
+        return tensor.rank or self.ranks.get(tensor)
 
 
 def _is_number(value: Any) -> bool:

@@ -89,7 +89,7 @@ def save_for_hub(workdir: Path | str, folder: Path | str, repo: str = "USER/NAME
     for name, text in (("config.json", json.dumps(config, indent=2)), ("README.md", card(run, repo, drawn))):
         with complete(folder / name) as part:
             part.write_text(text + "\n", encoding="utf-8")
-    write_metrics(folder / METRICS, run.history, known=True)
+    write_metrics(folder / METRICS, run.history, known=False)
     for name in drawn:
         with complete(folder / name) as part:
             shutil.copyfile(Path(workdir) / name, part)

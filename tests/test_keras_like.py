@@ -60,7 +60,7 @@ def test_class_ids_and_validation_data():
     probabilities = jax.nn.softmax(Net().apply(state.variables, X))
     np.testing.assert_allclose(model.predict(X), probabilities, rtol=1e-5)
     right = (probabilities.argmax(-1) == Y).mean()
-    assert model.evaluate(X, Y)["accuracy"] == pytest.approx(right, abs=1e-6)
+    assert model.evaluate(X, Y)["accuracy"] == pytest.approx(float(right), abs=1e-6)
 
 
 def test_a_second_fit_goes_on_also_with_other_batches():
@@ -103,7 +103,7 @@ def test_a_regression_and_two_classes():
     logits = Net(1).apply(yes.state.variables, X)
     np.testing.assert_allclose(yes.predict(X), jax.nn.sigmoid(logits), rtol=1e-5)
     right = ((np.asarray(logits)[:, 0] > 0) == (Y > 0)).mean()
-    assert yes.evaluate(X, Y > 0)["accuracy"] == pytest.approx(right, abs=1e-6)
+    assert yes.evaluate(X, Y > 0)["accuracy"] == pytest.approx(float(right), abs=1e-6)
 
 
 class Stop(train.Callback):

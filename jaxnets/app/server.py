@@ -75,7 +75,7 @@ class Page(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Binds without asking a name server for this machine's name, which may take seconds."""
         socketserver.TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]
+        self.server_name, self.server_port = self.address.name, int(self.server_address[1])
 
     @property
     def url(self) -> str:

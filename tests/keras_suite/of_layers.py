@@ -192,9 +192,9 @@ def _keywords(
     if initial := given_.pop("initial_state", None):
         given_["initial_state"] = initial if isinstance(initial, (list, tuple)) else [initial]
     keywords = {key: value for key, value in given_.items() if value is not None}
-    if name == "BatchNormalization" and "axis" not in {f.name for f in dataclasses.fields(nn.BatchNorm)}:
-        if jnp.ndim(keywords.get("mask", 0)) > 1:
-            refuse("layer BatchNormalization called with a mask of positions")
+    by_position = name == "BatchNormalization" and jnp.ndim(keywords.get("mask", 0)) > 1
+    if by_position and "axis" not in {field.name for field in dataclasses.fields(nn.BatchNorm)}:
+        refuse("layer BatchNormalization called with a mask of positions")
     for key in keywords.keys() - accepted.keys():
         refuse(f"layer {name} called with {key}")
     if "train" in accepted and (name in ("Dropout", "BatchNormalization") or training is not None):

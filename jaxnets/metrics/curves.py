@@ -43,7 +43,8 @@ def auc(
             f"auc of curve {curve!r} with {num_thresholds} thresholds: the curve must be one of "
             f"{', '.join(CURVES)}, and there must be 2 thresholds or more"
         )
-    p = jax.nn.sigmoid(jnp.asarray(outputs, jnp.float32)) if from_logits else jnp.asarray(outputs)
+    p = jnp.asarray(outputs, jnp.float32)  # thresholds in the type of whole numbers would all be 0
+    p = jax.nn.sigmoid(p) if from_logits else p
     p, true = p.reshape(len(p), -1), jnp.asarray(targets).reshape(len(p), -1) > 0.5
     # Keras's thresholds: those at the ends lie beyond all probabilities.
     inner = np.arange(1, num_thresholds - 1) / (num_thresholds - 1)
@@ -66,11 +67,11 @@ def _roc(parts: Parts) -> jax.Array:
 def _pr(parts: Parts) -> jax.Array:
     hits, found = parts["hits"], parts["hits"] + parts["false"]
     gained = hits[:-1] - hits[1:]
-    slope = ratio(gained, found[:-1] - found[1:])
+    slope = ratio(gained, jnp.maximum(found[:-1] - found[1:], 0))  # less than 0 with negative weights only
     intercept = hits[1:] - slope * found[1:]
     both = (found[:-1] > 0) & (found[1:] > 0)
     growth = jnp.where(both, found[:-1] / jnp.where(both, found[1:], 1), 1)
-    return jnp.sum(ratio(slope * (gained + intercept * jnp.log(growth)), parts["positive"]))
+    return jnp.sum(ratio(slope * (gained + intercept * jnp.log(growth)), jnp.maximum(parts["positive"], 0)))
 
 
 CURVES = {"roc": _roc, "pr": _pr}

@@ -203,13 +203,12 @@ def mean_iou(logits: jax.Array, labels: jax.Array, ignore_class: int | None = No
 
     Args:
         logits: (batch, ..., classes); the largest is the class predicted.
-        labels: (batch, ...) integers; a pixel whose label is no class is not a hit.
-        ignore_class: The label of pixels that are not counted, such as 255. By default all are.
+        labels: (batch, ...) integers; a pixel whose label is no class, such as 255, is not counted.
+        ignore_class: The class of pixels that are not counted either. By default all others are.
     """
     predicted, true = _decided(logits, labels, None)
-    if ignore_class is not None:
-        predicted = predicted & (jnp.asarray(labels) != ignore_class)[..., None]
-        true = true & (jnp.asarray(labels) != ignore_class)[..., None]
+    true = true & (jnp.asarray(labels) != ignore_class)[..., None] if ignore_class is not None else true
+    predicted = predicted & jnp.any(true, axis=-1, keepdims=True)
     axes = tuple(range(1, predicted.ndim - 1))
     both = {"shared": predicted & true, "covered": predicted | true}
     parts = {name: jnp.sum(case, axis=axes, dtype=jnp.float32) for name, case in both.items()}

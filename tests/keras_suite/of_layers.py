@@ -82,6 +82,8 @@ def _patch(kind: type, name: str, call: Any) -> None:
     kind.call = called
     if hasattr(kind, "quantize"):
         kind.quantize = _quantize
+    if hasattr(kind, "enable_lora"):
+        kind.enable_lora = _enable_lora
     init = kind.__init__
 
     def checked(self: Any, *arguments: Any, **options: Any) -> None:
@@ -107,6 +109,10 @@ def _refusing(init: Any, kind: type, name: str) -> Any:
 
 def _quantize(self: Any, *arguments: Any, **options: Any) -> None:
     refuse("quantization")
+
+
+def _enable_lora(self: Any, *arguments: Any, **options: Any) -> None:
+    refuse("LoRA")
 
 
 def _embedding_mask(self: Any, inputs: Any, mask: Any = None) -> Any:
@@ -186,6 +192,9 @@ def _keywords(
     if initial := given_.pop("initial_state", None):
         given_["initial_state"] = initial if isinstance(initial, (list, tuple)) else [initial]
     keywords = {key: value for key, value in given_.items() if value is not None}
+    by_position = name == "BatchNormalization" and jnp.ndim(keywords.get("mask", 0)) > 1
+    if by_position and "axis" not in {field.name for field in dataclasses.fields(nn.BatchNorm)}:
+        refuse("layer BatchNormalization called with a mask of positions")
     for key in keywords.keys() - accepted.keys():
         refuse(f"layer {name} called with {key}")
     if "train" in accepted and (name in ("Dropout", "BatchNormalization") or training is not None):

@@ -53,7 +53,8 @@ def _auc(metric: Any, settings: dict[str, Any]) -> Any:
 
 def _iou(metric: Any, settings: dict[str, Any]) -> Any:
     classes, ignored = settings.pop("num_classes"), settings.pop("ignore_class", None)
-    labelled = settings.pop("sparse_y_true", True), settings.pop("sparse_y_pred", True)
+    labelled = metric.sparse_y_true, metric.sparse_y_pred
+    settings.pop("sparse_y_true", None), settings.pop("sparse_y_pred", None)
 
     def mean_iou(y_pred: Any, y_true: Any) -> Any:
         y_true = y_true if labelled[0] else jnp.argmax(y_true, axis=-1)

@@ -1,5 +1,6 @@
 """Our optimizers and schedules inside Keras's: state lies in its variables, steps are our chains'."""
 
+import functools
 import inspect
 from typing import Any
 
@@ -108,9 +109,13 @@ def _build(self: Any, variables: list[Any]) -> None:
     leaves, self._structure = jax.tree.flatten(state)
     self._leaves = []
     for number, leaf in enumerate(leaves):
-        kept = self.add_variable(leaf.shape, dtype=str(leaf.dtype), name=f"state_{number}")
-        kept.assign(leaf)
-        self._leaves.append(kept)
+        start = functools.partial(_start, leaf)
+        name = f"state_{number}"
+        self._leaves.append(self.add_variable(leaf.shape, start, str(leaf.dtype), name=name))
+
+
+def _start(leaf: jax.Array, shape: Any, dtype: Any) -> jax.Array:
+    return leaf.astype(dtype).reshape(shape)
 
 
 def _step(self: Any, grads: Any, variables: Any, learning_rate: Any) -> None:

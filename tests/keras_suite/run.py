@@ -41,6 +41,14 @@ KNOWN = {
         "with channels on another axis, Keras's mask has that axis too; ours has the axes that are averaged",
     ),
     "BatchNormalizationTest::test_masked_broadcast_normalization": "its mask (1, 2, 1) is to be broadcast",
+    **dict.fromkeys(
+        ["BinaryCrossentropyTest::test_shape_mismatch", "CategoricalCrossentropyTest::test_shape_mismatch"],
+        "it expects other words of the error",
+    ),
+    "RecallAtPrecisionTest::test_end_to_end": "the totals of our AUC are no variables for Keras's `fit`",
+    "R2ScoreTest::test_errors": "targets of any shape are taken, (batch,) too",
+    "MeanIoUTest::test_big_chunk": "it looks at a variable inside Keras's MeanIoU",
+    "MeanIoUTest::test_user_warning_float_weight": "weights are not rounded, so there is nothing to warn of",
     "nadam_test.py::NadamTest::test_build_with_empty_var_list": "it looks at a variable inside Keras's Nadam",
 }
 

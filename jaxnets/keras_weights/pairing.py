@@ -107,8 +107,8 @@ def pair_layers(
         >>> from jaxnets.models import MODELS
         >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="answer")])
         >>> print(pair_layers(model, MODELS["perceptron"]()))
-        in Keras  in Perceptron  shapes       by
-        answer    head (Dense)   (4, 3) (3,)  structure
+        in Keras  in MLP        shapes       by
+        answer    head (Dense)  (4, 3) (3,)  structure
     """
     root, source = _read(model_or_path)
     shape, from_source = shapes_for(module, root, source, dtype, input_shape)

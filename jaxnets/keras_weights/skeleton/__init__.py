@@ -52,10 +52,11 @@ def make_skeleton(model_or_path: Any) -> Skeleton:
 
     Examples:
         >>> import keras
-        >>> theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "relu", name="answer")])
+        >>> layers = [keras.Input((4,)), keras.layers.Dense(3, "relu", name="answer")]
+        >>> theirs = keras.Sequential(layers, name="iris")
         >>> print(make_skeleton(theirs).text.partition("class ")[2])
         Net(linen.Module):
-            \"\"\"The Keras model sequential.\"\"\"
+            \"\"\"The Keras model iris.\"\"\"
         <BLANKLINE>
             @linen.compact
             def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:

@@ -41,13 +41,16 @@ def _softmax(s: Settings) -> Piece:
 
 def _dropout(s: Settings, axes: int = 0) -> Piece:
     rate = s.number("rate", 0.5)
-    s.one_of("noise_shape", None)
+    shape = s.get("noise_shape")
+    if shape is not None and (not isinstance(shape, list) or not {*map(str, shape)} <= {"None", "1"}):
+        raise Unsupported(f"its noise_shape {shape!r:.60}")
+    one = [axis for axis, side in enumerate(shape or ()) if side == 1] or list(range(1, axes + 1))
     s.one_of("data_format", "channels_last", None)
     if not 0 <= rate < 1:
         raise Unsupported(f"its rate {rate}")
-    if not axes:
+    if not one:
         return expression(f"nn.Dropout({rate})({{0}}, {s.train})")
-    dims = size(tuple(range(1, axes + 1)), always=True)
+    dims = size(tuple(one), always=True)
     off = {"train": "not train", "True": "False", "False": "True"}[s.train]
     return expression(f"linen.Dropout({rate}, broadcast_dims={dims}, deterministic={off})({{0}})")
 

@@ -15,6 +15,7 @@ SPAN = re.compile(r"`([^`]+)`")
 
 def run(lines, names):
     """Runs lines of Python; returns what the last one would print, if it is an expression."""
+    value = None
     for line in lines:
         (statement,) = ast.parse(line).body
         if isinstance(statement, ast.Expr):

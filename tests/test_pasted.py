@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.documented import PAGES, ROOT, read
-from tests.test_documented_commands import finish, start, visit
+from tests.test_documented_commands import finish, free_port, start, visit
 from tests.test_wheel import build, pip
 
 WALKED = ("README.md", "README.zh.md", "docs/app.md", "docs/keras_weights.md")
@@ -60,12 +60,13 @@ def test_every_block_runs_in_order_in_an_empty_folder(name, installed, tmp_path)
         check=True,
     )
     assert Path(found.stdout).is_relative_to(installed)
+    port = free_port()
     for block in BLOCKS[name].blocks:
         if isinstance(block, str):
             if DOWNLOADS not in block:
                 (tmp_path / "pasted.py").write_text(block, encoding="utf-8")
-                finish(block, start(tmp_path, "python pasted.py", installed))
+                finish(block, start(tmp_path, "python pasted.py", installed, port=port))
         elif not in_checkout(block):
             for line in block:
-                process = start(tmp_path, line, installed)
+                process = start(tmp_path, line, installed, port=port)
                 (visit if line.startswith("jaxnets app") else finish)(line, process)

@@ -61,7 +61,8 @@ def _row(name: str, found: dict[str, int]) -> str:
 
 
 def _missing(why: str) -> str:
-    return "`" + why.removeprefix("jaxnets has no ").partition("\n")[0].split("=")[0].partition(":")[0] + "`"
+    what, equals, _ = why.removeprefix("jaxnets has no ").partition("\n")[0].partition("=")
+    return f"`{what}=...)`" if equals else f"`{what.partition(':')[0]}`"
 
 
 if __name__ == "__main__":

@@ -18,17 +18,10 @@ from jaxnets import losses, train
 from jaxnets.data import ArraySource, Batches, Source, split
 from jaxnets.data.device import gather, on_device
 from jaxnets.errors import Interrupted, UserError, lookup
-from jaxnets.metrics import accuracy, categorical_accuracy
+from jaxnets.metrics import accuracy, binary_accuracy, categorical_accuracy
 from jaxnets.optim import OPTIMIZERS
 from jaxnets.platforms import by_platform
-from jaxnets.train.step import PerExample
-
-
-def binary_accuracy(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    """Returns the share of logits on the side of their target 0 or 1, both (batch, ...) -> (batch,)."""
-    right = (logits > 0) == (targets > 0.5)
-    return jnp.mean(right, axis=tuple(range(1, right.ndim)), dtype=jnp.float32)
-
+from jaxnets.train.sums import PerExample
 
 IDS = "sparse_categorical_crossentropy"  # the loss whose targets are class ids
 # The losses by name, with what makes the probabilities of logits that they compare, and the accuracy.

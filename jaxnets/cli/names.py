@@ -38,13 +38,32 @@ MODELS = (
     "stock_gru",
 )
 RECIPES = ("plain", "fast")
-OPTIMIZERS = ("sgd", "sgdm", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "nadam", "muon")
+OPTIMIZERS = (
+    "sgd",
+    "sgdm",
+    "nesterov",
+    "adagrad",
+    "rmsprop",
+    "adadelta",
+    "adam",
+    "adamw",
+    "adamax",
+    "nadam",
+    "adafactor",
+    "lion",
+    "lamb",
+    "muon",
+)
 LOSSES = (
     "sparse_categorical_crossentropy",
     "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_focal_crossentropy",
     "mean_squared_error",
     "mean_absolute_error",
     "huber",
+    "log_cosh",
+    "kl_divergence",
 )
 
 

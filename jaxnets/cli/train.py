@@ -75,8 +75,8 @@ def train(
         optimizer: Optimizer, as in Keras; speed is that of the fast recipe, for speednet. By default adam, in
             fast speed.
         schedule: How the learning rate changes from update to update: exponential_decay, time_decay,
-            piecewise_constant or warmup_cosine, then its arguments as NAME=VALUE (warmup_cosine
-            warmup_steps=90). By default it stays.
+            piecewise_constant, polynomial, warmup_cosine or cosine_restarts, then its arguments as NAME=VALUE
+            (warmup_cosine warmup_steps=90). By default it stays.
         weight_decay: In every update weights also fall by learning rate x this x weight, as in Keras. By
             default 0.004 for adamw, else 0.
         clip: Norm of the whole gradient to which longer ones are scaled down. By default none is.

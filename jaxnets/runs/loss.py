@@ -14,11 +14,15 @@ DEFAULT = "sparse_categorical_crossentropy"
 OF_LOGITS: dict[str, Callable[..., jax.Array]] = {
     DEFAULT: losses.categorical_crossentropy,
     "binary_crossentropy": losses.binary_crossentropy,
+    "binary_focal_crossentropy": losses.binary_focal_crossentropy,
+    "categorical_focal_crossentropy": losses.categorical_focal_crossentropy,
 }
 OF_PROBABILITIES: dict[str, Callable[..., jax.Array]] = {
     "mean_squared_error": losses.mean_squared_error,
     "mean_absolute_error": losses.mean_absolute_error,
     "huber": losses.huber,
+    "log_cosh": losses.log_cosh,
+    "kl_divergence": losses.kl_divergence_from_probabilities,
 }
 LOSSES = OF_LOGITS | OF_PROBABILITIES
 

@@ -65,7 +65,7 @@ def test_every_block_runs_in_order_in_an_empty_folder(name, installed, tmp_path)
         if isinstance(block, str):
             if DOWNLOADS not in block:
                 (tmp_path / "pasted.py").write_text(block, encoding="utf-8")
-                finish(block, start(tmp_path, "python pasted.py", installed, port=port))
+                finish(block, start(tmp_path, f"{sys.executable} pasted.py", installed, port=port))
         elif not in_checkout(block):
             for line in block:
                 process = start(tmp_path, line, installed, port=port)

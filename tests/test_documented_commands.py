@@ -48,6 +48,7 @@ NOT_RUN = {
     r"python -m experiments.benchmarks.accelerators\b.*": "needs compilers for accelerators",
     r"python -m experiments.benchmarks.airbench .*": "needs PyTorch, a GPU and what was cloned",
     r"python -m experiments.benchmarks.clock\b.*": "needs an accelerator",
+    r"python -m tests.keras_suite": "rewrites its page; tests/test_keras_suite.py runs it",
 }
 INSTEAD = {"make train": "python experiments/train.py"}  # what that does, once it has installed
 NEEDS = {"--format onnx": "jax2onnx"}  # an extra, without which one sentence says so
@@ -69,6 +70,7 @@ PYTHON = {
     ("docs/extending.md", ""): "test_extending.py",
     ("docs/tf_to_jax.md", ""): "test_tf_to_jax.py",
     ("docs/keras_to_jax.md", ""): "test_keras_to_jax.py",
+    ("docs/keras_files.md", ""): "test_keras_files_page.py",
 }
 COMMANDS = [
     pytest.param(command, id=f"{name}: {command}")

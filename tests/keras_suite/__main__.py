@@ -1,29 +1,29 @@
 """Runs all of Keras's tests that concern us, and writes the table of docs/keras_differences.md."""
 
-import argparse
 import re
 import tempfile
 from collections import Counter
 from importlib.metadata import version
 from pathlib import Path
 
+from jaxnets.cli import commandline
+from jaxnets.errors import UserError
 from tests.keras_suite.run import GROUPS, KNOWN, PROJECT, counts, downloaded, files, package, run, unexpected
 
 PAGE = PROJECT / "docs" / "keras_differences.md"
 MARKS = re.compile(r"(?<=<!-- table -->\n).*?(?=<!-- end of table -->)", re.DOTALL)
 
 
-def main() -> None:
-    """Writes the table; ends with an error if a test fails that is not known to."""
-    parser = argparse.ArgumentParser(prog="python -m tests.keras_suite", description=__doc__)
-    parser.add_argument(
-        "--download", action="store_true", help="take the tests from the package index, if Keras has none"
-    )
-    download = parser.parse_args().download
+def main(*, download: bool = False) -> None:
+    """Write the table; it is an error if a test fails that is not known to.
+
+    Args:
+        download: Take the tests from the package index, if Keras is installed without them.
+    """
     with tempfile.TemporaryDirectory() as work:
         folder = package() or (downloaded(Path(work)) if download else None)
         if folder is None:
-            parser.error("the installed keras comes without its tests: try --download")
+            raise UserError("the installed keras comes without its tests: try --download")
         records = {name: run(folder, files(folder, patterns)) for name, patterns in GROUPS.items()}
     PAGE.write_text(MARKS.sub(lambda _: table(records), PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     if failed := unexpected(record for group in records.values() for record in group):
@@ -66,4 +66,4 @@ def _missing(why: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    commandline.run(main)

@@ -273,7 +273,7 @@ class _Model:
         self._chain = not any("inbound_nodes" in layer for layer in configs)
 
     def is_given_mask(self, name: str) -> bool | None:
-        """Whether a layer is called with a mask; None if the configuration does not say, as before Keras 3."""
+        """Whether a layer is called with a mask; None if the graph does not say, as before Keras 3."""
         nodes = self.layers[name].get("inbound_nodes") or []
         calls = [node.get("kwargs") or {} for node in nodes if isinstance(node, Mapping)]
         return any(kwargs.get("mask") is not None for kwargs in calls) if calls else None

@@ -12,8 +12,8 @@ import pytest
 from keras import layers as kl
 from keras_pairs import random_model
 
-from jaxnets.errors import UserError
 from jaxnets import nn
+from jaxnets.errors import UserError
 from jaxnets.keras_weights import from_keras, make_skeleton
 from jaxnets.keras_weights.skeleton.activations import as_argument, as_function
 from jaxnets.keras_weights.weightless import ALL_ACTIVATIONS, HARD_SIGMOID_KERAS2
@@ -150,7 +150,7 @@ CHAINS = {
     ),
     "sequences": images(
         lambda: kl.DepthwiseConv1D(3, padding="same", depth_multiplier=2, dilation_rate=2, use_bias=False),
-        lambda: kl.SeparableConv1D(4, 3, padding="causal", dilation_rate=2, activation="glu"),
+        lambda: kl.SeparableConv1D(8, 3, padding="same", dilation_rate=2, activation="glu"),
         lambda: kl.Conv1D(4, 2, strides=2, groups=2, padding="causal", activation="hard_shrink"),
         lambda: kl.BatchNormalization(axis=1, scale=False, momentum=0.9),
         lambda: kl.Conv1DTranspose(3, 3, strides=3, padding="same", output_padding=1, activation="softsign"),
@@ -167,7 +167,7 @@ CHAINS = {
         lambda: kl.DepthwiseConv2D((2, 3), dilation_rate=2, activation="celu"),
         lambda: kl.SeparableConv2D(4, 3, dilation_rate=(1, 2), depth_multiplier=2, use_bias=False),
         lambda: kl.BatchNormalization(axis=1, center=False, epsilon=0.01),
-        lambda: kl.BatchNormalization(axis=[2]),
+        lambda: kl.BatchNormalization(axis=2),
         lambda: kl.Conv2DTranspose(3, 3, strides=(2, 3), output_padding=(1, 2), padding="same"),
         lambda: kl.Conv2DTranspose(3, (2, 3), dilation_rate=(2, 3)),
         lambda: kl.GlobalMaxPooling2D(keepdims=True),
@@ -175,7 +175,7 @@ CHAINS = {
     ),
     "solids": images(
         lambda: kl.Conv3D(4, 2, strides=(1, 2, 1), groups=2, padding="same", activation="squareplus"),
-        lambda: kl.Conv3D(3, 2, dilation_rate=(1, 2, 1), use_bias=False),
+        lambda: kl.Conv3D(3, 2, dilation_rate=(1, 2, 1), use_bias=False, padding="same"),
         lambda: kl.Conv3DTranspose(2, 2, strides=2, output_padding=(1, 0, 1), padding="same"),
         lambda: kl.BatchNormalization(),
         lambda: kl.AveragePooling3D((2, 1, 2), 1, padding="same"),
@@ -189,7 +189,7 @@ CHAINS = {
             kl.GRU(3, return_sequences=True, dropout=0.1),
             backward_layer=kl.LSTM(3, return_sequences=True, go_backwards=True, activation="relu"),
         ),
-        lambda: kl.Bidirectional(kl.SimpleRNN(3, return_sequences=True, go_backwards=True), merge_mode="sum"),
+        lambda: kl.Bidirectional(kl.SimpleRNN(3, return_sequences=True, unroll=True), merge_mode="sum"),
         lambda: kl.GRU(3, return_sequences=True, unroll=True, reset_after=False, use_bias=False),
         lambda: kl.LSTM(3, return_sequences=True, go_backwards=True, recurrent_dropout=0.2),
         lambda: kl.SimpleRNN(3, return_sequences=True, activation="linear", use_bias=False),
@@ -345,7 +345,8 @@ def test_every_activation_is_the_one_that_is_compared():
         for code in (as_function(name), as_argument(name)):
             found = nn.get_activation(eval(code, names))(x)
             np.testing.assert_allclose(found, ALL_ACTIVATIONS[name](x), rtol=1e-6)
-    assert as_function("relu") == "nn.relu" and as_function("softmax") == "linen.softmax"
+    assert as_function("relu") == "nn.relu"
+    assert as_function("softmax") == "linen.softmax"
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def make_skeleton(model_or_path: Any) -> Skeleton:
         <BLANKLINE>
             @linen.compact
             def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-                x = linen.relu(nn.Dense(3, name="answer")(x))
+                x = nn.Dense(3, activation="relu", name="answer")(x)
                 return x
         <BLANKLINE>
     """

@@ -226,7 +226,7 @@ CHAINS = {
 }
 
 
-QUICK = ("words", "dictionaries", "shared_and_several_outputs", "sequences", "states", "masked_steps")
+QUICK = ("words", "dictionaries", "shared_and_several_outputs", "sequences", "masked_steps")
 
 
 def slow_but(names):

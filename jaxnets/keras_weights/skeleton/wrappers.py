@@ -1,4 +1,4 @@
-"""The code of layers that wrap another, and what a file with them defines for that."""
+"""The code of layers that wrap another, and the function that a file with them may define for that."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,14 +11,12 @@ from jaxnets.keras_weights.weightless import is_keras
 
 POINTWISE = {"Dense", "Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "Rescaling", "Identity"}
 
-HELPERS = {
-    "each_step": '''
+EACH_STEP = '''
 def each_step(layer: Any, x: jax.Array) -> jax.Array:
     """Applies a layer to every time step of x (batch, time, ...)."""
     y = layer(x.reshape(-1, *x.shape[2:]))
     return y.reshape(*x.shape[:2], *y.shape[1:])
-''',
-}
+'''
 
 
 def _inner(s: Settings, layer: Any, *ranks: int | None, mask: str | None = None) -> tuple[str, Piece]:

@@ -12,8 +12,8 @@ from jaxnets.keras_weights.skeleton.activations import Unsupported
 from jaxnets.keras_weights.skeleton.graph import Call, Config, Model, Tensor, model_of
 from jaxnets.keras_weights.skeleton.layers import LAYERS
 from jaxnets.keras_weights.skeleton.masks import UNKNOWN, add_masks
+from jaxnets.keras_weights.skeleton.operators import operator_of
 from jaxnets.keras_weights.skeleton.settings import Piece, Settings
-from jaxnets.keras_weights.skeleton.weightless import operator_of
 from jaxnets.keras_weights.skeleton.wrappers import WRAPPERS
 from jaxnets.keras_weights.weightless import ODD, is_keras
 

@@ -11,7 +11,10 @@ _KERNEL, _CELL = ("kernel", "bias"), ("kernel", "recurrent_kernel", "bias")
 _SEPARABLE = ("depthwise_kernel", "pointwise_kernel", "bias")
 ORDERS = {
     **dict.fromkeys(("Dense", "EinsumDense", "Conv1D", "Conv2D", "Conv3D"), _KERNEL),
-    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D", "Conv1DTranspose", "Conv2DTranspose"), _KERNEL),
+    **dict.fromkeys(
+        ("DepthwiseConv1D", "DepthwiseConv2D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"),
+        _KERNEL,
+    ),
     **dict.fromkeys(("SeparableConv1D", "SeparableConv2D"), _SEPARABLE),
     **dict.fromkeys(("SimpleRNN", "LSTM", "GRU"), _CELL),
     "Embedding": ("embedding",),
@@ -91,9 +94,10 @@ def _directions(node: Node) -> list[Node]:
     for child in node.children:
         if way := direction((child.name,)):
             found[way] = child
-    if len(found) < 2 or len(node.children) != 2:
+    if not found or len(node.children) != 2 or (len(found) < 2 and node.config is None):
         return []
-    return [found["forward"], found["backward"]]
+    one, other = node.children  # a layer that was given for one direction has a name of its own
+    return [one, other] if found.get("forward") is one or found.get("backward") is other else [other, one]
 
 
 def _name_weights(node: Node) -> None:

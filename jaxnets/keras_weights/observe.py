@@ -98,6 +98,11 @@ def is_known(module: linen.Module) -> bool:
     return type(module).__module__.startswith(("jaxnets.nn", "flax.linen"))
 
 
+def _channels_last(module: linen.Module, x: Any) -> Any:
+    """Returns what a normalization over axis 1 is given or returns as the other layers have it."""
+    return jnp.moveaxis(x, 1, -1) if getattr(module, "axis", None) == 1 and jnp.ndim(x) > 2 else x
+
+
 def is_recurrent(module: linen.Module) -> bool:
     """Whether a layer is one of ours over time, whose activations are part of a step."""
     return hasattr(module, "return_sequences")
@@ -135,7 +140,8 @@ class _Watch:
                 given = jnp.flip(given, 1)
             convolution = _convolution(program.jaxpr, jnp.shape(args[0]))
             masked = kwargs.get("mask") is not None
-            self.seen[name] = Seen(module, given, jax.tree.leaves(drawn)[0], convolution, masked)
+            given, made = (_channels_last(module, one) for one in (given, jax.tree.leaves(drawn)[0]))
+            self.seen[name] = Seen(module, given, made, convolution, masked)
         activation = None if is_recurrent(module) else getattr(module, "activation", None)
         activation = ALL_ACTIVATIONS[activation] if isinstance(activation, str) else activation
         return drawn if activation is None else activation(drawn)

@@ -19,7 +19,11 @@ ACTIVATED = {
 }
 PLAIN = ["BatchNormalization", "LayerNormalization", "GroupNormalization", "Embedding"]
 RECURRENT = ["SimpleRNN", "LSTM", "GRU", "CuDNNLSTM", "CuDNNGRU"]
-PASS_MASKS = {*PLAIN, *IDENTITIES, "Dense", "TimeDistributed", "Activation", "ReLU", "Add", "Concatenate"}
+MERGING = {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"}
+PASS_MASKS = {
+    *(*MERGING, *IDENTITIES, *PLAIN, "Dense", "TimeDistributed", "MultiHeadAttention", "UnitNormalization"),
+    *("Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "Rescaling", "Normalization"),
+} - {"Embedding"}
 PROBABILITIES = ("softmax", "sigmoid", "log_softmax")
 
 
@@ -112,8 +116,12 @@ class Replay:
             return False
 
     def _mask_before(self, model: Path, name: str) -> bool:
-        calls = self._model(model).calls(name) or []
-        return any(self._mask_after(model, source) for source, _ in calls)
+        view = self._model(model)
+        if (given := view.is_given_mask(name)) is not None:
+            return given
+        masks = [self._mask_after(model, source) for source, _ in view.calls(name) or []]
+        merging = view.layers[name].get("class_name") in MERGING
+        return bool(masks) and (all(masks) if merging else any(masks))
 
     def _mask_after(self, model: Path, name: str) -> bool:
         layer = self._model(model).layers[name]
@@ -187,7 +195,8 @@ class Replay:
         arrays = [value.array for value in inputs if value.array is not None]
         if len(arrays) < len(inputs) or (kind == "Rescaling" and any(arrays[0] is x for x in self.arrays)):
             return Value(None, via, sources)  # how the very inputs are scaled is often done outside
-        array = compute(layer, arrays, self.version)
+        masked = kind in ("GlobalAveragePooling1D", "Softmax") and self._mask_before(model, name)
+        array = None if masked else compute(layer, arrays, self.version)
         self._size += 0 if array is None else array.size
         return Value(array if self._size <= LARGEST else None, via, sources)
 
@@ -262,6 +271,12 @@ class _Model:
             n for n, layer in self.layers.items() if layer.get("class_name") == "InputLayer"
         ]
         self._chain = not any("inbound_nodes" in layer for layer in configs)
+
+    def is_given_mask(self, name: str) -> bool | None:
+        """Whether a layer is called with a mask; None if the graph does not say, as before Keras 3."""
+        nodes = self.layers[name].get("inbound_nodes") or []
+        calls = [node.get("kwargs") or {} for node in nodes if isinstance(node, Mapping)]
+        return any(kwargs.get("mask") is not None for kwargs in calls) if calls else None
 
     def calls(self, name: str) -> list[tuple[str, bool]] | None:
         """Returns the layers that feed one, and whether by their only call; None if that is not all of it."""

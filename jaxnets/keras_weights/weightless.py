@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen
 
+from jaxnets.nn import ACTIVATIONS, hard_sigmoid_keras2
+
 Config = Mapping[str, Any]
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -30,41 +32,10 @@ ODD = (
     AssertionError,
 )
 
-ACTIVATIONS: dict[str, Activation] = {
-    "linear": lambda x: x,
-    "relu": jax.nn.relu,
-    "relu6": jax.nn.relu6,
-    "leaky_relu": partial(jax.nn.leaky_relu, negative_slope=0.2),
-    "sigmoid": jax.nn.sigmoid,
-    "tanh": jnp.tanh,
-    "softmax": jax.nn.softmax,
-    "log_softmax": jax.nn.log_softmax,
-    "elu": jax.nn.elu,
-    "celu": jax.nn.celu,
-    "selu": jax.nn.selu,
-    "gelu": partial(jax.nn.gelu, approximate=False),
-    "silu": jax.nn.silu,
-    "swish": jax.nn.silu,
-    "softplus": jax.nn.softplus,
-    "softsign": jax.nn.soft_sign,
-    "exponential": jnp.exp,
-    "mish": jax.nn.mish,
-    "hard_sigmoid": jax.nn.hard_sigmoid,
-    "hard_silu": jax.nn.hard_silu,
-    "hard_swish": jax.nn.hard_silu,
-    "hard_tanh": jax.nn.hard_tanh,
-    "log_sigmoid": jax.nn.log_sigmoid,
-    "tanh_shrink": lambda x: x - jnp.tanh(x),
-    "hard_shrink": lambda x: jnp.where(jnp.abs(x) > 0.5, x, 0),
-    "soft_shrink": lambda x: jnp.where(jnp.abs(x) > 0.5, x - 0.5 * jnp.sign(x), 0),
-    "squareplus": jax.nn.squareplus,
-    "sparse_plus": jax.nn.sparse_plus,
-    "sparse_sigmoid": jax.nn.sparse_sigmoid,
-}
 # Keras 2 computes another function by this name; the others are not Keras's, but modules use them.
 HARD_SIGMOID_KERAS2 = "hard_sigmoid of Keras 2"
 OTHERS: dict[str, Activation] = {
-    HARD_SIGMOID_KERAS2: lambda x: jnp.clip(0.2 * x + 0.5, 0, 1),
+    HARD_SIGMOID_KERAS2: hard_sigmoid_keras2,
     "gelu(approximate=True)": jax.nn.gelu,
     "leaky_relu(negative_slope=0.01)": jax.nn.leaky_relu,
     "leaky_relu(negative_slope=0.3)": partial(jax.nn.leaky_relu, negative_slope=0.3),

@@ -12,15 +12,17 @@ import pytest
 from keras import layers as kl
 from keras_pairs import random_model
 
+from jaxnets import nn
 from jaxnets.errors import UserError
 from jaxnets.keras_weights import from_keras, make_skeleton
-from jaxnets.keras_weights.skeleton.activations import CODE, as_function
-from jaxnets.keras_weights.weightless import ACTIVATIONS, ALL_ACTIVATIONS
+from jaxnets.keras_weights.skeleton.activations import as_argument, as_function
+from jaxnets.keras_weights.weightless import ALL_ACTIVATIONS, HARD_SIGMOID_KERAS2
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*HDF5 file.*"),
     pytest.mark.filterwarnings("ignore:.*structure of `inputs`.*"),
+    pytest.mark.filterwarnings("ignore:.*does not support masking.*"),
 ]
 
 
@@ -35,18 +37,21 @@ def module_of(source):
 def inputs_for(model, rng):
     def array(tensor):
         shape = (2, *(side or 5 for side in tensor.shape[1:]))
-        return (
-            rng.integers(0, 9, shape).astype("f") if len(shape) == 2 else rng.normal(size=shape).astype("f")
-        )
+        if len(shape) == 2:
+            return np.sort(rng.integers(0, 9, shape) * rng.integers(0, 2, shape))[:, ::-1].astype("f")
+        x = rng.normal(size=shape).astype("f")
+        x[0, -2:] = 0  # what Masking masks
+        return x
 
     return jax.tree.map(array, model.inputs[0] if isinstance(model, keras.Sequential) else model.input)
 
 
-def assert_same(model, tmp_path, endings=(".keras", ".h5"), rename=False):
+def assert_same(model, tmp_path, endings=(".keras", ".h5"), rename=False, train=True):
     """The module that is written of a model gives its outputs, from every file of it."""
     x = inputs_for(model, np.random.default_rng(0))
+    arguments = tuple(x) if isinstance(x, list) else (x,)
     with jax.numpy_rank_promotion("allow"):
-        expected = jax.tree.leaves(model(x, training=False))
+        expected = model(x, training=False)
     for ending in endings:
         path = tmp_path / f"model{ending}"
         model.save(path)
@@ -54,13 +59,22 @@ def assert_same(model, tmp_path, endings=(".keras", ".h5"), rename=False):
         assert skeleton.missing == []
         assert bool(skeleton.rename) == rename
         variables = from_keras(path, net, rename=skeleton.rename)
-        arguments = tuple(x) if isinstance(x, list) else (x,)
         with jax.numpy_rank_promotion("allow"):
-            found = jax.tree.leaves(net.apply(variables, *arguments))
-        for one, other in zip(found, expected, strict=True):
-            assert one.shape == other.shape
-            largest = max(1.0, np.abs(other).max())
-            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * largest)
+            assert_close(net.apply(variables, *arguments), expected)
+    if train and "ropout" not in skeleton.text:  # nothing is random in training
+        with jax.numpy_rank_promotion("allow"):
+            expected = model(x, training=True)
+            found, new = net.apply(variables, *arguments, train=True, mutable=["batch_stats"])
+        assert_close(found, expected)
+        if new:  # the updated statistics
+            assert_close(new["batch_stats"], from_keras(model, net, rename=skeleton.rename)["batch_stats"])
+
+
+def assert_close(found, expected):
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        assert one.shape == other.shape
+        largest = max(1.0, np.abs(other).max())
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5 * largest)
 
 
 def images(*layers, shape=(13, 12, 3)):
@@ -134,13 +148,85 @@ CHAINS = {
         lambda: kl.GRU(3, reset_after=False),
         shape=(4, 7, 7, 1),
     ),
+    "sequences": images(
+        lambda: kl.DepthwiseConv1D(3, padding="same", depth_multiplier=2, dilation_rate=2, use_bias=False),
+        lambda: kl.SeparableConv1D(4, 3, padding="same", dilation_rate=2, activation="hard_tanh"),
+        lambda: kl.Conv1D(6, 2, strides=2, groups=2, padding="causal", activation="hard_shrink"),
+        lambda: kl.BatchNormalization(axis=1, scale=False, momentum=0.9),
+        lambda: kl.Conv1DTranspose(3, 3, strides=3, padding="same", output_padding=1, activation="softsign"),
+        lambda: kl.Conv1DTranspose(4, 2, dilation_rate=2),
+        lambda: kl.ReLU(max_value=2.0, negative_slope=0.1, threshold=0.3),
+        lambda: kl.AveragePooling1D(3, 2, padding="same"),
+        lambda: kl.MaxPooling1D(2, 1),
+        lambda: kl.GlobalMaxPooling1D(keepdims=True),
+        lambda: kl.Activation("glu"),
+        shape=(11, 4),
+    ),
+    "dilated": images(
+        lambda: kl.Conv2D(4, 3, dilation_rate=(2, 1), groups=2, padding="same", activation=kl.ReLU(3.0)),
+        lambda: kl.DepthwiseConv2D((2, 3), dilation_rate=2, activation="celu"),
+        lambda: kl.SeparableConv2D(4, 3, dilation_rate=(1, 2), depth_multiplier=2, use_bias=False),
+        lambda: kl.BatchNormalization(axis=1, center=False, epsilon=0.01),
+        lambda: kl.BatchNormalization(axis=2),
+        lambda: kl.Conv2DTranspose(3, 3, strides=(2, 3), output_padding=(1, 2), padding="same"),
+        lambda: kl.Conv2DTranspose(3, (2, 3), dilation_rate=(2, 3)),
+        lambda: kl.GlobalMaxPooling2D(keepdims=True),
+        shape=(12, 11, 4),
+    ),
+    "solids": images(
+        lambda: kl.Conv3D(4, 2, strides=(1, 2, 1), groups=2, padding="same", activation="squareplus"),
+        lambda: kl.Conv3D(3, 2, dilation_rate=(1, 2, 1), use_bias=False, padding="same"),
+        lambda: kl.Conv3DTranspose(2, 2, strides=2, output_padding=(1, 0, 1), padding="same"),
+        lambda: kl.BatchNormalization(),
+        lambda: kl.AveragePooling3D((2, 1, 2), 1, padding="same"),
+        lambda: kl.MaxPooling3D((1, 2, 2)),
+        lambda: kl.GlobalAveragePooling3D(keepdims=True),
+        shape=(5, 6, 5, 2),
+    ),
+    "in_both_directions": images(
+        lambda: kl.Bidirectional(kl.LSTM(3, return_sequences=True, use_bias=False), merge_mode="mul"),
+        lambda: kl.Bidirectional(
+            kl.GRU(3, return_sequences=True, dropout=0.1),
+            backward_layer=kl.LSTM(3, return_sequences=True, go_backwards=True, activation="relu"),
+        ),
+        lambda: kl.Bidirectional(kl.SimpleRNN(3, return_sequences=True, unroll=True), merge_mode="sum"),
+        lambda: kl.GRU(3, return_sequences=True, unroll=True, reset_after=False, use_bias=False),
+        lambda: kl.LSTM(3, return_sequences=True, go_backwards=True, recurrent_dropout=0.2),
+        lambda: kl.SimpleRNN(3, return_sequences=True, activation="linear", use_bias=False),
+        lambda: kl.Bidirectional(kl.GRU(3, recurrent_activation="hard_sigmoid"), merge_mode="ave"),
+        shape=(4, 3),
+    ),
+    "masked_ids": lambda: keras.Sequential(
+        [
+            keras.Input((6,)),
+            kl.Embedding(11, 4, mask_zero=True),
+            kl.BatchNormalization(),
+            kl.TimeDistributed(kl.Dense(4)),
+            kl.LSTM(3, return_sequences=True, zero_output_for_mask=True),
+            kl.Bidirectional(kl.GRU(3, return_sequences=True)),
+            kl.LeakyReLU(),
+            kl.GlobalAveragePooling1D(),
+        ]
+    ),
+    "masked_steps": images(
+        lambda: kl.Masking(),
+        lambda: kl.SimpleRNN(3, return_sequences=True, go_backwards=True),
+        lambda: kl.Bidirectional(kl.LSTM(3), merge_mode="ave"),
+        shape=(5, 3),
+    ),
+    "mask_for_nobody": images(
+        lambda: kl.Masking(),
+        lambda: kl.Conv1D(3, 2),
+        lambda: kl.LSTM(2),
+        shape=(5, 3),
+    ),
     "words": lambda: keras.Sequential(
         [keras.Input((6,)), kl.Embedding(11, 4), kl.GlobalAveragePooling1D(), kl.Dense(2, name="class")]
     ),
 }
 
 
-QUICK = ("words", "dictionaries", "shared_and_several_outputs")
+QUICK = ("words", "dictionaries", "shared_and_several_outputs", "sequences", "masked_steps")
 
 
 def slow_but(names):
@@ -208,9 +294,40 @@ def attention():
     return keras.Model(start, kl.MultiHeadAttention(2, 3, output_shape=6, use_bias=False)(x, start, x))
 
 
+def states():
+    """An encoder whose last states a decoder starts from, in one direction and in both."""
+    start, second = keras.Input((5, 3), name="source"), keras.Input((4, 2), name="target")
+    _, h, c = kl.LSTM(3, return_state=True)(start)
+    x = kl.LSTM(3, return_sequences=True)(second, initial_state=[h, c])
+    x, *both = kl.Bidirectional(kl.GRU(3, return_sequences=True, return_state=True))(x)
+    x = kl.Bidirectional(kl.GRU(3, return_sequences=True), merge_mode=None)(x, initial_state=both)
+    x, h = kl.SimpleRNN(3, return_state=True, use_bias=False)(kl.Concatenate()(x))
+    return keras.Model([start, second], [x, kl.SimpleRNN(3)(second, initial_state=h)])
+
+
+def masks():
+    """Masks of two inputs, given to layers, passed on and merged; a layer that is called with and without."""
+    ids, steps = keras.Input((6,), name="ids"), keras.Input((6, 4), name="steps")
+    x = kl.Embedding(11, 4, mask_zero=True)(ids)
+    y = kl.Masking()(steps)
+    shared = kl.LSTM(4, return_sequences=True)
+    both = kl.Add()([shared(x), y])
+    joined = kl.Concatenate()([x, y])
+    last = kl.Bidirectional(kl.SimpleRNN(2))(kl.Dropout(0.1)(joined))
+    return keras.Model([ids, steps], [kl.GRU(3)(both), shared(steps), last, kl.GlobalAveragePooling1D()(x)])
+
+
 GRAPHS = {
     make.__name__: make
-    for make in (shared_and_several_outputs, dictionaries, residual, frozen_backbone, attention)
+    for make in (
+        shared_and_several_outputs,
+        dictionaries,
+        residual,
+        frozen_backbone,
+        attention,
+        states,
+        masks,
+    )
 }
 
 
@@ -220,15 +337,16 @@ def test_a_graph_computes_what_it_does_in_keras(name, tmp_path):
 
 
 def test_every_activation_is_the_one_that_is_compared():
-    """The code of each activation computes what the table of functions does, as a call and as a function."""
+    """The code of each activation computes what the table of functions does, as a call and as an argument."""
     names = {}
-    exec("import jax\nimport jax.numpy as jnp\nfrom flax import linen\nfrom jaxnets import nn", names)
-    x = np.linspace(-4, 4, 41, dtype="f")
-    assert set(ACTIVATIONS) - set(CODE) == {"linear", "tanh_shrink"}
-    for name, code in CODE.items():
-        wanted = ALL_ACTIVATIONS[name](x)
-        np.testing.assert_allclose(eval(code.format("x"), names | {"x": x}), wanted, rtol=1e-6)
-        np.testing.assert_allclose(eval(as_function(code), names)(x), wanted, rtol=1e-6)
+    exec("import jax\nfrom flax import linen\nfrom jaxnets import nn", names)
+    x = np.linspace(-4, 4, 42, dtype="f")
+    for name in (*nn.ACTIVATIONS, HARD_SIGMOID_KERAS2):
+        for code in (as_function(name), as_argument(name)):
+            found = nn.get_activation(eval(code, names))(x)
+            np.testing.assert_allclose(found, ALL_ACTIVATIONS[name](x), rtol=1e-6)
+    assert as_function("relu") == "nn.relu"
+    assert as_function("softmax") == "linen.softmax"
 
 
 @pytest.mark.slow
@@ -246,7 +364,7 @@ def test_training_drops_and_updates_statistics(tmp_path):
 def unknown_layers():
     start = keras.Input((5,))
     x = kl.Embedding(7, 3, mask_zero=True)(start)
-    x = kl.LSTM(3, name="masked")(x)
+    x = kl.Softmax(name="masked")(x)
     x = kl.Lambda(lambda x: x + 1, name="mine")(x)
     return keras.Model(start, kl.Dense(2)(x))
 
@@ -256,15 +374,14 @@ def test_what_is_not_known_is_left_to_do(tmp_path):
     model.save(tmp_path / "net.keras")
     net, skeleton = module_of(tmp_path / "net.keras")
     assert skeleton.missing == [
-        "the layer masked (LSTM): the mask that Keras gives it",
+        "the layer masked (Softmax): the mask that Keras gives it",
         "the layer mine (Lambda): its class",
     ]
-    with pytest.raises(NotImplementedError, match=r"write the layer masked \(LSTM\)"):
+    with pytest.raises(NotImplementedError, match=r"write the layer masked \(Softmax\)"):
         net.init(jax.random.key(0), np.zeros((1, 5), "f"))
-    assert '"units": 3' in skeleton.text
+    assert '"axis": -1' in skeleton.text
     filled = skeleton.text.replace(
-        'raise NotImplementedError("write the layer masked (LSTM)")',
-        "return nn.LSTM(3, parent=self.parent, name='m')(inputs[0])",
+        'raise NotImplementedError("write the layer masked (Softmax)")', "return linen.softmax(inputs[0])"
     ).replace('raise NotImplementedError("write the layer mine (Lambda)")', "return inputs[0] + 1")
     assert ast.parse(filled)
 
@@ -273,10 +390,8 @@ def test_what_is_not_known_is_left_to_do(tmp_path):
     "layer, reason",
     [
         (kl.Conv2D(2, 3, data_format="channels_first"), "its data_format 'channels_first'"),
-        (kl.BatchNormalization(axis=1), "its axis 1, which is not the last"),
-        (kl.ReLU(threshold=0.5), "its threshold 0.5"),
+        (kl.LayerNormalization(axis=1), "its axis 1, which is not the last"),
         (kl.UpSampling2D(interpolation="lanczos3"), "its interpolation 'lanczos3'"),
-        (kl.DepthwiseConv2D(2, dilation_rate=2), "its dilation_rate"),
         (kl.UnitNormalization(), "its class"),
     ],
 )
@@ -312,7 +427,7 @@ def test_no_name_becomes_code(name, tmp_path, monkeypatch):
     calls = {
         ast.unparse(node.func) for node in ast.walk(ast.parse(skeleton.text)) if isinstance(node, ast.Call)
     }
-    known = ("nn.Dense", "linen.relu")
+    known = ("nn.Dense",)
     assert {
         one
         for one in calls
@@ -456,4 +571,5 @@ def test_networks_of_keras_applications(name, tmp_path):
     model = random_model(
         lambda: build(weights=None, include_top=False, pooling="avg", input_shape=(75, 75, 3))
     )
-    assert_same(model, tmp_path, endings=(".keras",))
+    # Not in training: in deep networks, statistics of a batch of two magnify rounding without bound.
+    assert_same(model, tmp_path, endings=(".keras",), train=False)

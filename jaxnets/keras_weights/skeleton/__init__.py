@@ -5,7 +5,6 @@ checked, and strings are escaped. Nothing in the file is executed, Lambda layers
 """
 
 import dataclasses
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from jaxnets.keras_weights.containers import checked, open_file
 from jaxnets.keras_weights.skeleton.activations import Unsupported
 from jaxnets.keras_weights.skeleton.graph import model_of
 from jaxnets.keras_weights.skeleton.names import plain, quoted
-from jaxnets.keras_weights.skeleton.wrappers import HELPERS
+from jaxnets.keras_weights.skeleton.wrappers import EACH_STEP
 from jaxnets.keras_weights.skeleton.writer import Writer, imports
 from jaxnets.keras_weights.weightless import ODD
 
@@ -60,7 +59,7 @@ def make_skeleton(model_or_path: Any) -> Skeleton:
         <BLANKLINE>
             @linen.compact
             def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-                x = linen.relu(nn.Dense(3, name="answer")(x))
+                x = nn.Dense(3, activation="relu", name="answer")(x)
                 return x
         <BLANKLINE>
     """
@@ -86,8 +85,8 @@ def make_skeleton(model_or_path: Any) -> Skeleton:
 
 def _text(writer: Writer, source: str) -> str:
     body = "\n\n\n".join(writer.classes)
-    helpers = [code.strip() for name, code in HELPERS.items() if re.search(rf"\b{name}\(", body)]
-    body = "\n\n\n".join([*helpers, body])
+    if "each_step(" in body:
+        body = f"{EACH_STEP.strip()}\n\n\n{body}"
     renamed = ", ".join(f"{quoted(old)}: {quoted(new)}" for old, new in writer.rename.items())
     how = f"{quoted(source)}, Net()" + (f", rename={{{renamed}}}" if renamed else "")
     head = f'"""{plain(source)} as a Linen module, written by jaxnets: see `Net`."""'

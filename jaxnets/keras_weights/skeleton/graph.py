@@ -33,10 +33,16 @@ class Call:
     names: list[str] | None = None
     """Names of the inputs, if they were given as a dict."""
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    mask: Any = None
+    """The mask that Keras gives it: a tensor, None, or `masks.UNKNOWN`."""
 
     @property
     def tensors(self) -> list[Tensor]:
         return [value for value in self.inputs if isinstance(value, Tensor)]
+
+    @property
+    def needs(self) -> list[Tensor]:
+        return [*self.tensors, *([self.mask] if isinstance(self.mask, Tensor) else [])]
 
 
 @dataclasses.dataclass
@@ -53,6 +59,10 @@ class Model:
     outputs: list[Tensor]
     output_names: list[str] | None
     """Names of the outputs, if the model returns a dict."""
+    is_chain: bool = False
+    """Whether it is sequential."""
+    has_masks: bool = False
+    """Whether its graph has the masks that pass from layer to layer, as Keras 3 writes it."""
 
 
 def model_of(config: Config, where: str) -> Model | None:
@@ -81,6 +91,8 @@ def model_of(config: Config, where: str) -> Model | None:
     for call in calls.values():
         more = [one for one in ARRAYS if isinstance(call.settings.get(one), (Tensor, int, float))]
         call.inputs += [call.settings.pop(one) for one in more]
+        call.inputs += _tensors(call.settings.pop("initial_state", None))[0]
+        call.mask = call.settings.pop("mask", None)
     outputs, output_names = _tensors(settings.get("output_layers"))
     listed, names = _tensors(settings.get("input_layers"))
     inputs = [tensor.layer for tensor in listed] or [
@@ -93,7 +105,11 @@ def model_of(config: Config, where: str) -> Model | None:
         raise UserError(f"{where} has a configuration whose outputs are not those of layers")
     ordered = list(_ordered(calls, outputs, set(inputs), where))
     by_key = dict(zip(names or inputs, inputs, strict=True))
-    return Model(name, by_name, by_key, names is not None, ordered, outputs, output_names)
+    nodes = [node for layer in layers for node in layer.get("inbound_nodes") or []]
+    has_masks = any(isinstance(node, Mapping) for node in nodes)
+    return Model(
+        name, by_name, by_key, names is not None, ordered, outputs, output_names, has_masks=has_masks
+    )
 
 
 def _sequential(name: str, layers: dict[str, Config]) -> Model:
@@ -103,7 +119,9 @@ def _sequential(name: str, layers: dict[str, Config]) -> Model:
     else:
         start, rest = "", names  # the name of no layer: its first one knows its own input
     calls = [Call(one, 0, [Tensor(before)]) for before, one in zip([start, *rest], rest, strict=False)]
-    return Model(name, layers, {start: start}, False, calls, [Tensor(rest[-1] if rest else start)], None)
+    return Model(
+        name, layers, {start: start}, False, calls, [Tensor(rest[-1] if rest else start)], None, True
+    )
 
 
 def _call(layer: str, number: int, node: Any) -> Call:
@@ -190,6 +208,6 @@ def _ordered(
         call = calls[key]
         stack += [
             ((one.layer, one.node), False)
-            for one in reversed(call.tensors)
+            for one in reversed(call.needs)
             if (one.layer, one.node) not in done
         ]

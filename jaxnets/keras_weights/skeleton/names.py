@@ -13,7 +13,7 @@ from flax import linen
 
 LONGEST = 60  # characters of an identifier
 RESERVED = {*keyword.kwlist, *keyword.softkwlist, *dir(builtins), "self", "train", "inputs"}
-RESERVED |= {"jax", "jnp", "linen", "nn", "Any", "Net", "each_step", "Bidirectional"}
+RESERVED |= {"jax", "jnp", "linen", "nn", "Any", "Net", "each_step"}
 TAKEN = {*dir(linen.Module), "name", "parent", "scope"}  # what a Linen layer must not be called
 
 

@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxnets.keras_weights.settings import per_axis
-from jaxnets.keras_weights.skeleton.activations import Unsupported, activation_code
+from jaxnets.keras_weights.skeleton.activations import Unsupported, as_argument, as_function, name_of
+from jaxnets.keras_weights.skeleton.masks import UNKNOWN
 
 LARGEST = 2**31
 
 # Settings without a meaning for what a layer computes with the weights of a file.
 MEANINGLESS = {
     *("name", "trainable", "dtype", "batch_input_shape", "batch_shape", "input_shape", "input_dtype", "seed"),
-    *("build_config", "implementation", "unroll", "unit_forget_bias", "input_dim", "input_length", "sparse"),
+    *("build_config", "implementation", "unit_forget_bias", "input_dim", "input_length", "sparse"),
     *("renorm_clipping", "renorm_momentum", "virtual_batch_size", "fused", "ragged", "sparse_grad"),
     *("stateful", "time_major", "synchronized", "flash_attention", "autocast", "optional"),
 }
@@ -28,12 +29,10 @@ class Piece:
     """The Linen layer's constructor, without its last parenthesis; None for a function."""
     call: Callable[..., str] = lambda layer, x: f"{layer}({x})"
     """Makes the code of a call from the layer's and its inputs'."""
-    activation: str | None = None
-    """The code of what follows, with {0} for the layer's output."""
     rank: int | None = None
     """Number of the output's axes; None for as many as the input has."""
-    note: str = ""
-    """What differs from Keras, for a comment."""
+    more: tuple[int | None, ...] = ()
+    """Those of further outputs."""
 
 
 class Settings:
@@ -45,7 +44,7 @@ class Settings:
         ranks: Numbers of axes of the inputs; None where unknown.
         train: The code of whether it is training.
         version: The version of Keras.
-        masked: Whether Keras passes a mask on to it.
+        mask: The code of the mask that Keras gives it; None for none.
     """
 
     def __init__(
@@ -55,10 +54,10 @@ class Settings:
         ranks: Sequence[int | None],
         train: str,
         version: str,
-        masked: bool,
+        mask: str | None = None,
     ) -> None:
         self.config, self.call, self.ranks, self.train = config, call, ranks, train
-        self.version, self.masked = version, masked
+        self.version, self._mask = version, mask
         self._read: set[str] = set()
 
     @property
@@ -66,6 +65,25 @@ class Settings:
         if not self.ranks or self.ranks[0] is None:
             raise Unsupported("the number of axes of its input is not known")
         return self.ranks[0]
+
+    @property
+    def mask(self) -> str | None:
+        if self._mask == UNKNOWN:
+            raise Unsupported("the mask that Keras gives it")
+        return self._mask
+
+    @property
+    def is_masked(self) -> bool:
+        return self._mask is not None
+
+    def unmasked(self) -> None:
+        """Refuses a mask."""
+        if self.is_masked:
+            raise Unsupported("the mask that Keras gives it")
+
+    def inside(self, config: Mapping[str, Any], *ranks: int | None, mask: str | None = None) -> "Settings":
+        """Returns the settings of a layer inside this one."""
+        return Settings(config, {}, ranks, self.train, self.version, mask)
 
     def get(self, name: str, default: Any = None) -> Any:
         self._read.add(name)
@@ -114,22 +132,47 @@ class Settings:
 
     def last_axis(self, name: str = "axis") -> None:
         """Refuses any axis but the last."""
+        if (axis := self.axis(name)) is not None:
+            raise Unsupported(f"its {name} {axis}, which is not the last")
+
+    def axis(self, name: str = "axis") -> int | None:
+        """Returns an axis; None for the last one."""
         axis = self.get(name, -1)
         axis = axis[0] if isinstance(axis, (list, tuple)) and len(axis) == 1 else axis
-        if axis != -1 and (type(axis) is not int or axis != self.rank - 1):
-            raise Unsupported(f"its {name} {axis!r:.60}, which is not the last")
+        last = axis == -1 or (self.ranks[0] is not None and axis == self.ranks[0] - 1)
+        return None if last else self.as_whole(name, axis)
 
     def activation(self, name: str = "activation", default: str = "linear") -> str | None:
-        """Returns the code of an activation, with {0} for its argument."""
+        """Returns the code of an activation as an argument of a layer; None for none."""
         value = self.get(name, default)
-        if isinstance(value, Mapping) and value.get("class_name") in ("ReLU", "LeakyReLU", "ELU", "Softmax"):
-            from jaxnets.keras_weights.skeleton.layers import LAYERS
+        if (form := self._layer(value)) is not None:
+            return f"lambda x: {form.format('x')}"
+        found = name_of(value, self.version)
+        return None if found == "linear" else as_argument(found)
 
-            inner = Settings(value.get("config", {}), {}, self.ranks, self.train, self.version, False)
-            piece = LAYERS[value["class_name"]](inner)
-            inner.check()
-            return piece.call(None, "{0}")
-        return activation_code(value, self.version)
+    def activated(self) -> str:
+        """Returns the code of an activation, with {0} for its argument."""
+        value = self.get("activation")
+        if (form := self._layer(value)) is not None:
+            return form
+        name = name_of(value, self.version)
+        return "{0}" if name == "linear" else f"{as_function(name)}({{0}})"
+
+    def _layer(self, value: Any) -> str | None:
+        """Returns the code of an activation that is a layer; None for one that is not."""
+        if not isinstance(value, Mapping) or value.get("class_name") not in (
+            "ReLU",
+            "LeakyReLU",
+            "ELU",
+            "Softmax",
+        ):
+            return None
+        from jaxnets.keras_weights.skeleton.layers import LAYERS
+
+        inner = self.inside(value.get("config", {}), *self.ranks)
+        piece = LAYERS[value["class_name"]](inner)
+        inner.check()
+        return piece.call(None, "{0}")
 
     def kwarg(self, name: str, default: Any = None) -> Any:
         """Returns a setting of the call."""
@@ -151,7 +194,7 @@ class Settings:
                 raise Unsupported(f"{name}= in its call")
 
 
-def size(values: Sequence[int], always: bool = False) -> str:
+def size(values: Sequence[int] | Sequence[str], always: bool = False) -> str:
     """Returns the code of a size: one number for equal sides unless a tuple is `always` needed."""
     if len(set(values)) == 1 and not always:
         return str(values[0])

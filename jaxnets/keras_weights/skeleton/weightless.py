@@ -6,26 +6,29 @@ from functools import partial
 from typing import Any
 
 from jaxnets.keras_weights.skeleton.activations import Unsupported
-from jaxnets.keras_weights.skeleton.settings import Piece, Settings, size
+from jaxnets.keras_weights.skeleton.settings import Piece, Settings, arguments, size
 
 
-def expression(form: str, rank: int | None = None, activation: str | None = None) -> Piece:
+def expression(form: str, rank: int | None = None) -> Piece:
     """Returns a layer that is one expression, with {0} for its input."""
-    return Piece(call=lambda layer, x: form.format(x), rank=rank, activation=activation)
+    return Piece(call=lambda layer, x: form.format(x), rank=rank)
 
 
 def _activation(s: Settings) -> Piece:
-    return expression("{0}", activation=s.activation())
+    return expression(s.activated())
 
 
 def _relu(s: Settings, slope: float = 0.0) -> Piece:
     name = "negative_slope" if "negative_slope" in s.config else "alpha"
-    slope = s.number(name, slope) or 0.0
-    most, threshold = s.get("max_value"), s.get("threshold", s.get("theta", 0.0)) or 0.0
-    if threshold:
-        raise Unsupported(f"its threshold {threshold!r:.60}")
-    form = f"linen.leaky_relu({{0}}, {slope})" if slope else "linen.relu({0})"
-    return expression(form if most is None else f"jnp.minimum({form}, {s.number('max_value')})")
+    slope, most = s.number(name, slope), s.get("max_value")
+    threshold = s.number("theta" if "theta" in s.config else "threshold", 0.0)
+    made = arguments(
+        "{0}",
+        negative_slope=slope or None,
+        max_value=None if most is None else s.number("max_value"),
+        threshold=threshold or None,
+    )
+    return expression(f"nn.relu({made})")
 
 
 def _elu(s: Settings) -> Piece:
@@ -33,8 +36,7 @@ def _elu(s: Settings) -> Piece:
 
 
 def _softmax(s: Settings) -> Piece:
-    if s.masked:
-        raise Unsupported("the mask that Keras gives it")
+    s.unmasked()
     axis = s.whole("axis", -1)
     return expression("linen.softmax({0})" if axis == -1 else f"linen.softmax({{0}}, {axis})")
 
@@ -46,13 +48,10 @@ def _dropout(s: Settings, axes: int = 0) -> Piece:
         raise Unsupported(f"its noise_shape {shape!r:.60}")
     one = [axis for axis, side in enumerate(shape or ()) if side == 1] or list(range(1, axes + 1))
     s.one_of("data_format", "channels_last", None)
-    if not 0 <= rate < 1:
+    if not 0 <= rate <= 1:
         raise Unsupported(f"its rate {rate}")
-    if not one:
-        return expression(f"nn.Dropout({rate})({{0}}, {s.train})")
-    dims = size(tuple(one), always=True)
-    off = {"train": "not train", "True": "False", "False": "True"}[s.train]
-    return expression(f"linen.Dropout({rate}, broadcast_dims={dims}, deterministic={off})({{0}})")
+    dims = f", {size(one, always=True)}" if one else ""
+    return expression(f"nn.Dropout({rate}{dims})({{0}}, {s.train})")
 
 
 def _noise(s: Settings, product: bool = False) -> Piece:
@@ -95,7 +94,7 @@ def _rescale(s: Settings) -> Piece:
 
 def _masking(s: Settings) -> Piece:
     value = s.number("mask_value", 0.0)
-    return expression(f"{{0}} * jnp.any({{0}} != {value}, -1, keepdims=True)")
+    return Piece(call=lambda layer, x: f"nn.masking({x}{f', {value}' if value else ''})", more=(2,))
 
 
 def _merge(s: Settings, operator: str = "", function: str = "", mean: bool = False) -> Piece:
@@ -119,36 +118,25 @@ def _concatenate(s: Settings) -> Piece:
     return Piece(call=lambda layer, *inputs: f"jnp.concatenate([{', '.join(inputs)}], {axis})")
 
 
-def _operator(s: Settings, operator: str) -> Piece:
-    """An operator between tensors or numbers, which Keras 3 makes a layer; its inputs may be broadcast."""
-    known = [rank for rank in s.ranks if rank is not None]
-    return Piece(
-        call=lambda layer, *inputs: f"({f' {operator} '.join(inputs)})", rank=max(known, default=None)
-    )
-
-
 def _pool(s: Settings, rank: int, name: str) -> Piece:
     s.one_of("data_format", "channels_last", None)
     window, padding = s.sides("pool_size", rank, 2), s.one_of("padding", "valid", "same")
     strides = window if s.get("strides") is None else s.sides("strides", rank)
-    if rank == 2:
-        more = "" if strides == window else f", {size(strides)}"
-        more += "" if padding == "valid" else f', padding="{padding}"'
-        return expression(f"nn.{name}_pool({{0}}, {size(window)}{more})")
-    more = f'{size(window, always=True)}, {size(strides, always=True)}, "{padding.upper()}"'
-    more += ", count_include_pad=False" * (name == "avg")
-    return expression(f"linen.{name}_pool({{0}}, {more})")
+    made = arguments(
+        "{0}",
+        size(window, always=rank != 2),
+        strides=None if strides == window else size(strides),
+        padding=None if padding == "valid" else f'"{padding}"',
+    )
+    return expression(f"nn.{name}_pool({made})")
 
 
 def _global_pool(s: Settings, rank: int, name: str) -> Piece:
     s.one_of("data_format", "channels_last", None)
-    if s.masked and name == "mean":
-        raise Unsupported("the mask that Keras gives it")
     keep = s.flag("keepdims")
-    if rank == 2 and not keep:
-        return expression(f"nn.global_{'avg' if name == 'mean' else 'max'}_pool({{0}})", rank=2)
-    axes = size(tuple(range(1, rank + 1)), always=True)
-    return expression(f"{{0}}.{name}({axes}{', keepdims=True' * keep})", rank=None if keep else 2)
+    mask = s.mask if name == "avg" and rank == 1 else None
+    made = arguments("{0}", mask=mask, rank=None if rank == 2 else rank, keepdims="True" if keep else None)
+    return expression(f"nn.global_{name}_pool({made})", rank=None if keep else 2)
 
 
 def _pairs(s: Settings, name: str, rank: int) -> list[tuple[int, int]]:
@@ -218,45 +206,8 @@ WEIGHTLESS: dict[str, Callable[[Settings], Piece]] = {
     **{f"MaxPooling{n}D": partial(_pool, rank=n, name="max") for n in (1, 2, 3)},
     **{f"AveragePooling{n}D": partial(_pool, rank=n, name="avg") for n in (1, 2, 3)},
     **{f"GlobalMaxPooling{n}D": partial(_global_pool, rank=n, name="max") for n in (1, 2, 3)},
-    **{f"GlobalAveragePooling{n}D": partial(_global_pool, rank=n, name="mean") for n in (1, 2, 3)},
+    **{f"GlobalAveragePooling{n}D": partial(_global_pool, rank=n, name="avg") for n in (1, 2, 3)},
     **{f"ZeroPadding{n}D": partial(_pad, rank=n) for n in (1, 2, 3)},
     **{f"Cropping{n}D": partial(_crop, rank=n) for n in (1, 2, 3)},
     **{f"UpSampling{n}D": partial(_enlarge, rank=n) for n in (1, 2, 3)},
 }
-
-# Operators between tensors: classes of Keras 3 (keras.src.ops) and functions of Keras 2 (TFOpLambda).
-OPERATORS = {
-    **dict.fromkeys(("Add", "math.add", "__operators__.add"), "+"),
-    **dict.fromkeys(("Subtract", "math.subtract", "__operators__.sub"), "-"),
-    **dict.fromkeys(("Multiply", "math.multiply", "__operators__.mul"), "*"),
-    **dict.fromkeys(("Divide", "TrueDivide", "math.truediv", "__operators__.truediv"), "/"),
-}
-# Operations of keras.ops on one tensor, which have no settings.
-OPERATIONS = {
-    "Relu": "linen.relu({0})",
-    "Relu6": "linen.relu6({0})",
-    "Sigmoid": "linen.sigmoid({0})",
-    "Silu": "linen.silu({0})",
-    "Tanh": "jnp.tanh({0})",
-    "Exp": "jnp.exp({0})",
-    "Log": "jnp.log({0})",
-    "Sqrt": "jnp.sqrt({0})",
-    "Square": "jnp.square({0})",
-    "Absolute": "jnp.abs({0})",
-    "Negative": "-{0}",
-}
-
-
-def operator_of(layer: Any) -> Callable[[Settings], Piece] | None:
-    """Returns the code of an operation, if a layer's configuration is that of one.
-
-    A legacy ``.h5`` does not tell an operator from the layer Add; they differ only in what they broadcast.
-    """
-    kind, config, module = layer.get("class_name"), layer.get("config", {}), layer.get("module")
-    if kind == "TFOpLambda":
-        kind = config.get("function")
-    elif module is not None and not str(module).startswith("keras.src.ops"):
-        return None
-    if kind in OPERATIONS:
-        return lambda s: expression(OPERATIONS[kind])
-    return partial(_operator, operator=OPERATORS[kind]) if kind in OPERATORS else None

@@ -1,76 +1,72 @@
-"""The code of layers that wrap another, and what a file with them defines for that."""
+"""The code of layers that wrap another, and the function that a file with them may define for that."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from jaxnets.keras_weights.skeleton.activations import Unsupported
-from jaxnets.keras_weights.skeleton.layers import LAYERS
-from jaxnets.keras_weights.skeleton.settings import Piece, Settings
+from jaxnets.keras_weights.skeleton.layers import LAYERS, over_time
+from jaxnets.keras_weights.skeleton.masks import UNKNOWN
+from jaxnets.keras_weights.skeleton.settings import Piece, Settings, arguments
 from jaxnets.keras_weights.weightless import is_keras
 
 POINTWISE = {"Dense", "Activation", "ReLU", "LeakyReLU", "ELU", "Dropout", "Rescaling", "Identity"}
 
-HELPERS = {
-    "each_step": '''
+EACH_STEP = '''
 def each_step(layer: Any, x: jax.Array) -> jax.Array:
     """Applies a layer to every time step of x (batch, time, ...)."""
     y = layer(x.reshape(-1, *x.shape[2:]))
     return y.reshape(*x.shape[:2], *y.shape[1:])
-''',
-    "Bidirectional": '''
-class Bidirectional(linen.Module):
-    """Two recurrent layers of one kind, one of which goes backwards, and their merged outputs."""
-
-    layer: Any
-    merge_mode: str = "concat"
-
-    @linen.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        forward = self.layer.clone(name="forward", parent=self)(x)
-        backward = self.layer.clone(name="backward", parent=self)(x[:, ::-1])
-        backward = backward[:, ::-1] if backward.ndim == 3 else backward
-        if self.merge_mode == "concat":
-            return jnp.concatenate([forward, backward], -1)
-        if self.merge_mode == "mul":
-            return forward * backward
-        return (forward + backward) / (2 if self.merge_mode == "ave" else 1)
-''',
-}
+'''
 
 
-def _inner(s: Settings, name: str, rank: int | None) -> tuple[str, Piece]:
+def _inner(s: Settings, layer: Any, *ranks: int | None, mask: str | None = None) -> tuple[str, Piece]:
     """Returns the class and the code of a wrapped layer."""
-    layer = s.get(name)
     if not isinstance(layer, Mapping) or layer.get("class_name") not in LAYERS or not is_keras(layer):
         raise Unsupported("the layer in it")
-    inner = Settings(layer.get("config", {}), {}, [rank], s.train, s.version, s.masked)
+    inner = s.inside(layer.get("config", {}), *ranks, mask=mask)
     piece = LAYERS[layer["class_name"]](inner)
     inner.check()
     return layer["class_name"], piece
 
 
 def _time_distributed(s: Settings) -> Piece:
-    kind, piece = _inner(s, "layer", None if s.ranks[0] is None else s.ranks[0] - 1)
+    rank = None if s.ranks[0] is None else s.ranks[0] - 1
+    kind, piece = _inner(s, s.get("layer"), rank, mask=UNKNOWN if s.is_masked else None)
     rank = None if piece.rank is None else piece.rank + 1
+    if piece.more:
+        raise Unsupported("the layer in it, which returns more than one array")
     if kind in POINTWISE:
-        return Piece(piece.module, piece.call, piece.activation, rank, piece.note)
+        return Piece(piece.module, piece.call, rank)
 
     def call(layer: str, x: str) -> str:
         return f"each_step(lambda x: {piece.call(layer, 'x')}, {x})"
 
-    return Piece(piece.module, call, piece.activation, rank, piece.note)
+    return Piece(piece.module, call, rank)
 
 
 def _bidirectional(s: Settings) -> Piece:
-    kind, piece = _inner(s, "layer", s.rank)
-    if kind not in ("SimpleRNN", "LSTM", "GRU") or piece.module is None:
+    layer, back = s.get("layer"), s.get("backward_layer")
+    piece = _direction(s, layer)
+    mirrored = _direction(s, layer, mirrored=True).module
+    backward = mirrored if back is None else _direction(s, back).module
+    mode = s.one_of("merge_mode", "concat", "sum", "mul", "ave", None)
+    made = arguments(
+        f"{piece.module})",
+        merge_mode=None if mode == "concat" else f'"{mode}"' if mode else "None",
+        backward_layer=None if backward == mirrored else f"{backward})",
+    )
+    both = (piece.rank,) * (mode is None)
+    call = over_time(s, "dropout=" in f"{piece.module} {backward}")
+    return Piece(f"nn.Bidirectional({made}", call, piece.rank, (*both, *piece.more, *piece.more))
+
+
+def _direction(s: Settings, layer: Any, mirrored: bool = False) -> Piece:
+    """Returns the code of the layer of one direction, or of one in the other direction, set as it is."""
+    if not isinstance(layer, Mapping) or layer.get("class_name") not in ("SimpleRNN", "LSTM", "GRU"):
         raise Unsupported("the layer in it")
-    if s.get("backward_layer") is not None and _inner(s, "backward_layer", s.rank)[1].module != piece.module:
-        raise Unsupported("its backward_layer, which is not that of the other direction")
-    if piece.call("", "x") != "(x)":
-        raise Unsupported("its layer, which goes backwards itself")
-    mode = s.one_of("merge_mode", "concat", "sum", "mul", "ave")
-    merge = "" if mode == "concat" else f', merge_mode="{mode}"'
-    return Piece(f"Bidirectional({piece.module}){merge}", rank=piece.rank, note=piece.note)
+    config = {**layer.get("config", {}), "zero_output_for_mask": False}  # it follows from return_sequences
+    config["go_backwards"] = bool(config.get("go_backwards")) != mirrored
+    return _inner(s, {**layer, "config": config}, *s.ranks[:1], mask=s.mask)[1]
 
 
 WRAPPERS: dict[str, Callable[[Settings], Piece]] = {

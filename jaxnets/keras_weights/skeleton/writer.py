@@ -1,18 +1,19 @@
 """Writing the classes of a module: a nested model, and a layer that is left to do, is a class of its own."""
 
+import ast
 import math
 import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from jaxnets.keras_weights.replay import PASS_MASKS, RECURRENT
 from jaxnets.keras_weights.skeleton import names
 from jaxnets.keras_weights.skeleton.activations import Unsupported
 from jaxnets.keras_weights.skeleton.graph import Call, Config, Model, Tensor, model_of
 from jaxnets.keras_weights.skeleton.layers import LAYERS
+from jaxnets.keras_weights.skeleton.masks import UNKNOWN, add_masks
+from jaxnets.keras_weights.skeleton.operators import operator_of
 from jaxnets.keras_weights.skeleton.settings import Piece, Settings
-from jaxnets.keras_weights.skeleton.weightless import operator_of
 from jaxnets.keras_weights.skeleton.wrappers import WRAPPERS
 from jaxnets.keras_weights.weightless import ODD, is_keras
 
@@ -29,7 +30,6 @@ class Writer:
         version: The version of Keras that wrote it.
         classes: The code of each class, inner ones first.
         missing: What is left to do, in words.
-        notes: What differs from Keras.
         rename: Names of layers that Linen does not allow, with those that they got.
     """
 
@@ -37,7 +37,6 @@ class Writer:
         self.where, self.version = where, version
         self.classes: list[str] = []
         self.missing: list[str] = []
-        self.notes: list[str] = []
         self.rename: dict[str, str] = {}
         self._names: set[str] = set(names.RESERVED)
 
@@ -82,15 +81,14 @@ class _Body:
 
     def __init__(self, writer: Writer, model: Model, path: tuple[str, ...]) -> None:
         self.writer, self.model, self.path = writer, model, path
-        self.uses = Counter(tensor for call in model.calls for tensor in call.tensors)
-        self.uses.update(model.outputs)
-        self.last = {tensor: place for place, call in enumerate(model.calls) for tensor in call.tensors}
+        add_masks(model)
+        self.last = {tensor: place for place, call in enumerate(model.calls) for tensor in call.needs}
         self.last |= dict.fromkeys(model.outputs, len(model.calls))
         self.code: dict[Tensor, str] = {}
         self.holds: dict[str, Tensor] = {}
         self.ranks: dict[Tensor, int | None] = {}
         self.inner_ranks: dict[str, list[int | None]] = {}
-        self.masked: set[Tensor] = set()
+        self.masks = {call.mask for call in model.calls}
         self.made: dict[str, tuple[str, str]] = {}  # layers: the constructor or the variable that holds it
         self.taken, self.layer_names = {*names.RESERVED, *SCRATCH}, set[str]()
         self.body: list[str] = []
@@ -131,10 +129,11 @@ class _Body:
         layer = self.model.layers[call.layer]
         inputs = [self._input(value) for value in call.inputs]
         inner = model_of(layer, self.writer.where)
-        if inner is not None:
+        entered = any(one.mask is not None for one in self.model.calls if one.layer == call.layer)
+        if inner is not None and not entered:
             self._write_model(place, call, inner, inputs)
             return
-        piece, reason = self._piece(layer, call)
+        piece, reason = self._piece(layer, call) if inner is None else (None, "the mask that Keras gives it")
         self.ranks[Tensor(call.layer, call.node)] = None
         if piece is None:
             if call.layer not in self.made:
@@ -142,28 +141,21 @@ class _Body:
                 self._make(call.layer, f"{made}(")
             self._emit(place, call, f"{self.made[call.layer][0]}({', '.join([*inputs, 'train=train'])})")
             return
-        if piece.note and not call.node:
-            self.body += names.comment(piece.note, 0)
         if piece.module is not None:
             self._make(call.layer, piece.module)
         code = piece.call(self.made[call.layer][0] if piece.module else None, *inputs)
         rank = piece.rank or (self._rank(call.tensors[0]) if call.tensors else None)
-        self.ranks[Tensor(call.layer, call.node)] = rank
-        self._emit(place, call, code, piece.activation)
+        for index, one in enumerate((rank, *piece.more)):
+            self.ranks[Tensor(call.layer, call.node, index)] = one
+        self._emit(place, call, code, 1 + len(piece.more))
 
     def _piece(self, layer: Config, call: Call) -> tuple[Piece | None, str]:
         """Returns the code of a layer, or why there is none."""
-        masked = any(tensor in self.masked for tensor in call.tensors)
-        masked |= isinstance(call.settings.get("mask"), Tensor)
         kind, config = str(layer.get("class_name")), layer.get("config", {})
-        if masked and (kind in PASS_MASKS or (kind in RECURRENT and config.get("return_sequences"))):
-            self.masked.add(Tensor(call.layer, call.node))
-        if kind == "Masking" or (kind == "Embedding" and config.get("mask_zero")):
-            self.masked.add(Tensor(call.layer, call.node))
         function = operator_of(layer) or ((LAYERS | WRAPPERS).get(kind) if is_keras(layer) else None)
         if function is None:
             return None, "a layer of its own kind" if not is_keras(layer) else "its class"
-        settings = self._settings(config, call, masked)
+        settings = self._settings(config, call)
         try:
             piece = function(settings)
             if operator_of(layer) is None:
@@ -175,19 +167,21 @@ class _Body:
             elif not all(isinstance(value, Tensor) or _is_number(value) for value in call.inputs):
                 raise Unsupported("what it is called with")
             piece.call("layer", *("x" for _ in call.inputs))
+            if piece.more and self.model.is_chain and kind != "Masking":
+                raise Unsupported("what it returns besides its output")
         except Unsupported as error:
             return None, str(error)
         except ODD:
             return None, "its settings"
         return piece, ""
 
-    def _settings(self, config: Any, call: Call, masked: bool) -> Settings:
-        more = {key: value for key, value in call.settings.items() if key not in ("training", "mask")}
+    def _settings(self, config: Any, call: Call) -> Settings:
+        more = {key: value for key, value in call.settings.items() if key != "training"}
         ranks = [self._rank(tensor) for tensor in call.tensors]
         train = str(call.settings.get("training"))
-        return Settings(
-            config, more, ranks, train if train in ("True", "False") else "train", self.writer.version, masked
-        )
+        train = train if train in ("True", "False") else "train"
+        mask = self.code[call.mask] if isinstance(call.mask, Tensor) else call.mask and UNKNOWN
+        return Settings(config, more, ranks, train, self.writer.version, mask)
 
     def _write_model(self, place: int, call: Call, inner: Model, inputs: list[str]) -> None:
         if call.layer not in self.made:
@@ -204,7 +198,8 @@ class _Body:
             inputs = [f"{{{', '.join(f'{names.quoted(key)}: {code}' for key, code in pairs)}}}"]
         train = str(call.settings.get("training"))
         train = train if train in ("True", "False") else "train"
-        self._emit(place, call, f"{self.made[call.layer][0]}({', '.join([*inputs, train])})", outputs=inner)
+        code = f"{self.made[call.layer][0]}({', '.join([*inputs, train])})"
+        self._emit(place, call, code, len(inner.outputs), inner.output_names)
 
     def _make(self, layer: str, constructor: str) -> None:
         """Names a layer; one that is called more than once gets a variable first."""
@@ -217,44 +212,50 @@ class _Body:
         code = f"{constructor}{'' if constructor.endswith('(') else ', '}name={names.quoted(name)})"
         if self.calls[layer] > 1:
             variable = self._own(f"{layer}_layer")
-            self.body.append(f"{variable} = {code}")
+            self._assign(variable, code)
             code = variable
         self.made[layer] = code, name
 
     def _emit(
-        self, place: int, call: Call, code: str, activation: str | None = None, outputs: Model | None = None
+        self, place: int, call: Call, code: str, several: int = 1, output_names: list[str] | None = None
     ) -> None:
-        """Writes an assignment, to one variable or several, and what follows it."""
+        """Writes an assignment, to one variable or several."""
         first = Tensor(call.layer, call.node)
-        several = len(outputs.outputs) if outputs else 1
-        if outputs and outputs.output_names:
+        if output_names:
             target = self._own(call.layer)
-            for i, key in enumerate(sorted(outputs.output_names)):  # Keras numbers them by name
+            for i, key in enumerate(sorted(output_names)):  # Keras numbers them by name
                 self.code[Tensor(first.layer, first.node, i)] = f"{target}[{names.quoted(key)}]"
             self.body.append(f"{target} = {code}")
             return
         variables = [self._variable(place, Tensor(first.layer, first.node, i)) for i in range(several)]
         target = ", ".join(variables)
-        if activation and len(f"        {target} = {activation.format(code)}") <= WIDTH:
-            self.body.append(f"{target} = {activation.format(code)}")
-            return
         made = self.made.get(call.layer, ("", ""))[0]
         if len(f"        {target} = {code}") > WIDTH and made and code.startswith(made) and "(" in made:
             variable = self._own(f"{call.layer}_layer")
-            self.body.append(f"{variable} = {made}")
+            self._assign(variable, made)
             code = code.replace(made, variable, 1)
         if code != target:
             self.body.append(f"{target} = {code}")
-        if activation:
-            self.body.append(f"{target} = {activation.format(target)}")
+
+    def _assign(self, variable: str, made: str) -> None:
+        """Writes the line that makes a layer, or a line for each of its arguments if it would be too long."""
+        line = f"{variable} = {made}"
+        call = ast.parse(made, mode="eval").body
+        if len(f"        {line}") <= WIDTH or not isinstance(call, ast.Call):
+            self.body.append(line)
+            return
+        given = [*((None, one) for one in call.args), *((one.arg, one.value) for one in call.keywords)]
+        parts = [(f"{name}=" if name else "") + str(ast.get_source_segment(made, one)) for name, one in given]
+        self.body += [f"{variable} = {ast.unparse(call.func)}(", *(f"    {part}," for part in parts), ")"]
 
     def _variable(self, place: int, tensor: Tensor) -> str:
         """Returns the variable for a call's result: one of few that is free, or one of its own."""
         if tensor not in self.last:
             return "_"
         free = [one for one in SCRATCH if self._until(one) <= place]
-        soon = self.last.get(tensor, place) - place <= SOON
-        self.code[tensor] = variable = free[0] if free and soon else self._own(tensor.layer)
+        soon = self.last.get(tensor, place) - place <= SOON and tensor not in self.masks
+        own = "mask" if tensor in self.masks else tensor.layer
+        self.code[tensor] = variable = free[0] if free and soon else self._own(own)
         self.holds[variable] = tensor
         return variable
 

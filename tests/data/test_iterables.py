@@ -110,7 +110,7 @@ def test_bytes_masks_and_more_are_kept():
             7,
             "an object of type int holds no batches: give jaxnets.data.Batches, any iterable",
         ),
-        ([(1, 2, 3)], r"a batch is a tuple: it must be a mapping with x and y, or a pair \(x, y\)"),
+        ([(1, 2, 3, 4)], r"a batch is a tuple: it must be a mapping with x and y, or a pair \(x, y\)"),
         ([{"pixels": [1], "y": [1]}], r"a batch is a dict with \['pixels', 'y'\]: it must be a mapping"),
         ([(np.ones((3, 1)), [1, 2])], "a batch holds 3 x, 2 y"),
         ([(np.ones((0, 1)), [])], "a batch holds 0 x, 0 y"),

@@ -19,6 +19,7 @@ from jaxnets.keras_weights.weightless import ODD, is_keras
 
 WIDTH = 110
 SCRATCH = ("x", "y", "z")  # variables that are used again and again
+MOST_OUTPUTS = 16  # of a layer that is left to do: a file may say anything
 SOON = 12  # calls within which such a variable must have served
 
 
@@ -88,7 +89,7 @@ class _Body:
         self.holds: dict[str, Tensor] = {}
         self.ranks: dict[Tensor, int | None] = {}
         self.inner_ranks: dict[str, list[int | None]] = {}
-        self.masks = {call.mask for call in model.calls}
+        self.masks = {call.mask for call in model.calls if isinstance(call.mask, Tensor)}
         self.made: dict[str, tuple[str, str]] = {}  # layers: the constructor or the variable that holds it
         self.taken, self.layer_names = {*names.RESERVED, *SCRATCH}, set[str]()
         self.body: list[str] = []
@@ -129,8 +130,8 @@ class _Body:
         layer = self.model.layers[call.layer]
         inputs = [self._input(value) for value in call.inputs]
         inner = model_of(layer, self.writer.where)
-        entered = any(one.mask is not None for one in self.model.calls if one.layer == call.layer)
-        if inner is not None and not entered:
+        calls = [one for one in self.model.calls if one.layer == call.layer] if inner else []
+        if inner is not None and all(one.mask is None for one in calls):
             self._write_model(place, call, inner, inputs)
             return
         piece, reason = self._piece(layer, call) if inner is None else (None, "the mask that Keras gives it")
@@ -139,7 +140,9 @@ class _Body:
             if call.layer not in self.made:
                 made = self.writer.todo(call.layer, layer, reason)
                 self._make(call.layer, f"{made}(")
-            self._emit(place, call, f"{self.made[call.layer][0]}({', '.join([*inputs, 'train=train'])})")
+            code = f"{self.made[call.layer][0]}({', '.join([*inputs, 'train=train'])})"
+            used = [one.index for one in self.last if (one.layer, one.node) == (call.layer, call.node)]
+            self._emit(place, call, code, 1 + min(max(used, default=0), MOST_OUTPUTS))
             return
         if piece.module is not None:
             self._make(call.layer, piece.module)

@@ -1,5 +1,6 @@
 """Wherever a path is taken, its text will do."""
 
+import dataclasses
 import importlib
 import inspect
 import pathlib
@@ -25,7 +26,8 @@ def public(name):
     ]
     for one in names:
         thing = getattr(module, one)
-        if inspect.isroutine(thing) or (inspect.isclass(thing) and "__init__" in vars(thing)):
+        takes = inspect.isroutine(thing) or (inspect.isclass(thing) and "__init__" in vars(thing))
+        if takes and not dataclasses.is_dataclass(thing):  # these are given by us
             yield f"{name}.{one}", thing
 
 

@@ -102,4 +102,5 @@ def test_every_schedule_is_in_the_table():
         for name, item in vars(schedules).items()
         if getattr(item, "__module__", "") == schedules.__name__
     }
-    assert set(schedules.SCHEDULES) == {name for name in named if name[0] != "_"}
+    of_words = {"takes_rate", "complete", "parse"}  # what makes them of a command line's words
+    assert set(schedules.SCHEDULES) == {name for name in named if name[0] != "_"} - of_words

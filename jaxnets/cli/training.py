@@ -20,7 +20,7 @@ from jaxnets.recipes import Recipe
 from jaxnets.runs.start import HEADS, start_from
 from jaxnets.train.freeze import freeze as freeze_parts
 
-NOT_RESOLVED = ("recipe", "quiet", "print_config")  # the others hold what the recipe says
+NOT_RESOLVED = ("recipe", "quiet", "print_config", "seeds")  # the others hold what the recipe says
 ALWAYS_NOTED = ("optimizer", "learning_rate", "batch_size", "seed", "start", "epochs")
 
 

@@ -68,17 +68,19 @@ def with_weight_decay(
     Args:
         optimizer: An optimizer, with the learning rate inside.
         learning_rate: The same learning rate, a number or a schedule.
-        weight_decay: The decay; 0 returns the optimizer itself.
+        weight_decay: The decay; 0 returns the optimizer itself. It may be traced, as by
+            `optax.inject_hyperparams`.
         mask: A tree of booleans, or a function that makes one of the parameters, such as `losses.kernels`:
             which of them decay. By default all.
 
     Raises:
         UserError: If the decay is negative, or `update` is called without the parameters.
     """
-    if not weight_decay >= 0:
-        raise UserError(f"a weight decay of {weight_decay}: it must be 0 or more")
-    if not weight_decay:
-        return optimizer
+    if not isinstance(weight_decay, jax.core.Tracer):
+        if not weight_decay >= 0:
+            raise UserError(f"a weight decay of {weight_decay}: it must be 0 or more")
+        if not weight_decay:
+            return optimizer
     decay = optax.chain(
         optax.add_decayed_weights(weight_decay, mask), optax.scale_by_learning_rate(learning_rate)
     )

@@ -22,7 +22,7 @@ LONGEST = 100  # characters of a folder's name; a longer one gets a number inste
 TRIES = 4  # to begin a run, while others begin theirs
 
 
-def open_folder(workdir: Path | None, name: str, config: Mapping[str, Any]) -> Path:
+def open_folder(workdir: Path | str | None, name: str, config: Mapping[str, Any]) -> Path:
     """Writes a run's configuration into its folder, and returns the folder.
 
     By default it is ``runs/NAME``. If another run is there, it is ``runs/NAME-WORDS`` with what differs from
@@ -39,7 +39,7 @@ def open_folder(workdir: Path | None, name: str, config: Mapping[str, Any]) -> P
     """
     if workdir is not None:
         write_config(workdir, config)
-        return workdir
+        return Path(workdir)
     base, asked = default_folder(name), json.loads(json.dumps(config))
     folder = _agreed(base, asked)
     for tries in itertools.count(1):

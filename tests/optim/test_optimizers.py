@@ -291,3 +291,19 @@ def test_weight_decay_of_some_parameters_alone():
 def test_a_negative_weight_decay_is_refused():
     with pytest.raises(UserError, match="0 or more"):
         optim.adam(0.1, weight_decay=-1)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_settings_may_be_changed_during_a_training(name):
+    """By optax.inject_hyperparams, which makes numbers of them that are traced."""
+    plain, injected = OPTIMIZERS[name](0.1), optax.inject_hyperparams(OPTIMIZERS[name])(learning_rate=0.1)
+    params = {"kernel": jnp.asarray([[1.0, -2.0], [0.5, 3.0]])}
+
+    def two_steps(optimizer):
+        state, found = optimizer.init(params), params
+        for _ in range(2):
+            updates, state = jax.jit(optimizer.update)(params, state, found)
+            found = optax.apply_updates(found, updates)
+        return found["kernel"]
+
+    np.testing.assert_allclose(two_steps(injected), two_steps(plain), rtol=1e-6)

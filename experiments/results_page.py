@@ -1,6 +1,7 @@
 """The results page: documented figures beside measured ones, with a table for each chapter."""
 
-from experiments.catalogue import CHAPTERS, ROWS
+from experiments import facts
+from experiments.catalogue import CHAPTERS, OLDER, ROWS, Row
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ HEAD = """\
 Every system of the documents, run by `experiments/reproduce.py`, with the documented figure, the measured one
 and their difference. If several seeds were run, the mean is followed by the least and the greatest value.
 Seconds are those of one run, including reading, compiling, evaluating and drawing; if the machine did other
-work as well, they are upper bounds. `results.json` holds the figures of every single run.
+work as well, they are upper bounds. Figures marked (derived) stand in no document and follow from it.
+`results.json` holds the figures of every single run.
 
 """
 NOTES = {  # what the names of data sets mean
@@ -67,6 +69,11 @@ REMARKS = {  # what a table cannot show; a chapter's stand below its table
     "F8": "The largest difference is that between the two ways to compute the output.",
     "F9": "Losses are means of ten steps. On the digits they go from 2.39 to 0.47 (seed 0).",
 }
+LABELS = {  # figures whose names in a run are short
+    "seconds": "seconds of the last epoch",
+    "rmse": "rmse of the best epoch",
+    "mae": "mae of the best epoch",
+}
 COLUMNS = ("", "system", "figure", "documented", "measured", "difference", "data", "seeds", "seconds")
 
 
@@ -96,6 +103,8 @@ def render(results: Mapping[str, Any], folder: Path) -> str:
         remarks = [f"- **{names}**: {remark}\n" for names, remark in REMARKS.items() if names[0] == letter]
         parts.append("\n" + "".join(remarks) + "\n" + "\n".join(pictures) + "\n")
     notes = [f"- `{name}`: {note}\n" for name, note in NOTES.items() if name in used]
+    if older := [name for name in OLDER if name in results]:
+        notes.append(f"- measured with earlier code, to be run again: {', '.join(older)}\n")
     notes += [f"- measured on {machine}: {', '.join(names)}\n" for machine, names in machines.items()]
     parts.append("## Data and hardware\n\n" + "".join(notes))
     return "".join(parts).rstrip() + "\n"
@@ -110,36 +119,44 @@ def table_rows(name: str, entry: Mapping[str, Any] | None) -> list[list[str]]:
     runs = [run for run in entry["runs"] if "figures" in run]
     if not runs:
         return [[name, what, "", "", f"not measured: {entry['runs'][0]['error']}", "", "", "", ""]]
-    known = [figure for figure in entry["figures"] if figure in runs[0]["figures"]]
-    missing = [figure for figure in entry["figures"] if figure not in runs[0]["figures"]]
-    epochs, wanted = runs[0]["epochs"], entry["epochs"]
-    if epochs and wanted and epochs < wanted:
-        what += f", {epochs} of {wanted} epochs"
+    what += length(row, runs[0])
+    seeds = ", ".join(str(seed) for run in runs for seed in facts.seeds(row, run)) or "none drawn"
     seconds = text(round(mean(run["seconds"] for run in runs), 1))
-    seeds = ", ".join(str(run["seed"]) for run in runs if run["seed"] is not None) or "none drawn"
     about = [runs[0]["dataset"] or "computed", seeds, seconds]
-    lines: list[list[str]] = []
-    for figure in known:
-        values = [run["figures"][figure] for run in runs]
-        documented = entry["documented"].get(figure)
-        digits = precision(documented)
-        cells = ["not given" if documented is None else text(documented, digits), spread(values, digits)]
-        cells.append(difference(documented, values))
-        lines.append([figure, *cells, *(about if not lines else ["", "", ""])])
-    lines += [
-        [
-            figure,
-            text(entry["documented"].get(figure, "not given")),
-            f"not reached in {epochs} epochs",
-            "none",
-            "",
-            "",
-            "",
-        ]
-        for figure in missing
+    lines = [[LABELS.get(figure, figure), *cells(row, figure, runs)] for figure in facts.figures(row)]
+    lines = lines or [["pictures", "pictures", "pictures", "none"]]
+    return [
+        [name, what, *line, *about] if not index else ["", "", *line, "", "", ""]
+        for index, line in enumerate(lines)
     ]
-    lines = lines or [["pictures", "pictures", "pictures", "none", *about]]
-    return [[name, what, *cells] if not index else ["", "", *cells] for index, cells in enumerate(lines)]
+
+
+def length(row: Row, run: Mapping[str, Any]) -> str:
+    """How a training was shorter than documented: cut, or ended by its own rule, which makes it complete."""
+    epochs, wanted = run["epochs"], facts.epochs(row)
+    if not epochs or not wanted or epochs >= wanted:
+        return ""
+    if run["options"].get("epochs", wanted) >= wanted:
+        return f", stopped early after {epochs} epochs, at most {wanted}"
+    return f", {epochs} of {wanted} epochs"
+
+
+def cells(row: Row, figure: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A figure as documented and as measured, and their difference."""
+    documented = facts.documented(row).get(figure)
+    digits = precision(documented)
+    told = "not given" if documented is None else text(documented, digits)
+    if documented is not None and not row.documented:
+        told, documented = "of other data", None
+    elif figure in facts.again(row):
+        told += f", again {text(facts.again(row)[figure], digits)}"
+    if figure in facts.derived(row):
+        told += " (derived)"
+    if any(figure not in run["figures"] for run in runs):
+        short = " of " in length(row, runs[0])
+        return [told, f"not reached in {runs[0]['epochs']} epochs" if short else "not recorded yet", "none"]
+    values = [run["figures"][figure] for run in runs]
+    return [told, spread(values, digits), difference(documented, values)]
 
 
 def precision(documented: Any) -> int:

@@ -57,7 +57,7 @@ def _code(path: Path) -> str:
 
 @cache
 def _imported(path: Path, root: Path) -> tuple[Path, ...]:
-    """The files of jaxnets and experiments that a file imports anywhere in it, packages' __init__ included."""
+    """The files of ours that a file imports anywhere in it, with the __init__ of their packages."""
     found = []
     for name in _names(ast.parse(path.read_text(encoding="utf-8"))):
         parts = name.split(".")

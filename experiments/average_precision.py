@@ -3,7 +3,8 @@
     python experiments/average_precision.py
 
 Documented: the running maximum from the right of the precisions at the recalls 0, 0.1 ... 1 has the mean
-0.7136 (derived: the document draws it and prints no figure). The result by COCO's rule, with 101 points of recall, is printed as well.
+0.7136 (derived: the document draws it and prints no figure). The result by COCO's rule, with 101 points of
+recall, is printed as well.
 """
 
 from jaxnets.cli import commandline

@@ -24,7 +24,7 @@ Measured: docs/results.md, which also says why accuracies differ by a few hundre
 
 from jaxnets.cli import commandline
 
-from jaxnets import data, losses, optim, runs, train
+from jaxnets import data, export, losses, optim, runs, train
 from jaxnets.errors import lookup
 
 from collections.abc import Callable, Mapping
@@ -77,6 +77,7 @@ def main(
     batch_size: int | None = None,
     learning_rate: float = 1e-3,
     seed: int = 0,
+    weights_txt: bool = False,
     workdir: Path | None = None,
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
@@ -90,6 +91,7 @@ def main(
         batch_size: Images in a step. By default as documented.
         learning_rate: Learning rate of Adam.
         seed: Seed of the first weights and the order of the images.
+        weights_txt: Whether to write all parameters to weights.txt as the document does; up to 250 MB.
         workdir: The run's folder. By default runs/cifar10/MODEL-DATASET.
         data_dir: Folder of prepared data sets. By default that of TFDS.
     """
@@ -115,7 +117,9 @@ def main(
         ),
         keep=train.Keep(workdir, best="val_loss"),
     )
-    # 5, 6. summary and pictures
+    # 5, 6. summary, the parameters as text, and pictures
+    if weights_txt:
+        export.export_text(workdir / "weights.txt", network, state.variables, shape)
     return runs.show_results(
         workdir, system.model, network, state.variables, examples, history, system.documented
     )

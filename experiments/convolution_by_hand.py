@@ -57,7 +57,7 @@ def slide(image: list[list[int]], kernel: list[list[int]]) -> jax.Array:
 
 
 def convolve(image: list[list[int]], kernel: list[list[int]]) -> np.ndarray:
-    """A convolution by its definition, sum over (a, b) of kernel[a, b] image[i - a, j - b], where it is whole."""
+    """A convolution by its definition, the sum of kernel[a, b] image[i - a, j - b], where it is whole."""
     x, w = np.array(image), np.array(kernel)
     height, width = x.shape[0] - len(w) + 1, x.shape[1] - len(w) + 1
     places = [(a, b) for a in range(len(w)) for b in range(len(w))]
@@ -71,7 +71,7 @@ def parameters(side: int, channels: int) -> int:
 
 
 def beside_dense() -> float:
-    """The largest difference between a 1x1 convolution, 3 to 2 channels, and a dense layer over the pixels."""
+    """The largest difference of a 1x1 convolution, 3 to 2 channels, from a dense layer over the pixels."""
     x = jnp.arange(27.0).reshape(1, 3, 3, 3)
     params = {"kernel": jnp.array([[1.0, 0.0], [2.0, -1.0], [-3.0, 4.0]]), "bias": jnp.array([0.0, 1.0])}
     dense: Any = nn.Dense(2).apply({"params": params}, x.reshape(9, 3))

@@ -101,10 +101,13 @@ def main(
         "all": (network, nesterov, more_epochs),
     }
     # 4. fit
-    settings = {"experiment": "flowers", "dataset": dataset, "batch_size": batch_size, "seed": seed}
-    train.write_config(
-        workdir, settings | {"weights": str(weights), "frozen_epochs": epochs, "epochs": more_epochs}
-    )
+    settings = {"photos": dataset, "batch_size": batch_size, "seed": seed, "weights": str(weights)}
+    config = runs.describe_features(
+        "xception_classifier", features, None, "tf"
+    )  # of crops, not of a data set
+    config |= {"experiment": "flowers", "frozen_epochs": epochs, "epochs": more_epochs}
+    train.write_config(workdir, config | settings)
+    folders = {"frozen": workdir / "frozen", "all": workdir}  # the last one is what is used
     judge = cropping(train.make_eval_step(network, preprocess=tf_inputs), crops[1])
     histories: dict[str, list[dict[str, Any]]] = {}
     for name, (model, optimizer, length) in stages.items():
@@ -115,7 +118,7 @@ def main(
             epochs=length,
             steps_per_epoch=max(1, len(examples.train) // batch_size),
             validation=train.Validation(judge, Batches(examples.test, batch_size)),
-            keep=train.Keep(workdir / name),
+            keep=train.Keep(folders[name]),
         )
         start = state.variables
     tested = train.evaluate(jax.jit(judge), start, Batches(tests, batch_size))

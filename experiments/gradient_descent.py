@@ -3,7 +3,8 @@
     python experiments/gradient_descent.py
 
 Documented: w = 2.6, 1.16, 0.296 after steps 0, 1, 2 and -1 by step 31 at the learning rate 0.2; w = 2.6,
-1.1744, 0.321948 with 0.2 * 0.99^step, which is 0.135146 in step 39. All lines are printed as the document's are.
+1.1744, 0.321948 with 0.2 * 0.99^step, which is 0.135146 in step 39. All lines
+are printed as the document's are.
 """
 
 from jaxnets.cli import commandline

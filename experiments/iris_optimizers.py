@@ -4,7 +4,8 @@
 
 4-3 softmax, squared error on one-hot labels, truncated normal 0.1, learning rate 0.1, batches of 32 in the
 order of the seed-116 shuffle, 500 epochs; the last 30 rows are the test set. Documented: curves of SGD, whose
-test accuracy ends at 1.0 (derived: no figure is printed), and 12.7, 17.3, 13.1, 16.4, 22.0 seconds (82 together).
+test accuracy ends at 1.0 (derived: no figure is printed), and 12.7, 17.3, 13.1, 16.4, 22.0 seconds (82
+together).
 
 As written in the course, RMSProp divides 0 by 0 before the end and all weights become nan: once a class is
 certain, its gradient is 0, and the mean of squares decays to 0. Here such a weight does not change.

@@ -15,6 +15,7 @@ from jaxnets.cli import commandline
 
 from experiments.flowers import SPLITS
 from jaxnets import data, losses, metrics, optim, plots, pretrained, report, runs, schedules, train
+from jaxnets.data.augment import compose
 from jaxnets.data.augment.ops import resize
 from jaxnets.data.device import gather
 
@@ -38,8 +39,8 @@ DOCUMENTED = {
 
 
 def with_boxes(size: int) -> Any:
-    """An augmentation: images in colour, `size` pixels wide and high, with boxes (batch, 4) drawn at random."""
-    scaled = resize(size, size)
+    """An augmentation: images in colour, of this height and width, with boxes (batch, 4) drawn at random."""
+    scaled = compose(resize(size, size))
 
     def augment(key: jax.Array, step: jax.Array, batch: Any) -> Any:
         batch = scaled(key, step, gather(batch))
@@ -74,7 +75,7 @@ def main(
     """Train both heads and the backbone for a few steps.
 
     Args:
-        dataset: Name of a data set of images: tf_flowers, similar photos prepared under another name, or digits.
+        dataset: Name of a data set of images: tf_flowers, similar photos under another name, or digits.
         weights: Weights of Xception: imagenet, or the path of a Keras file. By default they are drawn.
         size: Height and width that images are scaled to, at least 71.
         steps: Batches in an epoch.

@@ -14,14 +14,15 @@ last and of the best epoch; those of predicting today's price for tomorrow are s
 
 from jaxnets.cli import commandline
 
-from jaxnets import losses, metrics, models, optim, plots, report, runs, train
-from jaxnets.data import Batches
+from jaxnets import export, losses, metrics, models, optim, plots, report, runs, train
+from jaxnets.data import Batches, fingerprint
 from jaxnets.data.formats.tables import load_series
 from jaxnets.errors import lookup
 from jaxnets.summary import summarize
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import jax
@@ -80,30 +81,40 @@ def main(
         batch_size: Windows in a step.
         learning_rate: Learning rate of Adam.
         seed: Seed of the first weights, the order of the windows and dropout.
-        workdir: Folder for prices.png and loss.png. By default runs/MODEL.
+        workdir: The run's folder. By default runs/MODEL.
     """
     documented = lookup(DOCUMENTED, model, "model")
-    workdir = workdir or runs.default_folder(model)
     # 1. data
     if csv is None:
         print("no --csv: a random walk of made-up prices; the documented errors are of another series")
-    file = csv or random_walk(workdir / "walk.csv")
-    prices, scaler = load_series(file, [column], held_out=HELD_OUT)
+    dataset = csv.name if csv else "synthetic walk"
+    with TemporaryDirectory() as made:
+        file = csv or random_walk(Path(made) / "walk.csv")
+        prices, scaler = load_series(file, [column], held_out=HELD_OUT)
     # 2. network
     network = models.MODELS[model]()
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["adam"](learning_rate)
     loss, absolute = first_of(losses.mean_squared_error), first_of(losses.mean_absolute_error)
     # 4. fit
-    state, history = train.fit_compiled(
-        train.make_state(network, optimizer, prices.features.shape, seed),
-        train.make_train_step(network, optimizer, loss=loss, metrics={}),
-        Batches(prices.train, batch_size, seed),
-        epochs=epochs,
-        validation=train.Validation(
-            train.make_eval_step(network, loss=loss, metrics={"mae": absolute}), Batches(prices.test, 256)
+    settings = {"csv": dataset, "column": column, "batch_size": batch_size, "epochs": epochs}
+    settings |= {"learning_rate": learning_rate, "seed": seed, "fingerprint": fingerprint(prices)}
+    config = runs.describe_features(model, prices.features, None, "unit")
+    config |= {"experiment": "stock", "outputs": 1} | settings
+    workdir = runs.open_folder(workdir, model, config)
+    variables, history = runs.train_once(
+        workdir,
+        epochs,
+        lambda: train.fit_compiled(
+            train.make_state(network, optimizer, prices.features.shape, seed),
+            train.make_train_step(network, optimizer, loss=loss, metrics={}),
+            Batches(prices.train, batch_size, seed),
+            epochs=epochs,
+            validation=train.Validation(
+                train.make_eval_step(network, loss=loss, metrics={"mae": absolute}), Batches(prices.test, 256)
+            ),
+            best="val_loss",
         ),
-        best="val_loss",
     )
     # 5. summary
     summary = summarize(network, prices.features.shape)
@@ -112,7 +123,7 @@ def main(
     predict = jax.jit(network.apply)
     real, predicted, today = (
         jnp.asarray(scaler.invert(np.asarray(values, np.float64)))
-        for values in (held_out["y"], predict(state.variables, held_out["x"])[:, 0], held_out["x"][:, -1, 0])
+        for values in (held_out["y"], predict(variables, held_out["x"])[:, 0], held_out["x"][:, -1, 0])
     )
     measured: dict[str, Any] = {"parameters": summary.parameters}
     measured |= {name: float(value) for name, value in metrics.regression_errors(predicted, real).items()}
@@ -122,7 +133,6 @@ def main(
     errors = {"mse": span**2 * last["val_loss"], "rmse": span * last["val_loss"] ** 0.5}
     errors |= {"mae": span * last["val_mae"]}
     measured |= {f"{name} of the last epoch": value for name, value in errors.items()}
-    dataset = csv.name if csv else "synthetic walk"
     report.beside(
         documented,
         {name: round(measured[name], 4) for name in documented},
@@ -130,7 +140,8 @@ def main(
         derived=DERIVED.get(model, ()),
     )
     print(", ".join(f"{name} {value:.2f}" for name, value in measured.items() if name not in documented))
-    # 6. pictures
+    # 6. the parameters as text, and pictures
+    export.export_text(workdir / "weights.txt", network, variables, prices.features.shape)
     days = np.arange(1, 1 + len(real))
     lines = {"tomorrow = today": today, "predicted": predicted, "real": real}
     plots.lines(

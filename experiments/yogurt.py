@@ -4,8 +4,8 @@
 
 Documented: w = [1.0009792, 0.9977485] for the squared error after 15,000 steps; [1.1626335, 1.1191947] after
 10,000 steps if a piece too many costs 1 and a piece too few costs 99 (make more), and [0.9205433, 0.9186459]
-with the two swapped (make less). Printed as the document prints them, a line every 500 steps. The first weights
-are derived: they are what TensorFlow draws with the document's seed, 1, and stand in no document.
+with the two swapped (make less). The weights are printed every 500 steps as the document prints them; the
+first ones are derived: they are what TensorFlow draws with the document's seed, 1, and stand in no document.
 """
 
 from jaxnets.cli import commandline

@@ -238,7 +238,12 @@ ROWS = {
             "1x1 convolution less dense layer",
         ),
     ),
-    "F1": Row("line filters over two photos", "feature_maps", documented=False, pictures=("maps.png",)),
+    "F1": Row(
+        "line filters over two photos",
+        "feature_maps",
+        documented=False,
+        pictures=("filters.png", "maps.png", "crops.png"),
+    ),
     "F2": Row("pooling", "feature_maps", pictures=("pooling.png",)),
     "F3": Row(
         "Fashion-MNIST CNN",

@@ -109,7 +109,7 @@ def main(
         measured |= dict(zip(BY_EPOCH, every, strict=True))
         report.beside(BY_EPOCH, measured, on=examples.name)
     # 6. pictures
-    plots.curves(history, workdir / "curves.png")
+    plots.curves(history, workdir / "curves.png", title=f"fashion_cnn on {examples.name}")
     runs.save_pictures(workdir, examples, network, state.variables, preprocess)
     return measured
 

@@ -136,7 +136,7 @@ def main(
     )
     print(f"test: accuracy {measured['test_accuracy']:.4f}")
     # 6. pictures
-    plots.curves(both, workdir / "curves.png")
+    plots.curves(both, workdir / "curves.png", title=f"Xception on {dataset}, frozen and then all of it")
     nine = {
         "flowers": (examples.train, None),
         "crops-train": (examples.train, crops[0]),

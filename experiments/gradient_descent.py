@@ -81,8 +81,12 @@ def main(
         "last rate": decaying["rate"][-1],
     }
     report.beside(DOCUMENTED, measured)
-    x, quantities = np.arange(steps), {"w": "w", "loss": "loss before the step", "rate": "learning rate"}
-    panels = {label: {name: (x, run[q]) for name, run in runs.items()} for q, label in quantities.items()}
+    x, first = np.arange(steps), 12  # after which w cannot be told from -1 in a picture
+    quantities = {"loss": "loss before the step", "rate": "learning rate"}
+    panels: dict[str, Any] = {
+        f"w in the first {first} steps": {name: (x[:first], run["w"][:first]) for name, run in runs.items()}
+    }
+    panels |= {label: {name: (x, run[q]) for name, run in runs.items()} for q, label in quantities.items()}
     plots.lines(panels, workdir / "descent.png", xlabel="step", logarithmic=["loss before the step"])
     return runs | measured
 

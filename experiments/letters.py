@@ -111,7 +111,7 @@ def main(
     )
     # 6. the parameters as text, picture and application
     export.export_text(workdir / "weights.txt", network, variables, shape)
-    plots.curves(history, workdir / "curves.png")
+    plots.curves(history, workdir / "curves.png", title=f"{model} on {alphabet}")
 
     @jax.jit
     def guess(x: jax.Array) -> jax.Array:

@@ -20,6 +20,7 @@ from jaxnets.cli import commandline
 
 from experiments import arithmetic, facts
 from experiments.catalogue import ROWS, File, Row
+from experiments.index_page import render_index
 from experiments.results_page import render
 from jaxnets import data, machine
 from jaxnets.errors import UserError, lookup
@@ -37,6 +38,7 @@ import jax
 import numpy as np
 
 DOCS = Path(__file__).parents[1] / "docs"
+INDEXES = {"documents.md": False, "index.zh.md": True}
 
 
 def main(
@@ -81,6 +83,9 @@ def main(
         record(page, name, row, runs, workdir)
     results = load(page)
     page.write_text(render(results, page.parent), encoding="utf-8")
+    if publish:
+        for name, chinese in INDEXES.items():
+            (DOCS / name).write_text(render_index(results, chinese=chinese), encoding="utf-8")
     print(f"the page is {page}")
     failed = [name for name in chosen if any("defect" in run for run in results[name]["runs"])]
     if failed:

@@ -102,7 +102,7 @@ def render(results: Mapping[str, Any], folder: Path) -> str:
                 used.add(run.get("dataset"))
                 if "hardware" in run and name not in machines.setdefault(run["hardware"], []):
                     machines[run["hardware"]].append(name)
-            shown = [path for path in entry["pictures"] if (folder / path).exists()] if entry else []
+            shown = [path for path in entry["pictures"] if is_shown(folder / path, entry)] if entry else []
             if shown:
                 drawn = "\n".join(f"![{name}: {ROWS[name].what}]({path})" for path in shown)
                 pictures.append(f"**{name}** {ROWS[name].what}\n\n{drawn}\n")
@@ -114,6 +114,11 @@ def render(results: Mapping[str, Any], folder: Path) -> str:
     notes += [f"- measured on {machine}: {', '.join(names)}\n" for machine, names in machines.items()]
     parts.append("## Data and hardware\n\n" + "".join(notes))
     return "".join(parts).rstrip() + "\n"
+
+
+def is_shown(picture: Path, entry: Mapping[str, Any]) -> bool:
+    """Whether there is a picture, and more than one point in its curves."""
+    return picture.exists() and not (picture.stem.endswith("curves") and entry["runs"][0].get("epochs") == 1)
 
 
 def table_rows(name: str, entry: Mapping[str, Any] | None) -> list[list[str]]:

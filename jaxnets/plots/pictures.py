@@ -78,6 +78,9 @@ def _draw_boxes(axis: Any, boxes: Mapping[str, np.ndarray], shape: tuple[int, ..
     from matplotlib.patches import Rectangle
 
     size = np.array([*shape[:2], *shape[:2]])
+    if boxes:  # a rim for boxes that reach beyond the image, the same around all images
+        height, width = (0.04 * side for side in shape[:2])
+        axis.set(xlim=(-0.5 - width, shape[1] - 0.5 + width), ylim=(shape[0] - 0.5 + height, -0.5 - height))
     for (name, edges), colour, dashes in zip(boxes.items(), COLOURS, ("-", "--", ":", "-."), strict=False):
         for number, (top, left, bottom, right) in enumerate(np.reshape(edges, (-1, 4)) * size):
             for rim in (True, False):
@@ -87,7 +90,6 @@ def _draw_boxes(axis: Any, boxes: Mapping[str, np.ndarray], shape: tuple[int, ..
                         right - left,
                         bottom - top,
                         fill=False,
-                        clip_on=False,
                         edgecolor="white" if rim else colour,
                         linewidth=3.2 if rim else 1.8,
                         linestyle="-" if rim else dashes,

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from experiments import arithmetic, facts, gradient_descent, reproduce, results_page
+from experiments import arithmetic, facts, gradient_descent, index_page, reproduce, results_page
 from experiments.catalogue import OLDER, ROWS, File
 from experiments.results_page import REMARKS, difference, precision, render, spread, text
 from jaxnets.errors import UserError
@@ -40,7 +40,17 @@ def test_scripts_take_what_rows_ask_and_know_its_key(name):
 
 def test_the_page_is_what_the_script_makes_of_the_results():
     page = reproduce.DOCS / "results.md"
-    assert render(reproduce.load(page), page.parent) == page.read_text(encoding="utf-8")
+    results = reproduce.load(page)
+    assert render(results, page.parent) == page.read_text(encoding="utf-8")
+    for name, chinese in reproduce.INDEXES.items():
+        index = (reproduce.DOCS / name).read_text(encoding="utf-8")
+        assert index_page.render_index(results, chinese=chinese) == index
+
+
+def test_indexes_have_every_row_in_the_catalogues_order_and_figures_that_are_shown():
+    assert list(index_page.PLACES) == list(ROWS)
+    for name, place in index_page.PLACES.items():
+        assert set(place.figures) <= set(facts.figures(ROWS[name])), name
 
 
 def test_rows_that_are_older_than_the_code_which_decides_on_their_figures_are_listed():
@@ -144,6 +154,7 @@ def test_only_the_authors_flag_writes_to_docs(tmp_path, monkeypatch, publish):
     pages = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("results.*")}
     folder = "docs" if publish else "mine/full"
     assert pages == {f"{folder}/results.md", f"{folder}/results.json"}
+    assert (tmp_path / "docs" / "documents.md").exists() == publish
 
 
 def test_a_smoke_run_is_not_published(tmp_path):

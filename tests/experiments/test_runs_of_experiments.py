@@ -9,7 +9,7 @@ import pytest
 
 from experiments import application, fashion_cnn, letters, localization, random_boxes, stock
 from jaxnets import data, runs
-from jaxnets.cli import main as command
+from jaxnets.cli import commands
 from jaxnets.data import ArraySource, Dataset
 from jaxnets.data.standardize import Moments
 from jaxnets.errors import UserError
@@ -20,13 +20,6 @@ from jaxnets.runs.predict import Guess, Look
 def abcde(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("letters") / "run"
     return workdir, letters.main(epochs=60, workdir=workdir)
-
-
-def refusal(capsys, *arguments):
-    with pytest.raises(SystemExit) as stopped:
-        command([str(argument) for argument in arguments])
-    assert stopped.value.code == 2
-    return capsys.readouterr().err
 
 
 def test_letters_leave_the_best_weights_and_their_text(abcde):
@@ -53,16 +46,14 @@ def test_the_same_command_says_that_all_is_done_and_gives_the_same(abcde, capsys
         letters.main(epochs=60, seed=1, workdir=workdir)
 
 
-def test_letters_are_exported_and_neither_predicted_nor_evaluated(abcde, capsys, tmp_path):
+def test_letters_are_exported_and_neither_predicted_nor_evaluated(abcde, tmp_path):
     workdir, _ = abcde
-    command(["export", str(workdir), "--format", "safetensors", "--output", str(tmp_path / "w.safetensors")])
+    commands.export(workdir, format="safetensors", out=tmp_path / "w.safetensors")
     assert (tmp_path / "w.safetensors").stat().st_size > 47 * 4
-    capsys.readouterr()
-    assert "experiments/letters.py, which makes its own examples" in refusal(capsys, "evaluate", workdir)
-    image = tmp_path / "a.png"
-    assert "whose examples are not images: predict with that script" in refusal(
-        capsys, "predict", workdir, image
-    )
+    with pytest.raises(UserError, match=r"experiments/letters.py, which makes its own examples"):
+        commands.evaluate(workdir)
+    with pytest.raises(UserError, match="whose examples are not images: predict with that script"):
+        commands.predict(workdir, (tmp_path / "a.png",))
 
 
 def test_stock_leaves_a_run_of_one_output(tmp_path):
@@ -92,7 +83,7 @@ def test_a_run_of_standardized_images_prepares_them_as_its_training_did(monkeypa
     wanted = (x - learned.mean(0)) / (learned.std(0) + 1e-7)
     np.testing.assert_allclose(run.preprocess(x), wanted, rtol=1e-4, atol=1e-5)
     capsys.readouterr()
-    command(["evaluate", str(workdir), "--json"])
+    commands.evaluate(workdir, json=True)
     told = json.loads(capsys.readouterr().out)
     assert told["loss"] == pytest.approx(measured["test_loss"], rel=1e-4)
 
@@ -109,9 +100,10 @@ def test_moments_that_cannot_be_are_called_damaged(abcde, tmp_path, std):
     assert sound["moments"] == {"mean": [1.0], "std": [2.0], "epsilon": 1e-6}
 
 
-def test_the_folder_of_two_heads_is_refused_by_what_takes_one(tmp_path, capsys):
+def test_the_folder_of_two_heads_is_refused_by_what_takes_one(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"experiment": "localization", "dataset": "digits"}))
-    assert "localization.py, whose network only that script can make" in refusal(capsys, "evaluate", tmp_path)
+    with pytest.raises(UserError, match=r"localization.py, whose network only that script can make"):
+        commands.evaluate(tmp_path)
 
 
 @pytest.mark.slow

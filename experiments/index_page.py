@@ -1,6 +1,5 @@
 """The indexes by the documents' own headings: docs/documents.md, and docs/index.zh.md in Chinese."""
 
-from experiments import facts
 from experiments.catalogue import ROWS
 from experiments.index_table import CHAPTERS, PLACES
 from experiments.results_page import LABELS, cells, length, line
@@ -14,9 +13,9 @@ English | [中文](index.zh.md)
 
 # The documents, heading by heading
 
-Where each system of the five documents stands, under the document's own (Chinese) heading, and which script of
-`experiments/` reproduces it. [results.md](results.md) has all figures, data, seeds and seconds, by the row's name;
-`reproduce.py --only` takes these names as well:
+Where each system of the five documents stands, under the document's own (Chinese) heading, and which script
+of `experiments/` reproduces it. [results.md](results.md) has all figures, data, seeds and seconds, by the
+row's name; `reproduce.py --only` takes these names as well:
 
     python experiments/reproduce.py --quick
     python experiments/reproduce.py --only C1 D6
@@ -26,16 +25,18 @@ CHINESE_HEAD = """\
 
 # 实验索引
 
-五份文档描述了 50 个系统，每个系统在 `experiments/` 里有一个短脚本，按文档的六步（数据、网络、优化器与损失、训练、摘要、图）
-写成，并把文档给出的数字和实测的数字并排打印。下表按文档的章节排列。“编号”是这个系统在本项目中的短名：
-[results.md](results.md) 用它查找全部数字、数据、随机种子和用时，`reproduce.py` 的 `--only` 也用它选择要运行的系统：
+五份文档描述了 50 个系统，每个系统在 `experiments/` 里有一个短脚本，按文档的六步
+（数据、网络、优化器与损失、训练、摘要、图）写成，并把文档给出的数字和实测的数字并排打印。
+下表按文档的章节排列。“编号”是这个系统在本项目中的短名：[results.md](results.md)
+用它查找全部数字、数据、随机种子和用时，`reproduce.py` 的 `--only` 也用它选择要运行的系统：
 
     python experiments/reproduce.py --quick
     python experiments/reproduce.py --only C1 D6
 
-第一条命令在小数据上把所有系统试跑一遍，几分钟完成；第二条按文档的规模运行选中的系统，在两个核上可能要几小时。脚本只在源码
-仓库里，不在 wheel 里。多个随机种子的结果写成“平均值（最小值至最大值）”。MNIST 和 CIFAR-10 用的是 JPEG 副本，因为得不到原始文件。
-“推导”指文档里没有、由文档推出的数字。
+第一条命令在小数据上把所有系统试跑一遍，几分钟完成；第二条按文档的规模运行选中的系统，
+在两个核上可能要几小时。脚本只在源码仓库里，不在 wheel 里。
+多个随机种子的结果写成“平均值（最小值至最大值）”。MNIST 和 CIFAR-10 用的是 JPEG 副本，
+因为得不到原始文件。“推导”指文档里没有、由文档推出的数字。
 """
 COLUMNS = ("", "heading", "system", "script", "figure", "documented", "measured")
 CHINESE_COLUMNS = ("编号", "章节", "系统", "脚本", "数字", "文档", "实测")

@@ -1,5 +1,6 @@
 """What stands where in the documents: the table of docs/documents.md and docs/index.zh.md."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -14,7 +15,7 @@ class Place(NamedTuple):
 
     heading: str
     what: str
-    figures: dict[str, str] = {}
+    figures: Mapping[str, str]
 
 
 # Letter of the rows: the documents' headings, in Chinese and in English, and their files.

@@ -90,10 +90,10 @@ def main(
     # 4. fit
     settings = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "epochs": epochs}
     config = runs.describe_features(model, known.features, None, "unit") | {"experiment": "letters"}
-    workdir = runs.open_folder(workdir, model, config | settings)
-    variables, history = runs.train_once(
+    workdir, variables, history = runs.train_once(
         workdir,
-        epochs,
+        model,
+        config | settings,
         lambda: train.fit_compiled(
             train.make_state(network, optimizer, shape, seed),
             train.make_train_step(network, optimizer),

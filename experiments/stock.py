@@ -101,10 +101,10 @@ def main(
     settings |= {"learning_rate": learning_rate, "seed": seed, "fingerprint": fingerprint(prices)}
     config = runs.describe_features(model, prices.features, None, "unit")
     config |= {"experiment": "stock", "outputs": 1} | settings
-    workdir = runs.open_folder(workdir, model, config)
-    variables, history = runs.train_once(
+    workdir, variables, history = runs.train_once(
         workdir,
-        epochs,
+        model,
+        config,
         lambda: train.fit_compiled(
             train.make_state(network, optimizer, prices.features.shape, seed),
             train.make_train_step(network, optimizer, loss=loss, metrics={}),

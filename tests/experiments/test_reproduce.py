@@ -47,8 +47,8 @@ def test_the_page_is_what_the_script_makes_of_the_results():
         assert index_page.render_index(results, chinese=chinese) == index
 
 
-def test_indexes_have_every_row_in_the_catalogues_order_and_figures_that_are_shown():
-    assert list(index_page.PLACES) == list(ROWS)
+def test_indexes_have_every_row_and_figures_that_are_shown():
+    assert index_page.PLACES.keys() == ROWS.keys()
     for name, place in index_page.PLACES.items():
         assert set(place.figures) <= set(facts.figures(ROWS[name])), name
 

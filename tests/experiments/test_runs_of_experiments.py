@@ -19,7 +19,7 @@ from jaxnets.runs.predict import Guess, Look
 @pytest.fixture(scope="module")
 def abcde(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("letters") / "run"
-    return workdir, letters.main(epochs=60, workdir=workdir)
+    return workdir, letters.main(epochs=100, workdir=workdir)
 
 
 def test_letters_leave_the_best_weights_and_their_text(abcde):
@@ -31,19 +31,21 @@ def test_letters_leave_the_best_weights_and_their_text(abcde):
     windows = data.ArraySource(np.eye(5, dtype=np.float32)[[[0, 1, 2, 3]]], [4])
     assert run.features.classes[int(run.probabilities(windows.x).argmax())] == "e"
     assert "kernel" in (workdir / "weights.txt").read_text()
-    assert len((workdir / "metrics.jsonl").read_text().splitlines()) == 60
+    assert len((workdir / "metrics.jsonl").read_text().splitlines()) == 100
 
 
 def test_the_same_command_says_that_all_is_done_and_gives_the_same(abcde, capsys):
     workdir, measured = abcde
-    again = letters.main(epochs=60, workdir=workdir)
-    assert f"{workdir}: all its 60 epochs are done" in capsys.readouterr().out
+    again = letters.main(epochs=100, workdir=workdir)
+    assert f"{workdir}: all its 100 epochs are done" in capsys.readouterr().out
     assert again["history"] == measured["history"]
     assert again["accuracy of the best"] == measured["accuracy of the best"]
-    with pytest.raises(UserError, match="a run of 60 epochs, which were one program and cannot be continued"):
-        letters.main(epochs=70, workdir=workdir)
+    with pytest.raises(
+        UserError, match="a run of 100 epochs, which were one program and cannot be continued"
+    ):
+        letters.main(epochs=110, workdir=workdir)
     with pytest.raises(UserError, match="holds a run with seed 0, not 1"):
-        letters.main(epochs=60, seed=1, workdir=workdir)
+        letters.main(epochs=100, seed=1, workdir=workdir)
 
 
 def test_letters_are_exported_and_neither_predicted_nor_evaluated(abcde, tmp_path):
@@ -131,7 +133,7 @@ def test_random_boxes_train_both_heads_on_five_batches(tmp_path):
 
 def test_boxes_are_drawn_anew_in_every_step_and_images_are_in_colour():
     augment = random_boxes.with_boxes(8)
-    batch = {"x": jnp.full((3, 4, 4, 1), 7, jnp.uint8), "y": jnp.arange(3)}
+    batch = {"x": jnp.full((3, 4, 4, 1), 7, jnp.uint8), "y": jnp.arange(3), "index": jnp.arange(3)}
     one, two = (augment(jax.random.PRNGKey(0), jnp.int32(step), batch) for step in (0, 1))
     assert one["x"].shape == (3, 8, 8, 3)
     np.testing.assert_allclose(one["x"], 7)

@@ -163,6 +163,8 @@ PARTS = {
     "__init__",
     "arithmetic",
     "catalogue",
+    "index_page",
+    "index_table",
     "facts",
     "results_page",
 }  # the package, and parts of reproduce.py

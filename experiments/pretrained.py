@@ -60,8 +60,8 @@ def main(
     best = decode_predictions(probabilities, top)
     titles = []
     for photo, classes in zip(photos.features.classes, best, strict=True):
-        lines = [f"{identity} {name} {probability:.2%}" for identity, name, probability in classes]
-        titles.append("\n".join(line.partition(" ")[2] for line in lines))
+        titles.append("\n".join(f"{name} {chance:.2%}" for _, name, chance in classes))
+        lines = [f"{identity} - {name:12s} {chance:.2%}" for identity, name, chance in classes]
         print("\n  ".join([f"{photo}.jpg:", *lines]))
     # 4. beside the document
     measured: dict[str, Any] = {"parameters": summarize(network, shape).parameters}

@@ -102,9 +102,8 @@ def main(
     }
     # 4. fit
     settings = {"photos": dataset, "batch_size": batch_size, "seed": seed, "weights": str(weights)}
-    config = runs.describe_features(
-        "xception_classifier", features, None, "tf"
-    )  # of crops, not of a data set
+    # Of crops, which no other command makes: no data set.
+    config = runs.describe_features("xception_classifier", features, None, "tf")
     config |= {"experiment": "flowers", "frozen_epochs": epochs, "epochs": more_epochs}
     train.write_config(workdir, config | settings)
     folders = {"frozen": workdir / "frozen", "all": workdir}  # the last one is what is used

@@ -132,7 +132,13 @@ def main(
         "preprocess": preprocess,
     }
     # 4. fit
-    settings = {"boxes": boxes, "size": size, "backbone": model, "weights": weights, "times": times}
+    settings: dict[str, Any] = {
+        "boxes": boxes,
+        "size": size,
+        "backbone": model,
+        "weights": weights,
+        "times": times,
+    }
     settings |= {"class_weight": class_weight, "box_weight": box_weight, "batch_size": batch_size}
     settings |= {"learning_rate": learning_rate, "seed": seed, "epochs": epochs}
     train.write_config(workdir, {"experiment": "localization", "dataset": examples.name} | settings)

@@ -134,6 +134,7 @@ HISTORY = [{"epoch": 1, "step": 5, "loss": 2.0, "accuracy": 0.5}, {"epoch": 2, "
 POINTS = np.array([[0.1, 0.2], [0.8, 0.9]])
 DRAWINGS = {
     "curves": lambda *path: plots.curves(HISTORY, *path),
+    "compare": lambda *path: plots.compare({"a": HISTORY}, *path),
     "lines": lambda *path: plots.lines({"y": {"a": ([1, 2], [3, 4])}}, *path, xlabel="x"),
     "race": lambda *path: plots.race({"sgd": {"loss": [1, 2], "accuracy": [0, 1], "seconds": 3.0}}, *path),
     "decision": lambda *path: plots.decision(

@@ -17,7 +17,8 @@ Every system of the documents, run by `experiments/reproduce.py`, with the docum
 and their difference. If several seeds were run, the mean is followed by the least and the greatest value.
 Seconds are those of one run, including reading, compiling, evaluating and drawing; if the machine did other
 work as well, they are upper bounds. Figures marked (derived) stand in no document and follow from it.
-`results.json` holds the figures of every single run.
+`results.json` holds the figures of every single run, and [documents.md](documents.md) lists the systems by
+the documents' own headings.
 
 """
 NOTES = {  # what the names of data sets mean

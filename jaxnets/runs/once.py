@@ -1,5 +1,6 @@
 """The folder of a run that is trained as one program, by `fit_compiled`."""
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ def train_once(
                 f"{workdir} holds a run of {len(history)} epochs, which were one program and cannot be "
                 f"continued: give another --workdir, or --epochs {len(history)}"
             )
-        print(f"{workdir}: all its {epochs} epochs are done; to train anew give another --workdir")
+        done = f"all its {epochs} epochs are done; to train anew give another --workdir"
+        print(f"{workdir}: {done}", file=sys.stderr)  # as `fit` says it
         return workdir, load_run(workdir).variables, history
     state, history = train()
     of_state = [record for record in history if record["step"] <= int(state.step)]

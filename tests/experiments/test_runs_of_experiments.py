@@ -37,7 +37,7 @@ def test_letters_leave_the_best_weights_and_their_text(abcde):
 def test_the_same_command_says_that_all_is_done_and_gives_the_same(abcde, capsys):
     workdir, measured = abcde
     again = letters.main(epochs=100, workdir=workdir)
-    assert f"{workdir}: all its 100 epochs are done" in capsys.readouterr().out
+    assert f"{workdir}: all its 100 epochs are done" in capsys.readouterr().err
     assert again["history"] == measured["history"]
     assert again["accuracy of the best"] == measured["accuracy of the best"]
     with pytest.raises(
@@ -118,7 +118,7 @@ def test_localization_goes_on_where_it_ended(monkeypatch, tmp_path, capsys):
     assert second["history"][0] == first["history"][0]
     capsys.readouterr()
     localization.main(epochs=2, times=1, workdir=tmp_path / "run")
-    assert "all its 2 epochs are done" in capsys.readouterr().out
+    assert "all its 2 epochs are done" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The application: the network of `mnist.py` reads photographs of handwritten digits (B9).
 
     python experiments/application.py
+    python experiments/application.py --ask      # asks how many photographs and which, as the document does
     python -m jaxnets predict runs/application/network photo.jpg --sheet sheet.png   # your own photographs
 
 As documented, every photograph is resized to 28x28, whatever is darker than 200 is taken for ink and becomes
@@ -19,8 +20,11 @@ from experiments import mnist
 from jaxnets import data, report
 from jaxnets.errors import UserError
 from jaxnets.runs.predict import guesses, load_image_run, look
+from jaxnets.runs.run import Run
 from jaxnets.runs.sheet import contact_sheet
 
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,11 +106,37 @@ def photograph(
     Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).save(path, quality=85)
 
 
+def converse(run: Run, workdir: Path) -> list[str]:
+    """The document's prompts: how many, then path after path; returns the digits that were read.
+
+    What is wrong with a path is said in a line, and the next one is asked for. Every photograph is shown, as
+    it is and as the network sees it, in a picture in the workdir.
+    """
+    answers: list[str] = []
+    with suppress(EOFError):
+        number = input("input the number of test pictures:")
+        if not number.strip().isdecimal():
+            raise UserError(f"the number of test pictures is {number!r}: it must be a whole number")
+        for place in range(1, int(number) + 1):
+            path = Path(input("the path of test picture:").strip())
+            try:
+                seen = look(run, path, path.name, threshold=200)
+            except UserError as error:
+                print(f"error: {error}", file=sys.stderr)
+                continue
+            (best,) = guesses(run, [seen.seen])
+            contact_sheet([(seen, best[:3])], workdir / f"asked-{place}.png")
+            answers.append(best[0].label)
+            print(f"\n[{best[0].label}]  ({workdir / f'asked-{place}.png'})")
+    return answers
+
+
 def main(
     *,
     dataset: str = "mnist",
     epochs: int = 5,
     count: int = 200,
+    ask: bool = False,
     seed: int = 0,
     workdir: Path = Path("runs/application"),
     data_dir: Path | None = None,
@@ -118,6 +148,7 @@ def main(
             used.
         epochs: Epochs of the network's training.
         count: Number of photographs of each scene, the first twelve of which are drawn on a sheet.
+        ask: Whether to ask for photographs to read, instead of taking some.
         seed: Seed of the network, and of light and noise in the photographs.
         workdir: Folder for the network, the photographs and the sheets.
         data_dir: Folder of prepared data sets. By default that of TFDS.
@@ -125,6 +156,8 @@ def main(
     mnist.main(dataset=dataset, epochs=epochs, seed=seed, workdir=workdir / "network", data_dir=data_dir)
     examples = data.at_hand(dataset, data_dir)
     run = load_image_run(workdir / "network")
+    if ask:
+        return {"answers": converse(run, workdir), "dataset": examples.name, "epoch": epochs}
 
     def read(scene: str, sheet: str, threshold: int | None = None) -> float:
         """Photographs held-out digits, reads them, draws a sheet of twelve; returns how many were right."""

@@ -30,6 +30,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 DOCUMENTED = {
     "parameters": 20_861_480 + 2048 * 5 + 5,
@@ -37,6 +38,7 @@ DOCUMENTED = {
     "best val_accuracy": 0.9210,
     "val_accuracy": 0.9118,
 }
+DERIVED = ("parameters",)
 SPLITS = {"test": "train[:10%]", "validation": "train[10%:25%]", "train": "train[25%:]"}
 STORED = 320  # pixels that photos are scaled to when they are read; crops count in the photo's own
 
@@ -44,6 +46,14 @@ STORED = 320  # pixels that photos are scaled to when they are read; crops count
 def cropping(step: Callable[..., Any], crop: Augment) -> Callable[..., Any]:
     """An eval step that crops first: it draws nothing, so any key will do."""
     return lambda variables, batch: step(variables, crop(jax.random.PRNGKey(0), jnp.int32(0), gather(batch)))
+
+
+def draw_nine(source: data.Source, crop: Augment | None, path: Path) -> None:
+    """The first nine photos of a source, each under its class, as they are stored or as they are cropped."""
+    batch = next(Batches(source, 9).epoch())
+    x = batch["x"] if crop is None else crop(jax.random.PRNGKey(0), jnp.int32(0), gather(batch))["x"]
+    titles = [f"Class: {source.features.classes[label]}" for label in batch["y"][: len(source)]]
+    plots.images(np.clip(x, 0, 255).astype(np.uint8), titles, path, columns=3, size=(2.0, 2.2))
 
 
 def main(
@@ -91,10 +101,12 @@ def main(
         "all": (network, nesterov, more_epochs),
     }
     # 4. fit
-    settings = {"experiment": "flowers", "dataset": dataset, "batch_size": batch_size, "seed": seed}
-    train.write_config(
-        workdir, settings | {"weights": str(weights), "frozen_epochs": epochs, "epochs": more_epochs}
-    )
+    settings = {"photos": dataset, "batch_size": batch_size, "seed": seed, "weights": str(weights)}
+    # Of crops, which no other command makes: no data set.
+    config = runs.describe_features("xception_classifier", features, None, "tf")
+    config |= {"experiment": "flowers", "frozen_epochs": epochs, "epochs": more_epochs}
+    train.write_config(workdir, config | settings)
+    folders = {"frozen": workdir / "frozen", "all": workdir}  # the last one is what is used
     judge = cropping(train.make_eval_step(network, preprocess=tf_inputs), crops[1])
     histories: dict[str, list[dict[str, Any]]] = {}
     for name, (model, optimizer, length) in stages.items():
@@ -105,7 +117,7 @@ def main(
             epochs=length,
             steps_per_epoch=max(1, len(examples.train) // batch_size),
             validation=train.Validation(judge, Batches(examples.test, batch_size)),
-            keep=train.Keep(workdir / name),
+            keep=train.Keep(folders[name]),
         )
         start = state.variables
     tested = train.evaluate(jax.jit(judge), start, Batches(tests, batch_size))
@@ -118,10 +130,19 @@ def main(
         **both[-1],
         **{f"test_{name}": value for name, value in tested.items()},
     }
-    report.beside(DOCUMENTED, {name: round(measured[name], 4) for name in DOCUMENTED}, on=dataset)
+    report.beside(
+        DOCUMENTED, {name: round(measured[name], 4) for name in DOCUMENTED}, on=dataset, derived=DERIVED
+    )
     print(f"test: accuracy {measured['test_accuracy']:.4f}")
-    # 6. picture
-    plots.curves(both, workdir / "curves.png")
+    # 6. pictures
+    plots.curves(both, workdir / "curves.png", title=f"Xception on {dataset}, frozen and then all of it")
+    nine = {
+        "flowers": (examples.train, None),
+        "crops-train": (examples.train, crops[0]),
+        "crops-test": (tests, crops[1]),
+    }
+    for title, (source, crop) in nine.items():
+        draw_nine(source, crop, workdir / f"{title}.png")
     return measured | {"history": both, "dataset": dataset}
 
 

@@ -3,7 +3,8 @@
     python experiments/gradient_descent.py
 
 Documented: w = 2.6, 1.16, 0.296 after steps 0, 1, 2 and -1 by step 31 at the learning rate 0.2; w = 2.6,
-1.1744, 0.321948 with 0.2 * 0.99^step, which is 0.135146 in step 39.
+1.1744, 0.321948 with 0.2 * 0.99^step, which is 0.135146 in step 39. All lines
+are printed as the document's are.
 """
 
 from jaxnets.cli import commandline
@@ -65,6 +66,11 @@ def main(
         name: descend(schedules.exponential_decay(learning_rate, decay), start, steps)
         for name, decay in rates.items()
     }
+    for name, run in runs.items():
+        print(name)
+        for step, (w, loss, rate) in enumerate(zip(run["w"], run["loss"], run["rate"], strict=True)):
+            told = f",lr is {rate:f}" if name == "decaying rate" else ""
+            print(f"After {step} epoch,w is {w:f},loss is {loss:f}{told}")
     constant, decaying = runs.values()
     there = np.flatnonzero(np.char.mod("%.6f", constant["w"]) == "-1.000000")
     measured = {
@@ -75,8 +81,12 @@ def main(
         "last rate": decaying["rate"][-1],
     }
     report.beside(DOCUMENTED, measured)
-    x, quantities = np.arange(steps), {"w": "w", "loss": "loss before the step", "rate": "learning rate"}
-    panels = {label: {name: (x, run[q]) for name, run in runs.items()} for q, label in quantities.items()}
+    x, first = np.arange(steps), 12  # after which w cannot be told from -1 in a picture
+    quantities = {"loss": "loss before the step", "rate": "learning rate"}
+    panels: dict[str, Any] = {
+        f"w in the first {first} steps": {name: (x[:first], run["w"][:first]) for name, run in runs.items()}
+    }
+    panels |= {label: {name: (x, run[q]) for name, run in runs.items()} for q, label in quantities.items()}
     plots.lines(panels, workdir / "descent.png", xlabel="step", logarithmic=["loss before the step"])
     return runs | measured
 

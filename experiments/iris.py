@@ -68,7 +68,7 @@ def main(
     measured = {"parameters": summary.parameters, **history[-1]}
     report.beside(DOCUMENTED, {name: round(measured[name], 4) for name in DOCUMENTED})
     # 6. picture
-    plots.curves(history, workdir / "curves.png")
+    plots.curves(history, workdir / "curves.png", title="perceptron on iris")
     return measured | {"history": history, "dataset": iris.name}
 
 

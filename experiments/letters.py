@@ -4,9 +4,10 @@
     python experiments/letters.py --model letters_4to1_embedding --ask  # asks, as the document does
 
 Adam 0.01, batches of 32, 100 epochs; the weights of the epoch with the least training loss are used for the
-answers. Documented are these numbers of parameters, and loss and accuracy of the last epoch:
+answers. Documented are these numbers of parameters (the first is derived), and loss and accuracy of the last
+epoch:
 
-    D2  letters_1to1             -       -    1.0
+    D2  letters_1to1            47       -    1.0
     D3  letters_4to1            47  0.2572    1.0
     D4  letters_1to1_embedding  48  0.6305    1.0
     D5  letters_4to1_embedding 468  0.1948    1.0
@@ -14,7 +15,7 @@ answers. Documented are these numbers of parameters, and loss and accuracy of th
 
 from jaxnets.cli import commandline
 
-from jaxnets import data, models, optim, plots, report, runs, train
+from jaxnets import data, export, models, optim, plots, report, runs, train
 from jaxnets.course.letters import encode, letters
 from jaxnets.errors import UserError, lookup
 from jaxnets.summary import summarize
@@ -41,7 +42,7 @@ class Task(NamedTuple):
 
 
 TASKS = {
-    "letters_1to1": Task("abcde", True, {"accuracy": 1.0}),
+    "letters_1to1": Task("abcde", True, {"parameters": 47, "accuracy": 1.0}),
     "letters_4to1": Task("abcde", True, {"parameters": 47, "loss": 0.2572, "accuracy": 1.0}),
     "letters_1to1_embedding": Task("abcde", True, {"parameters": 48, "loss": 0.6305, "accuracy": 1.0}),
     "letters_4to1_embedding": Task(
@@ -49,6 +50,7 @@ TASKS = {
     ),
 }
 DOCUMENTED = {model: task.documented for model, task in TASKS.items()}
+DERIVED = {"letters_1to1": ("parameters",)}
 
 
 def main(
@@ -72,7 +74,7 @@ def main(
         batch_size: Runs of letters in a step.
         learning_rate: Learning rate of Adam.
         seed: Seed of the first weights and the order of the runs.
-        workdir: Folder for curves.png. By default runs/MODEL.
+        workdir: The run's folder. By default runs/MODEL.
     """
     # 1. data
     alphabet, cyclic, documented = lookup(TASKS, model, "model")
@@ -86,24 +88,34 @@ def main(
     # 3. optimizer and loss
     optimizer = optim.OPTIMIZERS["adam"](learning_rate)
     # 4. fit
-    state, history = train.fit_compiled(
-        train.make_state(network, optimizer, shape, seed),
-        train.make_train_step(network, optimizer),
-        data.Batches(known, batch_size, seed),
-        epochs=epochs,
-        best="loss",
+    settings = {"batch_size": batch_size, "learning_rate": learning_rate, "seed": seed, "epochs": epochs}
+    config = runs.describe_features(model, known.features, None, "unit") | {"experiment": "letters"}
+    workdir, variables, history = runs.train_once(
+        workdir,
+        model,
+        config | settings,
+        lambda: train.fit_compiled(
+            train.make_state(network, optimizer, shape, seed),
+            train.make_train_step(network, optimizer),
+            data.Batches(known, batch_size, seed),
+            epochs=epochs,
+            best="loss",
+        ),
     )
     # 5. summary
     summary = summarize(network, shape)
     print(summary.to_text())
     measured: dict[str, Any] = {"parameters": summary.parameters, **history[-1]}
-    report.beside(documented, {name: round(measured[name], 4) for name in documented})
-    # 6. picture and application
-    plots.curves(history, (workdir or runs.default_folder(model)) / "curves.png")
+    report.beside(
+        documented, {name: round(measured[name], 4) for name in documented}, derived=DERIVED.get(model, ())
+    )
+    # 6. the parameters as text, picture and application
+    export.export_text(workdir / "weights.txt", network, variables, shape)
+    plots.curves(history, workdir / "curves.png", title=f"{model} on {alphabet}")
 
     @jax.jit
     def guess(x: jax.Array) -> jax.Array:
-        logits: Any = network.apply(state.variables, x)
+        logits: Any = network.apply(variables, x)
         return jnp.argmax(logits, axis=-1)
 
     def after(text: str) -> str:

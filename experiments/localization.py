@@ -85,7 +85,7 @@ def main(
     workdir: Path = Path("runs/localization"),
     data_dir: Path | None = None,
 ) -> dict[str, Any]:
-    """Train both heads, and draw predicted and true boxes of held-out images.
+    """Train both heads, and draw predicted and true boxes; the same command again continues the run.
 
     Args:
         dataset: Name of a data set of grey images to paste, or one with boxes.
@@ -100,7 +100,7 @@ def main(
         batch_size: Images in a step.
         learning_rate: Learning rate of Adam.
         seed: Seed of the first weights, the order of the images and the places where they are pasted.
-        workdir: Folder for boxes.png and losses.png.
+        workdir: The run's folder.
         data_dir: Folder of prepared data sets. By default that of TFDS.
     """
     # 1. data
@@ -132,12 +132,23 @@ def main(
         "preprocess": preprocess,
     }
     # 4. fit
+    settings: dict[str, Any] = {
+        "boxes": boxes,
+        "size": size,
+        "backbone": model,
+        "weights": weights,
+        "times": times,
+    }
+    settings |= {"class_weight": class_weight, "box_weight": box_weight, "batch_size": batch_size}
+    settings |= {"learning_rate": learning_rate, "seed": seed, "epochs": epochs}
+    train.write_config(workdir, {"experiment": "localization", "dataset": examples.name} | settings)
     state, history = train.fit(
         state,
         train.make_train_step(network, optimizer, **learning),
         Batches(examples.train, batch_size, seed),
         epochs=epochs,
         validation=train.Validation(train.make_eval_step(network, **learning), Batches(examples.test, 256)),
+        keep=train.Keep(workdir),
     )
     # 5. summary
     print(summarize(network, shape).to_text())

@@ -10,7 +10,7 @@ continues from WORKDIR/checkpoints and ends with the same bits as one that was n
 the name, shape and values of every trainable array, and curves.png shows accuracy and loss.
 
 Documented: 101,770 parameters, in epoch 5 loss 0.0478 and accuracy 0.9854 in training, 0.0730 and 0.9776 on
-the held-out images.
+the held-out images; in a second run, of the network as a class, 0.0439, 0.9866, 0.0752 and 0.9766.
 """
 
 from jaxnets.cli import commandline
@@ -27,6 +27,7 @@ DOCUMENTED = {
     "val_loss": 0.0730,
     "val_accuracy": 0.9776,
 }
+AGAIN = {"loss": 0.0439, "accuracy": 0.9866, "val_loss": 0.0752, "val_accuracy": 0.9766}  # as a class
 
 
 def main(

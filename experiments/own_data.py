@@ -112,7 +112,7 @@ def main(
     # 5. summary
     measured = runs.print_summary("mlp", network, examples, history, DOCUMENTED, **figures)
     # 6. pictures
-    plots.curves(history, workdir / "curves.png")
+    plots.curves(history, workdir / "curves.png", title=f"mlp on images of {examples.name}")
     command = runs.save_pictures(workdir / "run", examples, network, state.variables)
     print(f"try next: {command}")
     return measured

@@ -103,7 +103,7 @@ def main(
     # 5. summary
     print((layers := summarize(network, digits.features.shape)).to_text())
     # 6. picture
-    plots.curves(history, workdir / "curves.png")
+    plots.curves(history, workdir / "curves.png", title="LeNet-5 with its own layer on digits")
     return {
         **history[-1],
         "parameters": layers.parameters,

@@ -32,6 +32,7 @@ DOCUMENTED = {
     "flower: stinkhorn": 0.3396,
     "flower: bee": 0.0435,
 }
+DERIVED = ("parameters",)
 
 
 def main(
@@ -59,16 +60,16 @@ def main(
     best = decode_predictions(probabilities, top)
     titles = []
     for photo, classes in zip(photos.features.classes, best, strict=True):
-        lines = [f"{name} {probability:.2%}" for _, name, probability in classes]
-        titles.append("\n".join(lines))
-        print(f"{photo}.jpg: {', '.join(lines)}")
+        titles.append("\n".join(f"{name} {chance:.2%}" for _, name, chance in classes))
+        lines = [f"{identity} - {name:12s} {chance:.2%}" for identity, name, chance in classes]
+        print("\n  ".join([f"{photo}.jpg:", *lines]))
     # 4. beside the document
     measured: dict[str, Any] = {"parameters": summarize(network, shape).parameters}
     for row, photo in enumerate(photos.features.classes):
         chances = zip(class_index(), probabilities[row], strict=True)
         measured |= {f"{photo}: {name}": float(chance) for (_, name), chance in chances}
     measured = {name: measured[name] for name in DOCUMENTED}
-    report.beside(DOCUMENTED, {name: round(value, 4) for name, value in measured.items()})
+    report.beside(DOCUMENTED, {name: round(value, 4) for name, value in measured.items()}, derived=DERIVED)
     # 5. picture
     plots.images(
         np.asarray(x).astype(np.uint8), titles, workdir / "predictions.png", columns=2, size=(2.6, 3)

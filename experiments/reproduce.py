@@ -18,13 +18,14 @@ The authors write docs/results.md in this way, from runs in the same workdir:
 
 from jaxnets.cli import commandline
 
+from experiments import arithmetic, facts
 from experiments.catalogue import ROWS, File, Row
+from experiments.index_page import render_index
 from experiments.results_page import render
 from jaxnets import data, machine
 from jaxnets.errors import UserError, lookup
 
 import gc
-import importlib
 import inspect
 import json
 import time
@@ -37,6 +38,7 @@ import jax
 import numpy as np
 
 DOCS = Path(__file__).parents[1] / "docs"
+INDEXES = {"documents.md": False, "index.zh.md": True}
 
 
 def main(
@@ -81,6 +83,9 @@ def main(
         record(page, name, row, runs, workdir)
     results = load(page)
     page.write_text(render(results, page.parent), encoding="utf-8")
+    if publish:
+        for name, chinese in INDEXES.items():
+            (DOCS / name).write_text(render_index(results, chinese=chinese), encoding="utf-8")
     print(f"the page is {page}")
     failed = [name for name in chosen if any("defect" in run for run in results[name]["runs"])]
     if failed:
@@ -117,16 +122,10 @@ def resolve(
             del options[key]
             if value in paths and not quick:
                 options[key] = Path(paths[value])
-    default = epochs_of(row)
+    default = facts.epochs(row)
     if epochs and default:
         options["epochs"] = min(epochs, options.get("epochs", default))
     return options
-
-
-def epochs_of(row: Row) -> int | None:
-    """How many epochs the document trains, where that is one number."""
-    parameters = inspect.signature(importlib.import_module(f"experiments.{row.script}").main).parameters
-    return parameters["epochs"].default if "epochs" in parameters else None
 
 
 def run(
@@ -136,8 +135,10 @@ def run(
     asked = {key: value.name if isinstance(value, Path) else value for key, value in options.items()}
     done = folder / "result.json"
     if done.exists() and (known := json.loads(done.read_text(encoding="utf-8")))["options"] == asked:
+        if known.get("arithmetic") != arithmetic.fingerprint(row.script):
+            print(f"{name}: measured with earlier code of what it uses; remove {folder} to measure it again")
         return known
-    main = importlib.import_module(f"experiments.{row.script}").main
+    main = facts.script_of(row).main
     more = {"seed": seed, "data_dir": data_dir, "workdir": folder}
     takes = inspect.signature(main).parameters
     more = {key: value for key, value in more.items() if key in takes and value is not None}
@@ -161,6 +162,7 @@ def run(
         "dataset": measured.get("dataset"),
         "epochs": measured.get("epoch", options.get("epochs")),
         "hardware": machine.hardware(),
+        "arithmetic": arithmetic.fingerprint(row.script),
         "figures": {key: plain(value) for key, value in measured.items() if is_figure(value)},
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -194,16 +196,7 @@ def record(page: Path, name: str, row: Row, runs: list[dict[str, Any]], workdir:
     if is_stand_in(row, runs[0]) and before and not is_stand_in(row, before):
         print(f"{name}: {page.name} keeps what was measured on {before['dataset']}")
         return
-    module = importlib.import_module(f"experiments.{row.script}")
-    documented = getattr(module, "DOCUMENTED", {}) if row.documented else {}
-    documented = documented[row.key] if row.key and documented else documented
-    figures = row.figures or tuple(documented)
-    entry: dict[str, Any] = {
-        "documented": {key: plain(documented[key]) for key in figures if key in documented},
-        "figures": figures,
-        "epochs": epochs_of(row),
-        "runs": runs,
-    }
+    entry: dict[str, Any] = {"runs": runs}
     first = runs[0]["seed"]
     folder = workdir / "-".join([name.replace(" ", "-"), *([] if first is None else [str(first)])])
     drawn = [picture for picture in row.pictures if (folder / picture).exists()]
@@ -239,7 +232,8 @@ def load(page: Path) -> dict[str, Any]:
     """What results.json beside the page holds, in the catalogue's order."""
     path = page.with_suffix(".json")
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return {name: known[name] for name in ROWS if name in known}
+    kept = ("runs", "pictures")  # what was documented is in the scripts
+    return {name: {key: known[name][key] for key in kept} for name in ROWS if name in known}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 Documented: w = [1.0009792, 0.9977485] for the squared error after 15,000 steps; [1.1626335, 1.1191947] after
 10,000 steps if a piece too many costs 1 and a piece too few costs 99 (make more), and [0.9205433, 0.9186459]
-with the two swapped (make less).
+with the two swapped (make less). The weights are printed every 500 steps as the document prints them; the
+first ones are derived: they are what TensorFlow draws with the document's seed, 1, and stand in no document.
 """
 
 from jaxnets.cli import commandline
@@ -64,6 +65,13 @@ def fit(
     return np.asarray(path)[1:]
 
 
+def print_steps(path: np.ndarray) -> None:
+    """The document's lines: the weights after every 500th step, and the last ones."""
+    for step in range(0, len(path), 500):
+        print(f"After {step} training steps,w1 is \n{path[step][:, None]} \n")
+    print(f"Final w1 is:  {path[-1][:, None]}")
+
+
 def main(
     *,
     learning_rate: float = 0.002,
@@ -78,7 +86,7 @@ def main(
         learning_rate: Learning rate of all three fits.
         steps: Steps with the squared error.
         asymmetric_steps: Steps with each asymmetric cost.
-        start: First weights; the default is what the document's TensorFlow drew.
+        start: First weights; the default is what TensorFlow draws with the document's seed (derived).
         workdir: Folder for weights.png.
     """
     cost = losses.asymmetric_cost
@@ -87,6 +95,10 @@ def main(
         "cost 1, profit 99": fit(partial(cost, cost=1, profit=99), start, learning_rate, asymmetric_steps),
         "cost 99, profit 1": fit(partial(cost, cost=99, profit=1), start, learning_rate, asymmetric_steps),
     }
+    for name, path in paths.items():
+        print(f"\n{name}")
+        print_steps(path)
+    print()
     measured = {name: path[-1] for name, path in paths.items()}
     report.beside(DOCUMENTED, measured)
     panels = {

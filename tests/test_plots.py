@@ -166,3 +166,50 @@ def test_what_was_not_measured_has_no_panel():
     assert axis.get_ylabel() == "loss"
     with pytest.raises(UserError, match="no loss to draw"):
         plots.curves([])
+
+
+def test_the_epoch_with_the_least_held_out_loss_is_marked_and_the_title_says_what_was_trained(
+    drawn, tmp_path
+):
+    losses = [2.0, 1.0, 1.5]
+    history = [
+        {"epoch": 1 + index, "loss": loss, "accuracy": 0.5, "val_loss": loss, "val_accuracy": 1 / loss}
+        for index, loss in enumerate(losses)
+    ]
+    plots.curves(history, tmp_path / "curves.png", title="lenet5 on digits")
+    for axis, best in zip(drawn[0].axes, (1.0, 1.0), strict=True):
+        star = axis.lines[-1]
+        assert star.get_marker() == "*"
+        assert star.get_xydata().tolist() == [[2, best]]
+        assert star.get_label() == "least loss held out: epoch 2"
+    assert drawn[0].get_suptitle() == "lenet5 on digits"
+
+
+def test_a_label_has_one_colour_in_all_panels(drawn, tmp_path):
+    line = (np.arange(3), np.arange(3))
+    panels = {"price": {"real": line, "today": line, "predicted": line}, "error": {"predicted": line}}
+    plots.lines(panels, tmp_path / "lines.png", xlabel="day")
+    price, error = drawn[0].axes
+    colours = {each.get_label(): each.get_color() for each in price.lines}
+    assert len(set(colours.values())) == 3
+    assert error.lines[0].get_color() == colours["predicted"]
+
+
+def test_a_race_draws_means_of_neighbouring_epochs(drawn, tmp_path):
+    swinging = {"loss": np.tile([0.0, 1.0], 250), "accuracy": np.tile([1.0, 0.0], 250), "seconds": 1.0}
+    plots.race({"a": swinging}, tmp_path / "race.png")
+    x, y = drawn[0].axes[0].lines[0].get_data()
+    assert len(x) <= 30
+    assert (x[0], y[0], y[1]) == (1, 0, 1)  # the first epochs are single
+    assert np.all(np.abs(y[-10:] - 0.5) < 0.05)  # then many make a point
+    assert np.all(np.diff(x) > 0)
+    assert x[-1] <= 500
+
+
+def test_boxes_that_reach_beyond_the_image_do_not_change_its_size(drawn, tmp_path):
+    black = np.zeros((40, 20, 3), np.uint8)
+    far = np.array([[-0.5, -0.5, 1.5, 1.5], [0.2, 0.2, 0.4, 0.4]])
+    plots.images([black, black], ["one", "two"], tmp_path / "boxes.png", boxes={"predicted": far})
+    one, two = drawn[0].axes[:2]
+    assert (one.get_xlim(), one.get_ylim()) == (two.get_xlim(), two.get_ylim())
+    assert all(patch.get_clip_on() for patch in one.patches)

@@ -168,6 +168,11 @@ def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) 
     from jaxnets.train import evaluate, make_eval_step
 
     run = load_run(workdir)
+    if run.config["dataset"] is None and "experiment" in run.config:
+        raise UserError(
+            f"{workdir} is of experiments/{run.config['experiment']}.py, which makes its own examples: "
+            "run it again to evaluate it"
+        )
     if run.config["dataset"] is None:
         raise UserError(f"{workdir} was imported without a data set: import it with --dataset to evaluate it")
     held_out = load_dataset(workdir, run.config).test

@@ -128,7 +128,7 @@ def show(
     size: tuple[int, int] | None = None,
     keys: tuple[str, str] | None = None,
 ) -> None:
-    """Count the examples of every class and draw some of them, with --augment before and after it.
+    """Count the examples of every class, print the first ones and draw some, with --augment before and after.
 
     Args:
         name: Name of the data set.
@@ -161,6 +161,7 @@ def show(
     print(f"{name}: {len(dataset.train):,} examples to learn from, {len(dataset.test):,} held out; {shape}")
     for label, *parts in zip(features.classes, *counts, strict=True):
         print(f"{label:24} {parts[0]:9,} {parts[1]:9,}")
+    print("\n".join(_first(name, dataset.train)))
     change: Any = compose_for(features, parse(augment), fill)
     if len(features.shape) != 3 or features.dtype != "uint8":
         return
@@ -173,6 +174,27 @@ def show(
         titles += [""] * count
     plots.images(images, titles, picture, columns=count)
     print(f"{picture}: {f'before augmentation, and {rows} times after it' if change else 'some of them'}")
+
+
+def _first(name: str, source: Any, most: int = 5) -> list[str]:
+    """Returns the first examples in words: rows of a table under their columns; shape and range of others."""
+    from jaxnets.data.embedded import COLUMNS
+
+    classes, shape = source.features.classes, source.features.shape
+    rows = [source[index] for index in range(min(most, len(source)))]
+    told = [classes[int(row["y"])] for row in rows]
+    if len(shape) > 1:
+        size = " x ".join(map(str, shape))
+        return [
+            f"example {index}: {label}, {size} {row['x'].dtype}, {row['x'].min():g} to {row['x'].max():g}"
+            for index, (label, row) in enumerate(zip(told, rows, strict=True))
+        ]
+    columns = COLUMNS.get(name, tuple(f"x{number}" for number in range(shape[0])))[:MOST]
+    table = [("", *columns, "class")]
+    for index, (label, row) in enumerate(zip(told, rows, strict=True)):
+        table.append((str(index), *(f"{value:g}" for value in row["x"][: len(columns)]), label))
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(f"{cell:>{wide}}" for cell, wide in zip(line, widths, strict=True)) for line in table]
 
 
 COMMANDS: dict[str, Callable[..., None]] = {

@@ -50,4 +50,7 @@ def photos() -> ArraySource:
     return ArraySource(x, np.arange(2), ["china", "flower"])
 
 
+# Names of the columns of tables, in the order of an example's numbers
+COLUMNS = {"iris": ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)")}
+
 EMBEDDED = {"digits": digits, "iris": iris}

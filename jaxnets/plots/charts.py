@@ -1,5 +1,6 @@
 """Charts of trainings and measurements."""
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 THIN = 0.8  # points, of a curve that is there for comparison
+FEW = 15  # points of a line that are marked one by one
 MOST_RUNS = 28  # seven colours, four styles of lines
 
 
@@ -21,14 +23,18 @@ def curves(
     path: Path | str | None = None,
     *,
     over: Literal["epoch", "step"] = "epoch",
+    title: str = "",
 ) -> "Figure":
     """Draws accuracy, if it was measured, and loss over the epochs or steps, training and held out.
+
+    The epoch with the least held-out loss is marked.
 
     Args:
         history: The records of `fit` or `fit_compiled`, or the lines of metrics.jsonl; epochs that were not
             evaluated are left out of the held-out curves.
         path: Path of the PNG. By default none is written.
         over: The x axis.
+        title: What was trained on what.
 
     Raises:
         UserError: If there is neither in the records.
@@ -43,16 +49,25 @@ def curves(
     names = [name for name in ("accuracy", "loss") if name in measured]
     if not names:
         raise UserError("the history holds no loss to draw: train for an epoch first")
+    judged = [record for record in history if "val_loss" in record]
+    best = min(judged, key=lambda record: record["val_loss"]) if len(judged) > 1 else {}
     with figure(path, 1, len(names)) as axes:
+        if title:
+            axes[0, 0].figure.suptitle(title, fontsize="medium")
         for axis, name in zip(axes[0], names, strict=True):
             for key, label in ((name, "training"), (f"val_{name}", "held out")):
                 known = [(record[over], record[key]) for record in history if key in record]
                 if known:
                     axis.plot(*zip(*known, strict=True), label=label, marker="o" if len(known) < 3 else None)
+            if f"val_{name}" in best:
+                where = (best[over], best[f"val_{name}"])
+                axis.plot(
+                    *where, "*", color="black", markersize=10, label=f"least loss held out: {over} {where[0]}"
+                )
             axis.set_xlabel(over)
             axis.set_ylabel(name)
             axis.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
-            axis.legend()
+            axis.legend(fontsize="small")
     return axes[0, 0].figure
 
 
@@ -123,7 +138,7 @@ def lines(
     xlabel: str,
     logarithmic: Collection[str] = (),
 ) -> "Figure":
-    """Draws labelled lines, one panel for every quantity, side by side.
+    """Draws labelled lines, one panel for every quantity, side by side; a label has one colour in all.
 
     Args:
         panels: {name of the y axis: {label of the line: (x, y)}}.
@@ -131,10 +146,13 @@ def lines(
         xlabel: Name of the x axis.
         logarithmic: Names of the panels with a logarithmic y axis.
     """
+    labels = dict.fromkeys(label for series in panels.values() for label in series)
+    colours = dict(zip(labels, itertools.cycle(COLOURS), strict=False))  # a label has one in all panels
     with figure(path, 1, len(panels)) as axes:
         for axis, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
             for label, (x, y) in series.items():
-                axis.plot(x, y, label=label)
+                marker = "o" if len(x) <= FEW else None
+                axis.plot(x, y, label=label, color=colours[label], marker=marker, markersize=4)
             axis.set_xlabel(xlabel)
             axis.set_ylabel(ylabel)
             axis.locator_params(axis="x", nbins=5)
@@ -155,6 +173,17 @@ def _logarithmic(axes: Any, which: Literal["x", "y"]) -> None:
     axis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.4)))
 
 
+def _neighbours(values: Any, most: int = 30) -> tuple[list[float], list[float]]:
+    """Returns x and y of at most so many points, evenly spread over a logarithmic axis of epochs.
+
+    A point is the mean of the epochs around it, so that one that swings does not fill the picture.
+    """
+    values = np.asarray(values, np.float64)
+    ends = np.unique(np.geomspace(1, len(values) + 1, most + 1).astype(int))
+    parts = [np.arange(start, end) for start, end in itertools.pairwise(ends)]
+    return [float(np.exp(np.log(part).mean())) for part in parts], [values[part - 1].mean() for part in parts]
+
+
 def race(histories: Mapping[str, Mapping[str, Any]], path: Path | str | None = None) -> "Figure":
     """Draws several trainings of one network on one chart: loss, accuracy and seconds.
 
@@ -165,15 +194,9 @@ def race(histories: Mapping[str, Mapping[str, Any]], path: Path | str | None = N
     with figure(path, 1, 3, size=(4.0, 3.2)) as axes:
         for axis, quantity in zip(axes[0], ("loss", "accuracy"), strict=False):
             for name, history in histories.items():
-                axis.plot(
-                    np.arange(1, 1 + len(history[quantity])),
-                    history[quantity],
-                    label=name,
-                    linewidth=1.2,
-                    alpha=0.85,
-                )
-            _logarithmic(axis, "x")  # most happens in the first epochs, and one optimizer swings there
-            axis.set_xlabel("epoch")
+                axis.plot(*_neighbours(history[quantity]), label=name)
+            _logarithmic(axis, "x")  # most happens in the first epochs
+            axis.set_xlabel("epoch (means of neighbouring ones)")
             axis.set_ylabel({"loss": "training loss", "accuracy": "test accuracy"}[quantity])
         axes[0, 0].legend()
         names = list(histories)

@@ -78,6 +78,9 @@ def _draw_boxes(axis: Any, boxes: Mapping[str, np.ndarray], shape: tuple[int, ..
     from matplotlib.patches import Rectangle
 
     size = np.array([*shape[:2], *shape[:2]])
+    if boxes:  # a rim for boxes that reach beyond the image, the same around all images
+        height, width = (0.12 * side for side in shape[:2])
+        axis.set(xlim=(-0.5 - width, shape[1] - 0.5 + width), ylim=(shape[0] - 0.5 + height, -0.5 - height))
     for (name, edges), colour, dashes in zip(boxes.items(), COLOURS, ("-", "--", ":", "-."), strict=False):
         for number, (top, left, bottom, right) in enumerate(np.reshape(edges, (-1, 4)) * size):
             for rim in (True, False):
@@ -87,7 +90,6 @@ def _draw_boxes(axis: Any, boxes: Mapping[str, np.ndarray], shape: tuple[int, ..
                         right - left,
                         bottom - top,
                         fill=False,
-                        clip_on=False,
                         edgecolor="white" if rim else colour,
                         linewidth=3.2 if rim else 1.8,
                         linestyle="-" if rim else dashes,
@@ -113,7 +115,12 @@ def kernels(kernel: Any, path: Path | str | None = None, *, columns: int = 8) ->
     largest = float(np.abs(kernel).max()) or 1.0
     each = np.moveaxis(kernel, -1, 0)
     each = 0.5 + each / (2 * largest) if kernel.shape[2] == 3 else each[..., 0]
-    return _grid(each, path, columns, size=(0.8, 0.8), limits=(-largest, largest), label="weight")
+    height, width, channels, number = kernel.shape
+    title = f"{number} kernels of {height}x{width}" + (
+        ", red, green and blue around grey" if channels == 3 else ""
+    )
+    limits = (-largest, largest)
+    return _grid(each, path, columns, size=(1.0, 1.0), limits=limits, label="weight", title=title)
 
 
 def feature_maps(
@@ -149,10 +156,13 @@ def _grid(
     limits: tuple[float, float],
     label: str,
     titles: Sequence[str] = (),
+    title: str = "",
 ) -> "Figure":
     """Draws numbers (N, H, W) on one scale with a colour bar, or colours (N, H, W, 3)."""
     columns = min(columns, len(each))
     with figure(path, -(-len(each) // columns), columns, size=size) as axes:
+        if title:
+            axes[0, 0].figure.suptitle(title, fontsize="medium")
         for axis in axes.flat:
             axis.set_axis_off()
         shown = None
@@ -161,6 +171,6 @@ def _grid(
         for axis, title in zip(axes.flat, titles, strict=False):
             _set_title(axis, title, size[0])
         if each.ndim == 3:
-            bar = axes[0, 0].figure.colorbar(shown, ax=axes, shrink=0.8, aspect=30, label=label)
+            bar = axes[0, 0].figure.colorbar(shown, ax=axes, aspect=min(30, 10 * len(axes)), label=label)
             bar.outline.set_visible(False)
     return axes[0, 0].figure

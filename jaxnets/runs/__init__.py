@@ -11,6 +11,7 @@ from jaxnets.runs.config import (
 )
 from jaxnets.runs.folder import open_folder
 from jaxnets.runs.loss import LOSSES, make_loss
+from jaxnets.runs.once import train_once
 from jaxnets.runs.pictures import (
     first_kernel,
     print_summary,
@@ -18,7 +19,16 @@ from jaxnets.runs.pictures import (
     show_results,
     surest_mistakes,
 )
-from jaxnets.runs.run import INPUTS, WEIGHTS, Preprocess, Run, load_exported, load_run, probabilities
+from jaxnets.runs.run import (
+    INPUTS,
+    WEIGHTS,
+    Preprocess,
+    Run,
+    describe_moments,
+    load_exported,
+    load_run,
+    probabilities,
+)
 
 __all__ = [
     "DTYPES",
@@ -30,6 +40,7 @@ __all__ = [
     "default_folder",
     "describe",
     "describe_features",
+    "describe_moments",
     "first_kernel",
     "load_dataset",
     "load_exported",
@@ -42,5 +53,6 @@ __all__ = [
     "save_pictures",
     "show_results",
     "surest_mistakes",
+    "train_once",
     "with_outputs",
 ]

@@ -51,7 +51,7 @@ def show_results(
     """
     workdir = Path(workdir)
     measured = print_summary(name, model, dataset, history, documented, **more)
-    plots.curves(history, workdir / "curves.png", over=over)
+    plots.curves(history, workdir / "curves.png", over=over, title=f"{name} on {dataset.name}")
     print(f"try next: {save_pictures(workdir, dataset, model, variables)}")
     return measured
 

@@ -50,6 +50,11 @@ def load_image_run(workdir: Path | str) -> Run:
     run = load_run(workdir)
     shape = run.features.shape
     if len(shape) != 3 or shape[-1] not in (1, 3) or not run.features.classes:
+        if "experiment" in run.config:
+            script = f"experiments/{run.config['experiment']}.py"
+            raise UserError(
+                f"{workdir} is of {script}, whose examples are not images: predict with that script"
+            )
         raise UserError(
             f"{workdir} was trained on {run.config['dataset']}, whose examples are not images: use evaluate"
         )

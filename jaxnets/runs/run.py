@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from flax import linen
 
 from jaxnets import html
 from jaxnets.data import Features
+from jaxnets.data.standardize import Moments, standardize
 from jaxnets.errors import UserError, lookup
 from jaxnets.export import load_safetensors
 from jaxnets.platforms import by_platform
@@ -35,6 +36,7 @@ INPUTS: dict[str, Preprocess] = {
     "tf": tf_inputs,
     "bytes": lambda x: x.astype(jnp.float32),
 }
+STANDARDIZE = "standardize"  # by the moments of the training set, which config.json holds as well
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,11 @@ class Run:
         """Returns this network's `probabilities` for stored inputs."""
         return probabilities(self.model, self.variables, x, self.preprocess)
 
-    @property
+    @cached_property
     def preprocess(self) -> Preprocess:
         """The function that turns its images into inputs, on the device."""
+        if self.config["input"].get("prepare") == STANDARDIZE:
+            return standardize(*_moments(self.config["input"]))
         return lookup(INPUTS, self.config["input"].get("prepare", "unit"), "kind of inputs")
 
     @property
@@ -165,12 +169,42 @@ def _network(config: dict[str, Any], name: str, features: Features) -> linen.Mod
     return make_model(name, features, **DTYPES[config.get("dtype", "float32")])
 
 
+def describe_moments(moments: Moments, epsilon: float) -> dict[str, Any]:
+    """Returns the part of config.json's "input" from which `Run.preprocess` rebuilds `standardize`."""
+    known = {name: values.tolist() for name, values in moments._asdict().items()}
+    return {"prepare": STANDARDIZE, "moments": known | {"epsilon": epsilon}}
+
+
+def _moments(inputs: Mapping[str, Any]) -> tuple[Moments, float]:
+    known = inputs["moments"]
+    return Moments(*(np.asarray(known[name], np.float32) for name in Moments._fields)), float(
+        known["epsilon"]
+    )
+
+
+def _is_prepared(inputs: Mapping[str, Any], shape: Any) -> bool:
+    """Returns whether a config.json states how images become inputs."""
+    if inputs.get("prepare", "unit") != STANDARDIZE:
+        return inputs.get("prepare", "unit") in list(INPUTS)
+    try:
+        (mean, std), epsilon = _moments(inputs)
+        whole = np.broadcast_shapes(mean.shape, std.shape, tuple(shape)) == tuple(shape)
+    except (KeyError, TypeError, ValueError):
+        return False
+    return whole and bool(np.all(np.isfinite(mean)) and np.all(std + epsilon > 0))
+
+
 def _described(config: dict[str, Any], path: Path) -> tuple[Features, str]:
     """Returns the features and the network's name that a config.json states."""
     try:
         inputs, classes, name = config["input"], config["classes"], config["model"]
         shape, dtype, dataset = inputs["shape"], inputs["dtype"], config["dataset"]
     except (KeyError, TypeError) as error:
+        if isinstance(config, dict) and "experiment" in config:
+            raise UserError(
+                f"{path} is of experiments/{config['experiment']}.py, whose network only that script can "
+                "make: use what it has printed and drawn, or run it again"
+            ) from error
         raise UserError(f"{path} lacks {error}: it is not from a jaxnets run") from error
     outputs = config.get("outputs", len(classes) if isinstance(classes, list) else 0)
     sound = {
@@ -178,7 +212,7 @@ def _described(config: dict[str, Any], path: Path) -> tuple[Features, str]:
         "classes": isinstance(classes, list) and all(isinstance(label, str) for label in classes),
         "shape": isinstance(shape, list) and all(isinstance(size, int) and size > 0 for size in shape),
         "dtype": dtype in ("uint8", "int32", "float32"),
-        "prepare": inputs.get("prepare", "unit") in list(INPUTS),
+        "prepare": _is_prepared(inputs, shape),
         "dataset": isinstance(dataset, str | None),
         "data_dir": isinstance(config.get("data_dir"), str | None),
         "dtype of the arithmetic": config.get("dtype", "float32") in list(DTYPES),

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from experiments.train import main as train
-from jaxnets import cli
+from jaxnets import cli, data
 from jaxnets.errors import UserError
 
 
@@ -92,3 +92,25 @@ def test_a_run_goes_on_only_with_its_own_augmentation(bars, tmp_path):
     train(model="mlp", dataset="digits", epochs=1, augment=("shift=0.1",), workdir=tmp_path / "run")
     with pytest.raises(UserError, match="holds a run with augment"):
         train(model="mlp", dataset="digits", epochs=2, workdir=tmp_path / "run")
+
+
+def test_a_table_is_shown_with_the_names_of_its_columns(run):
+    code, out, _ = run("data", "show", "iris")
+    assert code == 0
+    header, first = (
+        line for line in out.splitlines() if "sepal length (cm)" in line or line.startswith("0 ")
+    )
+    for name in ("sepal width (cm)", "petal length (cm)", "petal width (cm)", "class"):
+        assert name in header
+    example = data.load("iris").train[0]
+    wanted = [f"{value:g}" for value in example["x"]]
+    assert first.split() == ["0", *wanted, data.load("iris").features.classes[int(example["y"])]]
+
+
+def test_the_first_images_are_told_with_label_shape_and_range(run, tmp_path):
+    code, out, _ = run("data", "show", "digits")
+    assert code == 0
+    first = next(line for line in out.splitlines() if line.startswith("example 0: "))
+    image = data.load("digits").train[0]["x"]
+    assert first.endswith(f", 28 x 28 x 1 uint8, {image.min()} to {image.max()}")
+    assert (tmp_path / "digits.png").exists()

@@ -9,7 +9,8 @@ from flax.traverse_util import flatten_dict
 from PIL import Image
 
 from experiments import flowers
-from jaxnets import nn
+from jaxnets import nn, runs
+from jaxnets.cli import commands
 from jaxnets.data import ArraySource, Dataset
 from jaxnets.errors import UserError
 from jaxnets.models import INPUT_SHAPES, MODELS, Classifier
@@ -72,9 +73,16 @@ def test_the_backbone_is_frozen_first_and_then_moves(small, monkeypatch, tmp_pat
     assert [record["epoch"] for record in measured["history"]] == [1, 2, 3]
     assert measured["test_accuracy"] > 0.9  # two colours
     assert measured["best val_accuracy"] == measured["val_accuracy"]
-    with Image.open(tmp_path / "run" / "curves.png") as image:
-        low, high = image.convert("L").getextrema()
-    assert high - low > 100  # something is drawn
+    for name in ("curves", "flowers", "crops-train", "crops-test"):
+        with Image.open(tmp_path / "run" / f"{name}.png") as image:
+            low, high = image.convert("L").getextrema()
+        assert high - low > 100  # something is drawn
+    run = runs.load_run(tmp_path / "run")  # of the second stage, for what is not cropped either
+    for path, array in flatten_dict(run.variables).items():
+        np.testing.assert_array_equal(array, ends[1][path])
+    assert run.features.classes == ("red", "green")
+    with pytest.raises(UserError, match=r"experiments/flowers.py, which makes its own examples"):
+        commands.evaluate(tmp_path / "run")
 
 
 def test_documented_number_of_parameters():

@@ -83,9 +83,11 @@ def assert_says_what_keras_says(model, tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in Keras
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-def test_classes_and_names_are_those_of_keras(tmp_path, monkeypatch):
+def test_classes_and_names_are_those_of_keras(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(MODELS, "resnet50", Small)
-    assert_says_what_keras_says(keras_small, tmp_path, monkeypatch)
+    measured = assert_says_what_keras_says(keras_small, tmp_path, monkeypatch)
+    identity, name, chance = measured["best"][0][0]
+    assert f"  {identity} - {name:12s} {chance:.2%}" in capsys.readouterr().out  # as the document prints them
 
 
 @pytest.mark.slow

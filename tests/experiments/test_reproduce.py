@@ -1,13 +1,14 @@
 """experiments/reproduce.py: what runs, what is skipped, what the page says."""
 
+import importlib
 import inspect
 import json
 import re
 
 import pytest
 
-from experiments import gradient_descent, reproduce
-from experiments.catalogue import ROWS, File
+from experiments import arithmetic, facts, gradient_descent, index_page, reproduce, results_page
+from experiments.catalogue import OLDER, ROWS, File
 from experiments.results_page import REMARKS, difference, precision, render, spread, text
 from jaxnets.errors import UserError
 
@@ -29,7 +30,7 @@ def test_every_system_of_the_documents_has_a_row():
 @pytest.mark.parametrize("name", ROWS)
 def test_scripts_take_what_rows_ask_and_know_its_key(name):
     row = ROWS[name]
-    module = reproduce.importlib.import_module(f"experiments.{row.script}")
+    module = facts.script_of(row)
     parameters = inspect.signature(module.main).parameters
     assert set(row.options) | set(row.quick) <= set(parameters)
     assert "seed" in parameters or not row.seeds
@@ -39,7 +40,90 @@ def test_scripts_take_what_rows_ask_and_know_its_key(name):
 
 def test_the_page_is_what_the_script_makes_of_the_results():
     page = reproduce.DOCS / "results.md"
-    assert render(reproduce.load(page), page.parent) == page.read_text(encoding="utf-8")
+    results = reproduce.load(page)
+    assert render(results, page.parent) == page.read_text(encoding="utf-8")
+    for name, chinese in reproduce.INDEXES.items():
+        index = (reproduce.DOCS / name).read_text(encoding="utf-8")
+        assert index_page.render_index(results, chinese=chinese) == index
+
+
+def test_indexes_have_every_row_and_figures_that_are_shown():
+    assert index_page.PLACES.keys() == ROWS.keys()
+    for name, place in index_page.PLACES.items():
+        assert set(place.figures) <= set(facts.figures(ROWS[name])), name
+
+
+def test_rows_that_are_older_than_the_code_which_decides_on_their_figures_are_listed():
+    """Run them again with --publish and take them out of `OLDER`, or put in what a change has made old."""
+    results = reproduce.load(reproduce.DOCS / "results.md")
+    now = {name: arithmetic.fingerprint(ROWS[name].script) for name in results}
+    measured = {name: [run for run in entry["runs"] if "figures" in run] for name, entry in results.items()}
+    old = [name for name, runs in measured.items() if any(run.get("arithmetic") != now[name] for run in runs)]
+    assert old == list(OLDER)
+
+
+def test_a_change_of_a_layer_makes_the_rows_that_use_it_old_and_one_of_its_text_does_not(tmp_path):
+    for name, code in {
+        "experiments/one.py": "from jaxnets import nn",
+        "experiments/two.py": "from jaxnets import plots",
+        "jaxnets/__init__.py": "",
+        "jaxnets/nn/__init__.py": "from jaxnets.nn import conv",
+        "jaxnets/nn/conv.py": 'def f(x):\n    "Text."\n    return x + 1\n',
+        "jaxnets/plots.py": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(code)
+
+    def hashes(code=None):
+        if code:
+            (tmp_path / "jaxnets/nn/conv.py").write_text(code)
+        arithmetic._code.cache_clear()
+        return [arithmetic.fingerprint(name, tmp_path) for name in ("one", "two")]
+
+    before = hashes()
+    assert hashes('def f(x):\n    "Other text."\n    return (x + 1)  # a comment\n') == before
+    after = hashes("def f(x):\n    return x + 2\n")
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+
+
+def test_the_page_says_what_is_derived_of_other_data_printed_twice_and_not_recorded_yet():
+    def one(name, epochs=None, options=(), **figures):
+        run = {"seed": None, "options": dict(options), "epochs": epochs, "figures": figures}
+        run |= {"dataset": "there", "seconds": 1.0}
+        return {cells[2]: cells[3:] for cells in results_page.table_rows(name, {"runs": [run]})}
+
+    rows = one("D6 GRU", **{"parameters": 74_621, "rmse": 30.0, "rmse of the last epoch": 100.0})
+    assert rows["parameters"][:3] == ["74,621 (derived)", "74,621", "0"]
+    assert rows["rmse of the last epoch"][:2] == ["101.478902", "100"]
+    assert rows["rmse of the best epoch"][:3] == ["not given", "30", "none"]
+    assert rows["mae of the last epoch"][1] == "not recorded yet"
+    assert one("C7 C1", 5, val_accuracy=0.5)["val_accuracy"][:3] == ["of other data", "0.5", "none"]
+    assert one("B2", 5, val_loss=0.07)["val_loss"][0] == "0.073, again 0.0752"
+    cut = one("C1", 2, {"epochs": 2}, loss=1.5)
+    assert cut["loss"][:2] == ["1.2558", "1.5"]
+    assert cut["val_loss"][1] == "not reached in 2 epochs"
+
+
+def test_a_run_that_ended_by_its_own_rule_is_complete():
+    def length(**options):
+        return results_page.length(ROWS["E2"], {"epochs": 30, "options": options})
+
+    assert length() == ", stopped early after 30 epochs, at most 80"
+    assert length(epochs=30) == ", 30 of 80 epochs"
+    assert results_page.length(ROWS["E2"], {"epochs": 80, "options": {}}) == ""
+
+
+def test_seeds_that_a_script_draws_by_itself_are_known():
+    def run(seed=None, **options):
+        return {"seed": seed, "options": options}
+
+    assert facts.seeds(ROWS["A11"], run()) == [0]
+    assert facts.seeds(ROWS["F8"], run()) == [42]
+    assert facts.seeds(ROWS["F5 here"], run()) == [0, 1, 2]
+    assert facts.seeds(ROWS["F5 here"], run(seeds=1)) == [0]
+    assert facts.seeds(ROWS["B1"], run(18)) == [18]
+    assert facts.seeds(ROWS["A7"], run()) == []
 
 
 def test_every_remark_is_about_rows_of_the_catalogue():
@@ -70,6 +154,7 @@ def test_only_the_authors_flag_writes_to_docs(tmp_path, monkeypatch, publish):
     pages = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("results.*")}
     folder = "docs" if publish else "mine/full"
     assert pages == {f"{folder}/results.md", f"{folder}/results.json"}
+    assert (tmp_path / "docs" / "documents.md").exists() == publish
 
 
 def test_a_smoke_run_is_not_published(tmp_path):
@@ -86,7 +171,7 @@ def test_what_is_done_is_not_done_again_unless_it_is_asked_otherwise(tmp_path, m
         calls.append(steps)
         return real(steps=steps, workdir=workdir)
 
-    monkeypatch.setattr(reproduce.importlib.import_module("experiments.gradient_descent"), "main", counted)
+    monkeypatch.setattr(importlib.import_module("experiments.gradient_descent"), "main", counted)
     run(tmp_path, "A2")
     first = run(tmp_path, "A2")
     assert calls == [40]
@@ -105,8 +190,8 @@ def test_a_row_that_fails_is_named_and_costs_no_other(tmp_path, monkeypatch):
     def missing(**options):
         raise UserError("there is no such file here")
 
-    monkeypatch.setattr(reproduce.importlib.import_module("experiments.forward_pass"), "main", broken)
-    monkeypatch.setattr(reproduce.importlib.import_module("experiments.cross_entropy"), "main", missing)
+    monkeypatch.setattr(importlib.import_module("experiments.forward_pass"), "main", broken)
+    monkeypatch.setattr(importlib.import_module("experiments.cross_entropy"), "main", missing)
     with pytest.raises(SystemExit, match="A4: not as they should be"):
         run(tmp_path, "A2", "A4", "A9")
     page = (tmp_path / "quick" / "results.md").read_text()

@@ -114,6 +114,19 @@ def test_convolutions_by_hand():
     expected = [[6, 5, -2, 1, 2], [3, 0, 3, 2, -2], [4, 2, -1, 0, 0], [2, 1, 2, -1, -3], [1, 1, 1, 3, 1]]
     np.testing.assert_array_equal(measured["output"], expected)
     assert measured["sobel"][0, 0] == 29
+    smaller = [measured[name] for name in ("one channel", "two channels", "with a bias")]
+    assert smaller == [19, 56, 1]
+    assert measured["parameters of a kernel"] == [10, 28, 76]
+    assert measured["1x1 convolution less dense layer"] == 0
+
+
+def test_a_convolution_is_the_correlation_with_the_flipped_kernel():
+    """NumPy's own convolution of a row is the oracle of the definition."""
+    row, kernel = [[3, 1, 4, 1, 5]] * 3, [[2, 7, 1], [0, 0, 0], [0, 0, 0]]
+    one = convolution_by_hand.convolve(row, kernel)
+    np.testing.assert_array_equal(one[0], np.convolve(row[0], kernel[0], "valid"))
+    flipped = [line[::-1] for line in kernel[::-1]]
+    np.testing.assert_array_equal(one, convolution_by_hand.slide(row, flipped))
 
 
 def test_numpy_cnn_equals_jax_and_knows_nothing_yet():
@@ -146,7 +159,15 @@ def test_an_experiment_runs_from_the_command_line(tmp_path):
     assert (tmp_path / "descent.png").exists()
 
 
-PARTS = {"__init__", "catalogue", "results_page"}  # the package, and parts of reproduce.py
+PARTS = {
+    "__init__",
+    "arithmetic",
+    "catalogue",
+    "index_page",
+    "index_table",
+    "facts",
+    "results_page",
+}  # the package, and parts of reproduce.py
 
 
 @pytest.mark.parametrize("script", sorted({path.stem for path in EXPERIMENTS.glob("*.py")} - PARTS))

@@ -31,6 +31,9 @@ def test_errors_are_of_the_best_epoch_in_yuan(prices, tmp_path, capsys):
     assert measured["mse"] == pytest.approx(span**2 * min(losses), rel=1e-4)
     assert measured["rmse"] == pytest.approx(measured["mse"] ** 0.5, rel=1e-6)
     assert measured["rmse of the last epoch"] == pytest.approx(span * losses[-1] ** 0.5, rel=1e-4)
+    mean = span * measured["history"][-1]["val_mae"]
+    assert measured["mae of the last epoch"] == pytest.approx(mean, rel=1e-6)
+    assert mean <= measured["rmse of the last epoch"]
     steps = np.diff(values[-241:])  # 240 windows of the last 300 days
     assert measured["rmse of tomorrow = today"] == pytest.approx(np.sqrt(np.mean(steps**2)), rel=1e-4)
     assert measured["mae of tomorrow = today"] == pytest.approx(np.mean(np.abs(steps)), rel=1e-4)

@@ -278,7 +278,7 @@ def test_what_is_linear_has_a_transpose(name):
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
 def test_pools_keep_their_type(dtype):
     for function, shape in FUNCTIONS.values():
-        x = jax.ShapeDtypeStruct((2, *shape), dtype)  # traced: not on every processor can XLA round to float16
+        x = jax.ShapeDtypeStruct((2, *shape), dtype)  # traced: XLA cannot round to float16 on every processor
         assert jax.eval_shape(function, x).dtype == dtype
 
 

@@ -293,10 +293,13 @@ def test_a_negative_weight_decay_is_refused():
         optim.adam(0.1, weight_decay=-1)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", optim.OPTIMIZERS)
 def test_settings_may_be_changed_during_a_training(name):
     """By optax.inject_hyperparams, which makes numbers of them that are traced."""
-    plain, injected = OPTIMIZERS[name](0.1), optax.inject_hyperparams(OPTIMIZERS[name])(learning_rate=0.1)
+    plain, injected = (
+        optim.OPTIMIZERS[name](0.1),
+        optax.inject_hyperparams(optim.OPTIMIZERS[name])(learning_rate=0.1),
+    )
     params = {"kernel": jnp.asarray([[1.0, -2.0], [0.5, 3.0]])}
 
     def two_steps(optimizer):

@@ -1,0 +1,78 @@
+"""Which code a row's figures depend on, as a hash: a row is old when that code is no longer the same."""
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# What decides on the numbers. The rest of the package reads, records and draws.
+DECIDES = (
+    *("nn", "models", "optim", "losses", "metrics", "schedules", "cpu", "course"),
+    *("data/augment", "train/step", "train/sums"),
+)
+
+
+def fingerprint(script: str, root: Path = ROOT) -> str:
+    """Returns a hash of all that decides on the numbers of a script in this folder, 12 hexadecimal digits.
+
+    These are the files of `DECIDES` that the script imports, directly or through others. Comments, docstrings
+    and layout do not count, so that a row does not age by a correction of its text.
+
+    Args:
+        script: Name of the script, without .py.
+        root: Folder of the repository, for asking about another state of it.
+
+    Examples:
+        >>> fingerprint("letters") == fingerprint("letters") != fingerprint("gradient_descent")
+        True
+    """
+    known, waiting = set(), [root / "experiments" / f"{script}.py"]
+    while waiting:
+        path = waiting.pop()
+        if path not in known:
+            known.add(path)
+            waiting += _imported(path, root)
+    digest = hashlib.sha256()
+    for path in sorted(known):
+        name = path.relative_to(root).as_posix()
+        if any(name.startswith((f"jaxnets/{part}/", f"jaxnets/{part}.py")) for part in DECIDES):
+            digest.update(name.encode() + b"\0" + _code(path).encode())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def _code(path: Path) -> str:
+    """What a file computes: its syntax without docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
+            node.body = node.body[1:]
+    return ast.unparse(tree)
+
+
+@cache
+def _imported(path: Path, root: Path) -> tuple[Path, ...]:
+    """The files of ours that a file imports anywhere in it, with the __init__ of their packages."""
+    found = []
+    for name in _names(ast.parse(path.read_text(encoding="utf-8"))):
+        parts = name.split(".")
+        if parts[0] in ("jaxnets", "experiments") and parts[1:2] != ["cli"]:  # which reaches everything
+            for length in range(1, len(parts) + 1):
+                place = root.joinpath(*parts[:length])
+                found += [
+                    file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()
+                ]
+    return tuple(found)
+
+
+def _names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{each.name}" for each in node.names)

@@ -20,7 +20,7 @@ from jaxnets.optim.moments import (
     scale_by_keras_adamax,
     scale_by_keras_nadam,
 )
-from jaxnets.optim.transforms import keeps_types, with_weight_decay
+from jaxnets.optim.transforms import is_used, keeps_types, with_weight_decay
 
 
 def _descend(
@@ -42,7 +42,7 @@ def sgd(
     The rate is inside the velocity (in `optax.sgd` it is outside), which matters when it changes.
     """
     rate = optax.scale_by_learning_rate(learning_rate)
-    descent = optax.chain(rate, optax.trace(momentum, nesterov)) if momentum else rate
+    descent = optax.chain(rate, optax.trace(momentum, nesterov)) if is_used(momentum) else rate
     return with_weight_decay(descent, learning_rate, weight_decay)
 
 
@@ -84,7 +84,7 @@ def rmsprop(
     """
     scale = optax.scale_by_stddev if centered else optax.scale_by_rms
     descent = _descend(scale(rho, epsilon), learning_rate)
-    if momentum:
+    if is_used(momentum):
         descent = optax.chain(descent, optax.trace(momentum))
     return with_weight_decay(descent, learning_rate, weight_decay)
 

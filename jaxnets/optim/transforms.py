@@ -57,6 +57,11 @@ class DecayState(NamedTuple):
     inner: optax.OptState
 
 
+def is_used(setting: float) -> bool:
+    """Returns whether a setting has an effect; `optax.inject_hyperparams` makes arrays, which may change."""
+    return isinstance(setting, jax.Array) or setting != 0
+
+
 def with_weight_decay(
     optimizer: GradientTransformation,
     learning_rate: optax.ScalarOrSchedule,
@@ -68,19 +73,17 @@ def with_weight_decay(
     Args:
         optimizer: An optimizer, with the learning rate inside.
         learning_rate: The same learning rate, a number or a schedule.
-        weight_decay: The decay; 0 returns the optimizer itself. It may be traced, as by
-            `optax.inject_hyperparams`.
+        weight_decay: The decay; the number 0 returns the optimizer itself.
         mask: A tree of booleans, or a function that makes one of the parameters, such as `losses.kernels`:
             which of them decay. By default all.
 
     Raises:
         UserError: If the decay is negative, or `update` is called without the parameters.
     """
-    if not isinstance(weight_decay, jax.core.Tracer):
-        if not weight_decay >= 0:
-            raise UserError(f"a weight decay of {weight_decay}: it must be 0 or more")
-        if not weight_decay:
-            return optimizer
+    if not is_used(weight_decay):
+        return optimizer
+    if not isinstance(weight_decay, jax.Array) and not weight_decay >= 0:
+        raise UserError(f"a weight decay of {weight_decay}: it must be 0 or more")
     decay = optax.chain(
         optax.add_decayed_weights(weight_decay, mask), optax.scale_by_learning_rate(learning_rate)
     )

@@ -100,7 +100,7 @@ class Found:
     others: list[Path] = field(default_factory=list)
 
 
-def collect(folder: Path) -> Found:
+def collect(folder: Path | str) -> Found:
     """Returns what a folder holds: itself, if it is a run's, or the runs in it and in folders within.
 
     Folders of runs are not searched for others, nor are hidden folders and links to folders of other kinds.
@@ -108,6 +108,7 @@ def collect(folder: Path) -> Found:
     Raises:
         UserError: If there is no such folder.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: there is no such folder; name one that holds runs")
     found = Found()

@@ -15,7 +15,7 @@ Trained = tuple[TrainState, list[dict[str, Any]]]
 
 
 def train_once(
-    workdir: Path | None, name: str, config: Mapping[str, Any], train: Callable[[], Trained]
+    workdir: Path | str | None, name: str, config: Mapping[str, Any], train: Callable[[], Trained]
 ) -> tuple[Path, dict[str, Any], list[dict[str, Any]]]:
     """Trains and saves, or reads what a folder holds that was trained before.
 

@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 # What decides on the numbers. The rest of the package reads, records and draws.
@@ -44,7 +45,7 @@ def fingerprint(script: str, root: Path = ROOT) -> str:
 
 @cache
 def _code(path: Path) -> str:
-    """What a file computes: its syntax without docstrings."""
+    """What a file computes: its syntax without docstrings, the same text under every Python."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if (
@@ -52,7 +53,15 @@ def _code(path: Path) -> str:
             and ast.get_docstring(node) is not None
         ):
             node.body = node.body[1:]
-    return ast.unparse(tree)
+    return repr(_plain(tree))
+
+
+def _plain(node: Any) -> Any:
+    """A tree as tuples, without what is empty: later Pythons have more fields, and print in other ways."""
+    if isinstance(node, ast.AST):
+        fields = ((name, _plain(value)) for name, value in ast.iter_fields(node))
+        return (type(node).__name__, *((name, value) for name, value in fields if value not in (None, ())))
+    return tuple(map(_plain, node)) if isinstance(node, list) else node
 
 
 @cache

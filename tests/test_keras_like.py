@@ -90,6 +90,7 @@ def test_one_hot_labels_of_any_type(kind):
     same(model.state, pure(y, optax.sgd(0.1), loss=losses.categorical_crossentropy, metrics={})[0])
 
 
+@pytest.mark.slow
 def test_a_regression_and_two_classes():
     """(N,) stands for (N, 1), and probabilities are sigmoids."""
     model = Model(Net(1), "sgd", "mean_squared_error", {"mae": losses.mean_absolute_error}, seed=3)

@@ -163,6 +163,7 @@ def test_processes_measure_in_turns(tmp_path):
     assert "KeyError: 'nothing'" in results["broken"]["failed"]
 
 
+@pytest.mark.slow
 def test_formulations_are_measured_where_a_network_uses_them():
     from experiments.benchmarks import formulations
 

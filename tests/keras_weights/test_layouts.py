@@ -254,7 +254,7 @@ def write(model, path):
     "name",
     [
         "stacked",
-        "wrapped",
+        pytest.param("wrapped", marks=pytest.mark.slow),
         "augmented",
         pytest.param("bidirectional", marks=pytest.mark.slow),
         pytest.param("attention", marks=pytest.mark.slow),

@@ -245,6 +245,7 @@ def test_both_directions_in_every_format(backward_first, tmp_path):
     assert_all_files_are_alike(model, body, (6, 3), tmp_path)
 
 
+@pytest.mark.slow
 def test_attention_in_every_format(tmp_path):
     """Query, key and value have one shape, and names that depend on the format."""
 

@@ -147,7 +147,7 @@ def test_inference_in_float64_at_odd_sizes_with_one_example(network):
     assert_equal_in_float64(twins(twins.our_outputs, *inputs), twins(twins.keras_outputs, *inputs))
 
 
-@pytest.mark.parametrize("network", each(NETWORKS))
+@pytest.mark.parametrize("network", each(FEW_LAYERS) + each(MANY_LAYERS, pytest.mark.slow))
 def test_weights_travel_by_structure_alone(network):
     """With no name left to go by, each weight still arrives where the names of this test put it."""
     twins = Twins(network, network.odd_shape or network.shape)

@@ -76,7 +76,7 @@ FUNCTIONS = {
 NETWORKS = ["mlp", "letters_4to1"]
 # Kin of layers in this table: run with the slow tests, as longer networks are.
 KIN = ["Conv, strides", "Conv of a small image", "Conv, many channels", "Dense of sequences", "Dense, large"]
-KIN += ["GRU, reset before", "BatchNorm", *list(LAYERS)[19:], *list(FUNCTIONS)[4:]]
+KIN += ["GRU", "GRU, reset before", "BatchNorm", *list(LAYERS)[19:], *list(FUNCTIONS)[4:]]
 LONGER = ["lenet5", "baseline", "inception10", "stock_lstm", "stock_gru"]
 
 

@@ -88,6 +88,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(run, bars):
         assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_only_with_its_own_augmentation(bars, tmp_path):
     train(model="mlp", dataset="digits", epochs=1, augment=("shift=0.1",), workdir=tmp_path / "run")
     with pytest.raises(UserError, match="holds a run with augment"):

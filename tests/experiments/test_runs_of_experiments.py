@@ -71,6 +71,7 @@ def test_stock_leaves_a_run_of_one_output(tmp_path):
     assert len((workdir / "weights.txt").read_text()) > 24_761
 
 
+@pytest.mark.slow
 def test_a_run_of_standardized_images_prepares_them_as_its_training_did(monkeypatch, tmp_path, capsys):
     rng = np.random.default_rng(0)
     y = np.arange(24) % 2

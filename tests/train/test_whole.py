@@ -154,7 +154,8 @@ def test_penalty_and_validation_are_those_of_keras():
         ({"every": 0}, "validation every 0 epochs: it must be at least 1"),
         (
             {"best": "val_lose"},
-            r"unknown metric 'val_lose' \(did you mean val_loss\?\); known: loss, accuracy, val_loss, val_accuracy",
+            r"unknown metric 'val_lose' \(did you mean val_loss\?\); known: loss, accuracy, val_loss, "
+            "val_accuracy",
         ),
     ],
 )

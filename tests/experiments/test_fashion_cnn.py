@@ -23,6 +23,7 @@ def grey(monkeypatch):
     return x
 
 
+@pytest.mark.slow
 def test_every_pixel_is_standardized_by_the_images_that_train(grey, monkeypatch, tmp_path):
     prepared = []
     fit = fashion_cnn.train.fit

@@ -50,6 +50,7 @@ def small(monkeypatch):
     return pretrained, asked
 
 
+@pytest.mark.slow
 def test_the_backbone_is_frozen_first_and_then_moves(small, monkeypatch, tmp_path):
     pretrained, asked = small
     ends = []

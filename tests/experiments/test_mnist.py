@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from experiments.mnist import DOCUMENTED, main
@@ -40,6 +41,7 @@ def test_held_out_part_validation_frequency_and_the_weights_as_text(tmp_path):
     assert high - low > 100  # something is drawn
 
 
+@pytest.mark.slow
 def test_a_run_in_two_parts_equals_an_unbroken_one_and_keeps_the_best(few, tmp_path):
     settings = {"monitor": "loss", "batch_size": 16}
     main(**settings, epochs=2, workdir=tmp_path / "parts")

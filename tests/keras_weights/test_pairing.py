@@ -229,7 +229,8 @@ def both_ways(x, backward_first):
     return jnp.concatenate(parts, -1)
 
 
-@pytest.mark.parametrize("backward_first", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("backward_first", [False, True])
 def test_both_directions_in_every_format(backward_first, tmp_path):
     def make():
         both = [kl.Bidirectional(kl.LSTM(4, return_sequences=True)) for _ in range(2)]

@@ -206,6 +206,7 @@ def race(histories: Mapping[str, Mapping[str, Any]], path: Path | str | None = N
         axes[0, 2].invert_yaxis()
         axes[0, 2].grid(False)
         axes[0, 2].margins(x=0.15)
+        axes[0, 2].locator_params(axis="x", nbins=4)
         axes[0, 2].set_xlabel("time (s), compilation included")
     return axes[0, 0].figure
 

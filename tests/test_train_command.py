@@ -460,15 +460,15 @@ def test_what_is_wrong_in_a_file_is_one_sentence(run, tmp_path, content, message
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ("--learning-rate -1", "--learning-rate -1.0: it must be more than 0 and 1,000,000"),
+        ("--learning-rate -1", "--learning-rate -1.0: it must be more than 0 and at most 1,000,000"),
         ("--learning-rate 0", "--learning-rate 0.0: it must be more than 0"),
         ("--learning-rate nan", "--learning-rate nan: it must be a finite number"),
-        ("--ema 1", "--ema 1.0: it must be 0 and less than 1"),
+        ("--ema 1", "--ema 1.0: it must be at least 0 and less than 1"),
         ("--clip 0", "--clip 0.0: it must be more than 0"),
         ("--weight-decay -1", "--weight-decay -1.0: it must be 0 to 1,000,000"),
         ("--recipe fast --weight-decay 1", "the optimizer speed has its own"),
         ("--accumulate 901", "--accumulate 901: it must be 1 to 900, the steps of the run"),
-        ("--validation 1.5", "--validation 1.5: holding out 1.5 of 1438 examples leaves 0"),
+        ("--validation 1.5", "--validation 1.5: 1.5 of 1438 examples cannot be held out"),
         ("--validation 0", "--validation 0: it must be 1 to"),
         ("--label-smoothing 0.1 --loss huber", "--label-smoothing 0.1 goes with --loss sparse_categorical"),
         ("--head-only --model perceptron --dataset iris --start .", "--head-only needs a layer called head"),

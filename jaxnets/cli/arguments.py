@@ -68,9 +68,11 @@ def _check_number(option: str, name: str, value: float, between: tuple[float, fl
         raise UserError(f"{option} {value}: it must be a finite number")
     above, below = name in ABOVE, name in BELOW
     if not low <= value <= high or (above and value == low) or (below and value == high):
-        least = f"more than {low:,}" if above else f"{low:,}"
-        most = f"less than {high:,}" if below else f"{high:,}"
-        raise UserError(f"{option} {value}: it must be {least}{' and ' if above or below else ' to '}{most}")
+        within = f"{low:,} to {high:,}"
+        if above or below:
+            within = f"{'more than' if above else 'at least'} {low:,} and "
+            within += f"{'less than' if below else 'at most'} {high:,}"
+        raise UserError(f"{option} {value}: it must be {within}")
 
 
 def _check_text(option: str, text: str) -> None:

@@ -43,8 +43,8 @@ def split(
     kept = int(round(size * (1 - held_out), 6)) if isinstance(held_out, float) else size - held_out
     if not 0 < kept < size:
         raise UserError(
-            f"holding out {held_out} of {size} examples leaves {max(min(kept, size), 0)} to train on: "
-            "give a fraction between 0 and 1, or a smaller count"
+            f"{held_out} of {size} examples cannot be held out, as both parts need some: give a fraction "
+            "between 0 and 1, or a smaller count"
         )
     if stratify:
         order = _stratified(source, order)

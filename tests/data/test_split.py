@@ -52,7 +52,7 @@ def test_a_source_that_is_not_in_memory_stays_where_it_is():
 
 @pytest.mark.parametrize("held_out", [0, 13, 20, 1.0, 0.0, -1])
 def test_an_empty_part_is_refused(held_out):
-    with pytest.raises(UserError, match=f"holding out {held_out} of 13 examples"):
+    with pytest.raises(UserError, match=f"{held_out} of 13 examples cannot be held out"):
         split(numbered(13), held_out)
 
 

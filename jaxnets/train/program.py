@@ -1,6 +1,6 @@
 """What `fit` compiles: one or several guarded steps, with the options of the device that they run on."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -25,11 +25,28 @@ def make_program(
         skip: Leave steps out that are not finite. By default no step is taken after the first such.
         mesh: The devices, where there are several.
     """
+    options = tuple(compiler_options(params, platform).items())
+    given: tuple[Any, ...] = (train_step, platform, skip, mesh, not can_scan(params, platform), options)
+    try:
+        hash(given)
+    except TypeError:  # a step of the caller's own that cannot be a key
+        return _program.__wrapped__(*given)
+    return _program(*given)
+
+
+@lru_cache(maxsize=4)  # a second `fit` with the same step, as in a notebook, does not compile it again
+def _program(
+    train_step: TrainStep,
+    platform: str,
+    skip: bool,
+    mesh: Mesh | None,
+    unrolled: bool,
+    options: tuple[tuple[str, Any], ...],
+) -> Any:
     step = sharded(partial(guarded, train_step, skip), mesh)
-    unrolled = not can_scan(params, platform)
 
     def train_steps(state: Any, sums: Any, batches: Any) -> tuple[Any, Any]:
         with on_platform(platform):
             return run_steps(step, state, sums, batches, unrolled=unrolled)
 
-    return jax.jit(train_steps, donate_argnums=(0, 1), compiler_options=compiler_options(params, platform))
+    return jax.jit(train_steps, donate_argnums=(0, 1), compiler_options=dict(options))

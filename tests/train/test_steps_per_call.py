@@ -12,6 +12,7 @@ from jaxnets.data import ArraySource, Batches
 from jaxnets.data.device import on_device
 from jaxnets.machine.process import xla_accepts
 from jaxnets.train import fit, make_state, make_train_step
+from jaxnets.train.program import make_program
 from jaxnets.train.steps_per_call import can_scan, compiler_options, steps_per_call
 from tests.train.test_step import BatchNormNet
 
@@ -40,6 +41,37 @@ def test_together_and_one_by_one(resident, unrolled, monkeypatch):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), other, one)
     assert [record["loss"] for record in records] == pytest.approx([record["loss"] for record in history])
     assert [record["step"] for record in records] == [5, 10, 15]
+
+
+@pytest.mark.parametrize("kind", ["ours", "unhashable"])
+def test_the_same_step_again_is_not_compiled_again(kind):
+    """A second `fit`, as in a notebook; a step that cannot be remembered works too."""
+    model, descent = BatchNormNet(), optax.sgd(0.1)
+    step = make_train_step(model, descent)
+    source = ArraySource(np.eye(4), np.arange(4) % 3)
+    given = step if kind == "ours" else Unhashable(step)
+    compiled = []
+    for _ in range(2):
+        state = make_state(model, descent, (4,))
+        program = make_program(given, state.params, "cpu")
+        state, _ = fit(state, given, Batches(source, 2, seed=0), epochs=1)
+        compiled.append((program, state))
+    (one, first), (other, second) = compiled
+    assert (one is other) == (kind == "ours")
+    jax.tree.map(np.testing.assert_array_equal, second.params, first.params)
+    assert make_program(given, first.params, "cpu", skip=True) is not other
+
+
+class Unhashable:
+    """A step of the caller's own."""
+
+    __hash__ = None
+
+    def __init__(self, step):
+        self.step = step
+
+    def __call__(self, state, batch):
+        return self.step(state, batch)
 
 
 def test_how_many():

@@ -95,6 +95,10 @@ def test_evaluate_measures_what_training_measured(run, workdir):
         (["predict", "nowhere"], "no image given"),
         (["predict"], "WORKDIR"),
         (["summary", "mlp", "--classes", "x"], "--classes"),
+        (
+            ["export", "nowhere", "--fold"],
+            "--fold goes with --format stablehlo or onnx, not with safetensors",
+        ),
         (["summarise"], "summarise"),
     ],
 )

@@ -16,6 +16,7 @@ from jaxnets.accelerators.chips import Chip
 from jaxnets.data.augment import compose_for, parse
 from jaxnets.data.device import SHARE, Rows
 from jaxnets.data.source import Features
+from jaxnets.folding import fold_batch_norm
 from jaxnets.platforms import by_platform
 from jaxnets.train import make_state, make_train_step, normalize
 from jaxnets.train.program import make_program
@@ -67,14 +68,16 @@ class Job:
 
     def _forward(self, mesh: Mesh, batch: int) -> tuple[Any, tuple[Any, ...]]:
         """The forward pass of `Run.probabilities`."""
+        state = self._state(optax.identity())
+        zeros = {"params": state.params, **state.model_state}
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), zeros)
+        model, variables = fold_batch_norm(self.model, zeros, self.shape)
 
         @jax.jit
         @by_platform
         def forward(variables: Any, x: jax.Array) -> Any:
-            return jax.tree.map(jax.nn.softmax, self.model.apply(variables, normalize(x)))
+            return jax.tree.map(jax.nn.softmax, model.apply(variables, normalize(x)))
 
-        state = self._state(optax.identity())
-        variables = {"params": state.params, **state.model_state}
         return forward, (_whole(variables, mesh), _split(self._stored(batch), mesh))
 
     def _state(self, optimizer: optax.GradientTransformation) -> Any:

@@ -176,8 +176,9 @@ def evaluate(workdir: Workdir, /, *, batch_size: int = 256, json: bool = False) 
     if run.config["dataset"] is None:
         raise UserError(f"{workdir} was imported without a data set: import it with --dataset to evaluate it")
     held_out = load_dataset(workdir, run.config).test
-    step = jax.jit(make_eval_step(run.model, loss=run.loss, preprocess=run.preprocess))
-    found = evaluate(step, run.variables, data.Batches(held_out, batch_size))
+    network, variables = run.folded
+    step = jax.jit(make_eval_step(network, loss=run.loss, preprocess=run.preprocess))
+    found = evaluate(step, variables, data.Batches(held_out, batch_size))
     if json:
         print(_json({**found, "examples": len(held_out)}))
     else:
@@ -191,6 +192,7 @@ def export(
     *,
     format: Literal["safetensors", "stablehlo", "onnx", "text", "keras"] = "safetensors",
     out: Path | None = None,
+    fold: bool = False,
     like: Path | None = None,
     unchecked: bool = False,
 ) -> None:
@@ -202,17 +204,21 @@ def export(
             onnx (needs two more packages), text (name, shape and all values) or keras (.weights.h5 for Keras
             3; with --out NAME.h5 a legacy .h5, which Keras 2 and 3 load).
         out: File to write. By default one in the run's folder.
+        fold: For stablehlo and onnx, fold each batch normalization into the layer before it, for speed.
         like: For keras, a Keras file of the same architecture (.keras, .weights.h5 or legacy .h5) whose
             layout the new file takes. Networks with branches need it.
         unchecked: With --like, write the file even if the network in that file computes something else.
     """
     _set_up()
     from jaxnets.export import FORMATS
+    from jaxnets.folding import fold_batch_norm
     from jaxnets.keras_weights import save_keras_weights
     from jaxnets.runs import load_run, make_model
 
     if like and format != "keras":
         raise UserError(f"--like {like} goes with --format keras, not with {format}")
+    if fold and format not in ("stablehlo", "onnx"):
+        raise UserError(f"--fold goes with --format stablehlo or onnx, not with {format}")
     run = load_run(workdir)
     name = f"model{like.suffix}" if like and not like.name.endswith(".weights.h5") else EXPORTED[format]
     out = out or workdir / name
@@ -221,7 +227,10 @@ def export(
     if format == "keras":
         save_keras_weights(out, run.variables, network, run.features.shape, like=like, unchecked=unchecked)
     else:
-        FORMATS[format](out, network, run.variables, run.features.shape)
+        variables = run.variables
+        if fold:
+            network, variables = fold_batch_norm(network, variables, run.features.shape)
+        FORMATS[format](out, network, variables, run.features.shape)
     print(f"{out}: {out.stat().st_size:,} bytes")
 
 

@@ -16,6 +16,7 @@ from jaxnets.data import Features
 from jaxnets.data.standardize import Moments, standardize
 from jaxnets.errors import UserError, lookup
 from jaxnets.export import load_safetensors
+from jaxnets.folding import fold_batch_norm
 from jaxnets.platforms import by_platform
 from jaxnets.pretrained import caffe_inputs, tf_inputs
 from jaxnets.runs.config import DTYPES, make_model, with_outputs
@@ -78,7 +79,12 @@ class Run:
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
         """Returns this network's `probabilities` for stored inputs."""
-        return probabilities(self.model, self.variables, x, self.preprocess)
+        return probabilities(*self.folded, x, self.preprocess)
+
+    @cached_property
+    def folded(self) -> tuple[linen.Module, dict[str, Any]]:
+        """The network and its variables for inference, after `fold_batch_norm`."""
+        return fold_batch_norm(self.model, self.variables, self.features.shape)
 
     @cached_property
     def preprocess(self) -> Preprocess:

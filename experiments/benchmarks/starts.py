@@ -61,16 +61,8 @@ def table(
 
 def in_a_process(name: str, platform: str, batch: int) -> dict[str, Any]:
     """What `start` measures there."""
-    command = [
-        sys.executable,
-        "-m",
-        "experiments.benchmarks.starts",
-        "start",
-        "--name",
-        name,
-        "--platform",
-        platform,
-    ]
+    options = {"--name": name, "--platform": platform, "--batch": str(batch)}
+    command = [sys.executable, "-m", "experiments.benchmarks.starts", "start", *sum(options.items(), ())]
     environment = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.benchmarks import airbench, contest, contestants, records, report, suite
+from experiments.benchmarks import airbench, contest, contestants, records, report, starts, suite
 from experiments.benchmarks.contest import Spec
 from jaxnets.accelerators import CHIPS
 from jaxnets.errors import UserError
@@ -184,3 +184,10 @@ def test_the_clock_sets_a_step_beside_its_twin_and_its_bound(monkeypatch, capsys
     assert found["bound"] < min(found["seconds"], found["twin"])
     ratio = found["twin"] / found["seconds"]
     assert f"| mlp | float32 | 8 | {ratio:.2f} |" in capsys.readouterr().out
+
+
+def test_a_start_is_measured_in_a_process_of_its_own():
+    found = starts.in_a_process("perceptron", "cpu", 8)
+    assert (found["network"], found["platform"], found["batch"]) == ("perceptron", "cpu", 8)
+    assert all(found[phase] > 0 for phase in starts.PHASES)
+    assert found["memory"] > 1e8

@@ -109,3 +109,34 @@ def test_memory_is_kept(side, count, late):
     pages = 10**8 // os.sysconf("SC_PAGE_SIZE")
     assert run(keep=False) > pages
     assert run(keep=True) < pages / 20
+
+
+LEFT = """
+import os
+from pathlib import Path
+from jaxnets.machine import process, set_up
+set_up()
+import jax
+
+def held():
+    return os.sysconf("SC_PAGE_SIZE") * int(Path("/proc/self/statm").read_text().split()[1])
+
+seen = []
+jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: seen.append(event))
+jax.jit(lambda x: x + 1)(1)
+assert process._COMPILED in seen
+small = [bytearray(2000) for _ in range(50_000)]  # 100 MB, in the parts that glibc hands out
+last = bytearray(2000)  # above them, so that they cannot simply fall off the end
+del small
+kept = held()
+jax.monitoring.record_event_duration_secs(process._COMPILED, 2.0)
+print(kept - held())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that is told to keep memory")
+def test_what_a_compilation_leaves_is_returned():
+    own = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_TUNABLES", "JAX_"))}
+    own["JAX_PLATFORMS"] = "cpu"
+    done = subprocess.run([sys.executable, "-c", LEFT], env=own, capture_output=True, check=True)
+    assert int(done.stdout) > 80e6

@@ -5,7 +5,7 @@ It reports when its imports are done, when the first step is done, and when it i
 every number of steps with the seconds that one took. Each framework gets the best settings known for it:
 
 - jaxnets: what `train.fit` compiles: the guarded step, as many at once as it chooses for the device and the
-  network.
+  network; for inference the folded network of `predict`.
 - keras-tensorflow: `fit` over a repeated tensor, several steps per execution, with or without `jit_compile`.
 - keras-jax: one jitted `stateless_call` step with donated buffers, as in Keras's guide to custom loops.
 - torch, torch.compile: fused Adam; channels-last or not, one thread or all; on a GPU channels-last, cuDNN's
@@ -37,11 +37,13 @@ def jax_memory() -> int | None:
 
 
 def jaxnets(spec: Spec) -> Ready:
-    """What `fit` runs, on a batch that lies on the device."""
+    """What `fit` and `predict` run, on a batch that lies on the device."""
     from jaxnets import losses, optim, train
     from jaxnets.data.device import replicate
+    from jaxnets.folding import fold_batch_norm
     from jaxnets.machine import set_up
     from jaxnets.models import MODELS
+    from jaxnets.platforms import by_platform
     from jaxnets.summary import summarize
     from jaxnets.train.nonfinite import guarded
     from jaxnets.train.steps_per_call import can_scan, compiler_options, run_steps, steps_per_call
@@ -68,11 +70,12 @@ def jaxnets(spec: Spec) -> Ready:
         "device_bytes": jax_memory,
     }
     if spec.kind == "inference":
-        apply = jax.jit(lambda variables, x: model.apply(variables, x))
+        network, variables = fold_batch_norm(model, state.variables, spec.shape)
+        apply = jax.jit(by_platform(lambda variables, x: network.apply(variables, x)))
 
         def infer(steps: int) -> None:
             for _ in range(steps):
-                out = apply(state.variables, batch["x"])
+                out = apply(variables, batch["x"])
             jax.block_until_ready(out)
 
         return Ready(infer, settings="jit", **about)

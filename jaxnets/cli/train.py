@@ -215,6 +215,7 @@ def train(
         say(f"test: loss {tested['loss']:.4f}, accuracy {tested['accuracy']:.4f}")
         last |= {f"test_{name}": value for name, value in tested.items()}
     # 6. pictures
+    variables = train.to_host(variables)
     if train.is_writer():
         plots.curves(history, workdir / "curves.png")
         pictured = training.with_classes(examples, part.features)

@@ -170,6 +170,20 @@ def run_on_writer(action: Callable[[], Any]) -> None:
         raise UserError("process 0 has stopped: see its message")
 
 
+def to_host(tree: Any) -> Any:
+    """Returns the tree with whole NumPy arrays, also of those that are split over several processes.
+
+    Every process must call it, and in each there must be room for all arrays.
+    """
+
+    def whole(leaf: Any) -> np.ndarray:
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return np.asarray(leaf)
+        return multihost_utils.process_allgather(leaf, tiled=True)
+
+    return jax.tree.map(whole, tree)
+
+
 def same_text(text: str) -> str:
     """Returns process 0's text, of at most 4,096 bytes, in every process; every process must call it."""
     if jax.process_count() == 1:

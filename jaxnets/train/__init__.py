@@ -1,7 +1,7 @@
 """Training: the state, the pure steps, the loop, checkpoints and a run's folder."""
 
 from jaxnets.errors import Interrupted
-from jaxnets.machine.distributed import is_writer, join, make_mesh
+from jaxnets.machine.distributed import is_writer, join, make_mesh, to_host
 from jaxnets.train.callback import Callback, EarlyStopping, RecordLearningRate, ReduceOnPlateau
 from jaxnets.train.compiled import fit_compiled
 from jaxnets.train.evaluation import Validation, evaluate
@@ -49,5 +49,6 @@ __all__ = [
     "normalize",
     "read_config",
     "read_metrics",
+    "to_host",
     "write_config",
 ]

@@ -127,6 +127,15 @@ def test_a_run_goes_on_with_other_processes_and_devices(alone, tmp_path, run, ch
 
 
 @pytest.mark.slow
+def test_states_split_over_processes_are_those_of_one_process(alone, tmp_path):
+    """On two processes with two devices each, on one with two, on two with one each, and on one device."""
+    for epochs, (count, devices) in enumerate([(2, 2), (1, 2), (2, 1), (1, 1)], start=1):
+        more = ("--sharding", "fsdp", "--best", "val_loss", "--tensorboard")
+        finish(*several(tmp_path / "run", count, *more, devices=devices, epochs=epochs))
+        agree(records(tmp_path / "run"), alone[:epochs])
+
+
+@pytest.mark.slow
 def test_killed_processes_leave_a_run_that_fewer_continue(long_alone, tmp_path):
     """One of three is killed, and the others end; two go on, and are killed both; one ends the run."""
     workdir = tmp_path / "run"

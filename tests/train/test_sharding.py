@@ -1,5 +1,8 @@
 """Training with the state split over the devices gives what training with a whole state on each gives."""
 
+import os
+import subprocess
+import sys
 from functools import partial
 
 import jax
@@ -133,3 +136,30 @@ def test_arrays_that_do_not_divide_lie_whole():
 def test_another_sharding_is_refused():
     with pytest.raises(UserError, match="'data' or 'fsdp'"):
         make_mesh(8, "fdsp")
+
+
+HELD = """
+import os
+from pathlib import Path
+import jax, jax.numpy as jnp
+from jaxnets.train import make_mesh
+from jaxnets.train.io.integrity import checksums
+from jaxnets.train.sharding import state_sharding
+
+def held():
+    return os.sysconf("SC_PAGE_SIZE") * int(Path("/proc/self/statm").read_text().split()[1])
+
+arrays = {name: jnp.ones((5000, 2000)) for name in "abcdefghij"}  # 40 MB each
+arrays = jax.block_until_ready(jax.device_put(arrays, state_sharding(arrays, make_mesh(8, "fsdp"))))
+before = held()
+assert len(checksums(arrays)) == 10
+print(held() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of a process is read as Linux shows it")
+def test_checksums_leave_no_copy_of_the_state():
+    environment = {**os.environ, "JAX_NUM_CPU_DEVICES": "8", "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, "-c", HELD]
+    done = subprocess.run(command, env=environment, capture_output=True, check=True, text=True)
+    assert int(done.stdout) < 300e6  # 400 if they did, 130 to 200 as it is

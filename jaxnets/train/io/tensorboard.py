@@ -11,7 +11,7 @@ from flax import traverse_util
 
 from jaxnets import hints
 from jaxnets.errors import UserError
-from jaxnets.machine.distributed import is_writer
+from jaxnets.machine.distributed import is_writer, to_host
 from jaxnets.summary import Summary
 from jaxnets.train.callback import Callback
 from jaxnets.train.monitor import History
@@ -62,15 +62,15 @@ class TensorBoard(Callback):
 
     def on_epoch_end(self, state: TrainState, history: History) -> None:
         """Adds the epoch's record and histograms."""
+        params = to_host(state.params) if self.histograms else {}  # by all processes
         if self._writer is None:
             return
         record = history[-1]
         for name, value in record.items():
             if name != "epoch":
                 self._writer.add_scalar(name, value, record["epoch"])
-        if self.histograms:
-            for path, values in traverse_util.flatten_dict(state.params, sep="/").items():
-                self._writer.add_histogram(path, np.asarray(values), record["epoch"])
+        for path, values in traverse_util.flatten_dict(params, sep="/").items():
+            self._writer.add_histogram(path, values, record["epoch"])
         self._writer.flush()  # before the checkpoint that counts this epoch: a killed run leaves no gap
 
     def on_train_end(self, state: TrainState, history: History) -> None:

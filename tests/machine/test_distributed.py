@@ -17,6 +17,7 @@ from jaxnets.errors import UserError
 from jaxnets.machine import distributed
 from jaxnets.train import join, make_mesh
 from jaxnets.train.io import interrupt
+from jaxnets.train.io.integrity import digest
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "train.py"
 HELD_OUT = 359  # digits
@@ -244,6 +245,23 @@ def test_a_damaged_checkpoint_is_set_aside_by_one_of_two(alone, tmp_path):
     assert [f"step {newest.name} is damaged" in text for text in said] == [True, False]
     aside = [path.name for path in (tmp_path / "run" / "checkpoints-damaged").iterdir()]
     assert aside == [newest.name]
+    agree(records(tmp_path / "run"), alone[:2])
+
+
+@pytest.mark.slow
+def test_a_changed_part_of_a_split_state_is_noticed_by_all(alone, tmp_path):
+    split = ("--sharding", "fsdp")
+    finish(*several(tmp_path / "run", 2, *split, epochs=1))
+    finish(*several(tmp_path / "run", 2, *split, epochs=2))
+    *_, newest = sorted((tmp_path / "run" / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    notes = newest / "meta" / "metadata"
+    meta = json.loads(notes.read_text())
+    path = max(meta["checksums"])
+    meta["checksums"][path] ^= 1  # as if the array had changed, and not its checksum
+    meta["digest"] = digest({key: value for key, value in meta.items() if key != "digest"})
+    notes.write_text(json.dumps(meta))
+    said = finish(*several(tmp_path / "run", 2, *split, epochs=2))
+    assert [f"step {newest.name} is damaged" in text for text in said] == [True, False]
     agree(records(tmp_path / "run"), alone[:2])
 
 

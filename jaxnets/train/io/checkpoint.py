@@ -132,18 +132,24 @@ class Checkpoints:
 
     def _newest(self, read: Any, move: bool = True) -> Any:
         damaged: list[str] = []
+        seen = any_process if move else bool  # all processes of a training use the same one
         for step in sorted(self._manager.all_steps(), reverse=True):
-            found, why = None, ""
+            found: Any = None
+            why = ""
             try:
                 found = read(step)
             except _Damaged as error:
                 why = str(error)
             if why:
                 gc.collect()  # of abandoned reads
-            if not (any_process(bool(why)) if move else why):  # all processes use the same one
-                if damaged and not move:
-                    print(f"damaged in {self.directory}, passed over: {'; '.join(damaged)}", file=sys.stderr)
-                return found
+            if not seen(bool(why)):
+                tree, meta, sums = found
+                why = "its contents changed on the disk" if sums and checksums(tree) != sums else ""
+                if not seen(bool(why)):
+                    if damaged and not move:
+                        skipped = "; ".join(damaged)
+                        print(f"damaged in {self.directory}, passed over: {skipped}", file=sys.stderr)
+                    return tree, meta
             damaged.append(f"step {step}: {why}")
             if move:
                 self._set_aside(step, why or "seen by another process")
@@ -156,7 +162,7 @@ class Checkpoints:
             )
         return None
 
-    def _read(self, step: int, wanted: Any) -> tuple[Any, Meta]:
+    def _read(self, step: int, wanted: Any) -> tuple[Any, Meta, dict[str, int]]:
         args, folder = self._ocp.args, self.directory / str(step)
         with _reading():
             meta = self._manager.restore(step, args=args.Composite(meta=args.JsonRestore())).meta
@@ -179,9 +185,7 @@ class Checkpoints:
             target = jax.tree.map(lambda leaf: abstract(leaf, here), saved)
         with _reading():
             tree = self._manager.restore(step, args=args.Composite(tree=args.StandardRestore(target))).tree
-        if (found := checksums(tree)) and sums and found != sums:
-            raise _Damaged("its contents changed on the disk")
-        return tree, meta
+        return tree, meta, sums
 
     @property
     def _aside(self) -> Path:

@@ -14,6 +14,7 @@ from flax import traverse_util
 from jax.sharding import Sharding
 
 from jaxnets.errors import UserError
+from jaxnets.machine.distributed import to_host
 
 # A checkpoint is {"state": TrainState, "sums": of the running epoch} and `meta` with its digest. Format 3 was
 # the same without the digest; the `meta` of format 2 told where in the state averaged weights lay.
@@ -62,15 +63,17 @@ def shapes(tree: Any) -> dict[str, str]:
 
 
 def checksums(tree: Any) -> dict[str, int]:
-    """Returns the CRC-32 of every array; {} if this process does not hold the whole arrays."""
-    arrays = leaves(tree)
-    if not all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in arrays.values()):
-        return {}
-    return {path: _crc(leaf) for path, leaf in arrays.items()}
+    """Returns the CRC-32 of every array.
+
+    One array at a time is whole in the memory of this process, or of each, if they are split over several:
+    then every process must call it.
+    """
+    return {path: _crc(leaf) for path, leaf in leaves(tree).items()}
 
 
 def _crc(leaf: Any) -> int:
-    """CRC-32 of an array, one at a time in this process's memory: an array keeps what is fetched of it."""
-    if isinstance(leaf, jax.Array):
-        leaf = jnp.copy(leaf.addressable_data(0) if leaf.is_fully_replicated else leaf)
-    return zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8).data)
+    if isinstance(leaf, jax.Array) and leaf.is_fully_replicated:
+        leaf = leaf.addressable_data(0)
+    if isinstance(leaf, jax.Array) and leaf.is_fully_addressable:
+        leaf = jnp.copy(leaf)  # an array keeps what is fetched of it, and this one is dropped
+    return zlib.crc32(np.ascontiguousarray(to_host(leaf)).reshape(-1).view(np.uint8).data)

@@ -3,6 +3,7 @@
 from experiments import facts
 from experiments.catalogue import CHAPTERS, OLDER, ROWS, Row
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+KERAS = Path("results", "keras.json")  # what keras_figures.py measured
 HEAD = """\
 # Results
 
@@ -96,6 +98,8 @@ def render(results: Mapping[str, Any], folder: Path) -> str:
     """
     parts, used = [HEAD], set()
     machines: dict[str, list[str]] = {}
+    kept = folder / KERAS
+    keras = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     for letter, title in CHAPTERS.items():
         rows = {name: results.get(name) for name in ROWS if name.startswith(letter)}
         parts.append(f"## {letter}. {title}\n\n{line(COLUMNS)}\n{line(['---'] * len(COLUMNS))}\n")
@@ -111,6 +115,7 @@ def render(results: Mapping[str, Any], folder: Path) -> str:
                 drawn = "\n".join(f"![{name}: {ROWS[name].what}]({path})" for path in shown)
                 pictures.append(f"**{name}** {ROWS[name].what}\n\n{drawn}\n")
         remarks = [f"- **{names}**: {remark}\n" for names, remark in REMARKS.items() if names[0] == letter]
+        remarks += [keras_remark(name, found) for name, found in keras.items() if name[0] == letter]
         parts.append("\n" + "".join(remarks) + "\n" + "\n".join(pictures) + "\n")
     notes = [f"- `{name}`: {note}\n" for name, note in NOTES.items() if name in used]
     if older := [name for name in OLDER if name in results]:
@@ -118,6 +123,21 @@ def render(results: Mapping[str, Any], folder: Path) -> str:
     notes += [f"- measured on {machine}: {', '.join(names)}\n" for machine, names in machines.items()]
     parts.append("## Data and hardware\n\n" + "".join(notes))
     return "".join(parts).rstrip() + "\n"
+
+
+def keras_remark(name: str, found: Mapping[str, Any]) -> str:
+    """What Keras itself reached in this row, as keras_figures.py keeps it."""
+
+    def spread(figure: str) -> str:
+        values = found[figure]
+        return f"{mean(values):.4f} ({min(values):.4f} to {max(values):.4f})"
+
+    seeds = ", ".join(map(str, found["seeds"]))
+    return (
+        f"- **{name}**: Keras {found['keras']} itself, on {found['dataset']} with the seeds {seeds}: "
+        f"val_loss {spread('val_loss')}, val_accuracy {spread('val_accuracy')} "
+        "([keras_figures.py](../experiments/benchmarks/keras_figures.py)).\n"
+    )
 
 
 def is_shown(picture: Path, entry: Mapping[str, Any]) -> bool:

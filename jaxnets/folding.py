@@ -130,9 +130,14 @@ def _pairs(network: linen.Module, flat: dict[Place, Any], x: Any) -> list[tuple[
         if context.method_name != "__call__" or not (is_norm or type(layer) in KERNELS):
             return call(*args, **kwargs)
         y = args[0] if is_norm else call(*args, **kwargs)
-        calls.setdefault(name := "/".join(layer.path), []).append(_Call(layer, layer.path))
-        last = not is_norm or layer.axis in (-1, y.ndim - 1)
-        return checkpoint_name(y if last else y + 0, name)  # the sum is something else that is done with it
+        calls.setdefault(name := f"folding {'/'.join(layer.path)}", []).append(_Call(layer, layer.path))
+        own = {
+            (kind, *layer.path, *rest): array
+            for (kind, *rest), array in flatten_dict(layer.variables).items()
+        }
+        suits = not is_norm or layer.axis in (-1, y.ndim - 1)
+        suits &= all(path in flat and flat[path].shape == array.shape for path, array in own.items())
+        return checkpoint_name(y if suits else y + 0, name)  # the sum is something else that is done with it
 
     with linen.intercept_methods(mark):
         program = jax.make_jaxpr(lambda flat, x: network.apply(unflatten_dict(flat), x))(flat, x).jaxpr
@@ -145,7 +150,8 @@ def _pairs(network: linen.Module, flat: dict[Place, Any], x: Any) -> list[tuple[
     made: dict[Any, _Call] = {}  # the layer that made a value
     pairs = []
     for step in program.eqns:
-        if step.primitive.name != "name" or len(found := calls[step.params["name"]]) > 1:
+        found = calls.get(step.params["name"], []) if step.primitive.name == "name" else []
+        if len(found) != 1:
             continue
         (call,), (value,) = found, step.invars
         if not isinstance(call.layer, BatchNorm):

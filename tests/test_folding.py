@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import linen
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.ad_checkpoint import checkpoint_name
 
 from jaxnets import nn
 from jaxnets.data import Features
@@ -158,9 +159,35 @@ def test_what_something_else_depends_on_stays(how):
     jax.tree.map(np.testing.assert_array_equal, folded.apply(same, x), module.apply(variables, x))
 
 
+class Ensemble(linen.Module):
+    """Several of a kind, whose arrays have one more axis."""
+
+    @linen.compact
+    def __call__(self, x, train=False):
+        many = linen.vmap(
+            One,
+            variable_axes={"params": 0, "batch_stats": 0},
+            split_rngs={"params": True},
+            in_axes=(None, None),
+            axis_size=6,
+        )
+        return many(nn.Dense(6), nn.BatchNorm())(x, train)
+
+
+class Named(linen.Module):
+    """A network that names its values itself."""
+
+    @linen.compact
+    def __call__(self, x, train=False):
+        y = checkpoint_name(nn.Dense(6, name="dense")(x), "dense")
+        return checkpoint_name(nn.BatchNorm(name="norm")(y, train), "norm")
+
+
 @pytest.mark.parametrize(
     "module, shape",
     [
+        (Ensemble(), (7,)),
+        (Named(), (7,)),
         (One(nn.Dense(6, activation="relu"), nn.BatchNorm()), (7,)),
         (One(nn.Conv(6, 3), nn.BatchNorm(axis=1)), (8, 8, 3)),
         (linen.remat(One)(nn.Dense(6), nn.BatchNorm()), (7,)),

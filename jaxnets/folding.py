@@ -141,8 +141,8 @@ def _pairs(network: linen.Module, flat: dict[Place, Any], x: Any) -> list[tuple[
 
     with linen.intercept_methods(mark):
         program = jax.make_jaxpr(lambda flat, x: network.apply(unflatten_dict(flat), x))(flat, x).jaxpr
-    uses = Counter(var for step in program.eqns for var in step.invars if not isinstance(var, Literal))
-    uses.update(var for var in program.outvars if not isinstance(var, Literal))
+    values = [value for step in program.eqns for value in step.invars] + program.outvars
+    uses = Counter[Any](value for value in values if not isinstance(value, Literal))
     arrays: dict[Place, list[int]] = {}
     for path, var in zip(sorted(flat), program.invars, strict=False):
         arrays.setdefault(path[1:-1], []).append(uses[var])

@@ -92,7 +92,7 @@ def fold_batch_norm(
 
     Examples:
         >>> from jaxnets.models import MODELS
-        >>> network, x = MODELS["resnet18"](), jnp.ones((2, 32, 32, 3))
+        >>> network, x = MODELS["baseline"](), jnp.ones((2, 32, 32, 3))
         >>> variables = network.init(jax.random.key(0), x)
         >>> folded, fewer = fold_batch_norm(network, variables, (32, 32, 3))
         >>> jnp.allclose(folded.apply(fewer, x), network.apply(variables, x), atol=1e-5).item()

@@ -108,7 +108,7 @@ def main(
     # 6. picture
     steps, losses = zip(*((record["step"], record["loss"]) for record in history), strict=True)
     panels = {f"training loss, mean of {steps_per_epoch} steps": {examples.name: (steps, losses)}}
-    plots.lines(panels, workdir / "loss.png", xlabel="step")
+    plots.lines(panels, workdir / "loss.png", xlabel="step", title=f"ResNet-34 on {examples.name}")
     return measured | {"history": history, "dataset": examples.name}
 
 

@@ -1,9 +1,11 @@
 """Settings of every test: strict shapes, several virtual CPU devices, Keras (the oracle) on JAX."""
 
+import faulthandler
 import os
 import signal
 import sys
 import tempfile
+from pathlib import Path
 
 # Shells start what runs in the background with Ctrl-C ignored, and so would the programs that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -15,6 +17,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # what is compiled once need not be
     os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS.name
     os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = "4000000000"  # with a limit JAX locks the folder
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+    CRASHES = tempfile.TemporaryDirectory(prefix="jaxnets-crashes-")
+    os.environ["JAXNETS_TEST_CRASHES"] = CRASHES.name
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"  # else every program read is a page in the log (`keep_programs`)
 
 import jax
@@ -22,6 +26,32 @@ import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+CRASHED = []  # the workers that did, by name
+
+
+def pytest_sessionstart(session):
+    """A worker that crashes writes where it was into a file: what it prints is far from the summary."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        session.config.stash[pytest.StashKey()] = crash = traceback_of(worker).open("w", encoding="utf-8")
+        faulthandler.enable(crash)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    if error:
+        CRASHED.append(node.gateway.id)
+
+
+def pytest_terminal_summary(terminalreporter):
+    for worker in CRASHED:
+        terminalreporter.section(f"where {worker} crashed")
+        left = traceback_of(worker).read_text(encoding="utf-8", errors="replace")
+        terminalreporter.write_line(left or "It was killed from outside, as it is when memory runs out.")
+
+
+def traceback_of(worker):
+    return Path(os.environ["JAXNETS_TEST_CRASHES"], f"{worker}.txt")
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ def processor() -> str:
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{names[0] if names else platform.processor()}, {cores} cores"
+    return f"{names[0] if names else platform.processor()}, {cores} {'core' if cores == 1 else 'cores'}"
 
 
 def gpus() -> list[str]:

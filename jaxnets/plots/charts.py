@@ -137,6 +137,7 @@ def lines(
     *,
     xlabel: str,
     logarithmic: Collection[str] = (),
+    title: str = "",
 ) -> "Figure":
     """Draws labelled lines, one panel for every quantity, side by side; a label has one colour in all.
 
@@ -145,10 +146,13 @@ def lines(
         path: Path of the PNG. By default none is written.
         xlabel: Name of the x axis.
         logarithmic: Names of the panels with a logarithmic y axis.
+        title: What was trained on what.
     """
     labels = dict.fromkeys(label for series in panels.values() for label in series)
     colours = dict(zip(labels, itertools.cycle(COLOURS), strict=False))  # a label has one in all panels
     with figure(path, 1, len(panels)) as axes:
+        if title:
+            axes[0, 0].figure.suptitle(title, fontsize="medium")
         for axis, (ylabel, series) in zip(axes[0], panels.items(), strict=True):
             for label, (x, y) in series.items():
                 marker = "o" if len(x) <= FEW else None

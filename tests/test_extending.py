@@ -15,6 +15,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras
+@pytest.mark.slow
 def test_the_page_runs_from_top_to_bottom(monkeypatch):
     for table in (MODELS, INPUT_SHAPES):
         monkeypatch.setitem(table, "all_cnn", None)  # taken back at the end

@@ -68,6 +68,7 @@ def assert_same(module, variables, x, atol=1e-5):
         for name in NORMALIZED
     ],
 )
+@pytest.mark.sampled(4)
 def test_networks_compute_the_same(name):
     size = (64, 64, 3) if name == "resnet50" else INPUT_SHAPES[name]
     x = np.random.default_rng(0).uniform(size=(4, *size)).astype(np.float32)
@@ -135,6 +136,7 @@ NORMS = {
         for norm in NORMS
     ],
 )
+@pytest.mark.sampled(5)
 def test_every_layer_takes_a_normalization(kind, bias, norm):
     make, shape = LAYERS[kind]
     x = np.random.default_rng(1).normal(size=(8, *shape)).astype(np.float32)
@@ -209,6 +211,7 @@ class Named(linen.Module):
         (One(linen.Dense(6), nn.BatchNorm()), (7,)),
     ],
 )
+@pytest.mark.sampled(3)
 def test_what_cannot_be_folded_stays(module, shape):
     x = np.random.default_rng(3).normal(size=(8, *shape)).astype(np.float32)
     variables = module.init(jax.random.key(0), x)
@@ -217,6 +220,7 @@ def test_what_cannot_be_folded_stays(module, shape):
     np.testing.assert_array_equal(folded.apply(same, x), module.apply(variables, x))
 
 
+@pytest.mark.slow
 def test_bfloat16_is_as_near_the_truth_as_before():
     x = np.random.default_rng(4).uniform(size=(4, 32, 32, 3)).astype(np.float32)
     variables = trained(MODELS["inception10"](), x)

@@ -46,6 +46,7 @@ def sides(tmp_path_factory):
         jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+@pytest.mark.slow
 def test_both_sides_print_the_third_column(sides):
     for line, theirs, ours, expected in sides[2]:
         assert (theirs, ours) == (expected, expected), line

@@ -155,6 +155,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.sampled(5)
 def test_jit_vmap_and_masked_gradients(name):
     """Under vmap a batch of one at a time gives what the batch gives; hidden nan rows leave no trace."""
     loss, targets = PAIRS[name]

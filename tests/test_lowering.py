@@ -76,6 +76,7 @@ REST = [(None, 1), (None, 4), (jnp.bfloat16, 1)]
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name not in LARGE])
+@pytest.mark.sampled(4)
 def test_lowering(name):
     check(name, *FIRST)
 

@@ -228,6 +228,7 @@ WINDOWS = {"portrait": (390, 844), "landscape": (844, 390), "small": (320, 568),
 
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("name", WINDOWS)
+@pytest.mark.sampled(3)
 def test_it_fits_the_window_and_fingers(tab, learned, name, count):
     """Nothing is cut off, what is touched is 44 pixels wide and high, and the prediction is in sight."""
     (width, height), phone = WINDOWS[name], name != "desk"

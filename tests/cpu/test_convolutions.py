@@ -35,6 +35,7 @@ def small_pieces(monkeypatch):
 
 
 @pytest.mark.parametrize("kernel, strides, padding", CONVOLUTIONS)
+@pytest.mark.sampled(4)
 def test_convolution(kernel, strides, padding, small_pieces):
     apply = partial(nn.correlate, strides=strides, padding=padding)
     check(apply, random(2, 9, 8, kernel[2]), random(*kernel))
@@ -47,6 +48,7 @@ def always_tiles(monkeypatch):
 
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("size", [(9, 8), (6, 6), (5, 3)])
+@pytest.mark.sampled(4)
 def test_convolution_of_tiles(size, padding, always_tiles):
     check(partial(nn.correlate, padding=padding), random(2, *size, 20), random(3, 3, 20, 17))
 
@@ -112,6 +114,7 @@ def test_images_smaller_than_the_kernel(strides, padding):
         ((3, 3, 17, 18), "always_tiles"),
     ],
 )
+@pytest.mark.sampled(2)
 def test_derivatives_of_derivatives_and_maps(kernel, special, request):
     request.getfixturevalue(special)
 
@@ -127,6 +130,7 @@ DEPTHWISE = list(itertools.product([(3, 3), (2, 5)], [1, 2], PADDINGS))
 
 
 @pytest.mark.parametrize("kernel, strides, padding", DEPTHWISE)
+@pytest.mark.sampled(3)
 def test_depthwise_convolution(kernel, strides, padding):
     apply = partial(nn.correlate, strides=strides, padding=padding, groups=4)
     check(apply, random(3, 7, 8, 4), random(*kernel, 1, 4))

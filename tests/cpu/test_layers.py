@@ -30,12 +30,14 @@ def recurrent(name, **options):
 @pytest.mark.parametrize("batch, time", [(3, 7), (1, 1)])
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize("name", RECURRENT)
+@pytest.mark.sampled(3)
 def test_recurrence(name, sequences, batch, time):
     apply, params = recurrent(name, return_sequences=sequences)
     check(apply, random(batch, time, 4), params)
 
 
 @pytest.mark.parametrize("name", RECURRENT)
+@pytest.mark.sampled(2)
 def test_recurrence_differentiated_twice_and_mapped(name):
     apply, params = recurrent(name, return_sequences=True)
 
@@ -49,6 +51,7 @@ def test_recurrence_differentiated_twice_and_mapped(name):
 
 @pytest.mark.parametrize("shape", [(3,), (2, 5, 7)])
 @pytest.mark.parametrize("make", [jax.random.key, jax.random.PRNGKey, partial(jax.random.key, impl="rbg")])
+@pytest.mark.sampled(3)
 def test_masks_have_the_bits_of_jax(make, shape):
     draw = jax.jit(for_cpu(lambda key: bernoulli(key, 0.3, shape)))
     for seed in range(20):
@@ -64,6 +67,7 @@ POOLS = list(itertools.product([2, 3, (3, 2)], [None, 1, 2, (1, 3)], PADDINGS))
 
 
 @pytest.mark.parametrize("window, strides, padding", POOLS)
+@pytest.mark.sampled(5)
 def test_max_pool(window, strides, padding):
     """With many ties, whose gradient goes to the first."""
     x = jnp.asarray(RNG.integers(0, 3, (2, 7, 8, 3)), jnp.float32)
@@ -92,6 +96,7 @@ def test_max_pool_of_other_types_and_of_nan():
 @pytest.mark.parametrize("train", [True, False])
 @pytest.mark.parametrize("shape", [(4, 5, 6, 3), (4, 8, 6, 70), (4, 5, 3), (4, 3)])
 @pytest.mark.parametrize("mask", [None, (1.0, 1, 0, 1)])
+@pytest.mark.sampled(5)
 def test_batch_norm(shape, mask, train):
     layer = nn.BatchNorm()
     params, statistics = (

@@ -76,6 +76,7 @@ def check(pictures):
     "digits", [(2, 3, 8), pytest.param(range(10), marks=pytest.mark.slow)], ids=["some", "all"]
 )
 @pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.sampled(3)
 def test_a_photographed_digit_is_seen_as_it_was_drawn(tmp_path, scene, digits):
     pictures = {}
     for digit in digits:
@@ -106,6 +107,7 @@ def lit(digit, light, ink=60, exposure=1.0):
     ],
     ids=["vignette", "lamp", "dark", "over-exposed", "faint with a vignette"],
 )
+@pytest.mark.sampled(3)
 def test_in_any_light(light, more):
     check({digit: lit(digit, light, **more) for digit in (4, 8)})
 

@@ -25,6 +25,7 @@ def test_every_network_of_the_benchmarks_has_a_twin():
 
 
 @pytest.mark.parametrize("name", FLAX_MODELS)
+@pytest.mark.sampled(3)
 def test_twins_have_as_many_parameters_and_outputs(name):
     shape = INPUT_SHAPES[name]
     example = jax.ShapeDtypeStruct((1, *shape), jnp.float32)

@@ -52,6 +52,7 @@ def close(got, expected, tolerance=1e-5):
 
 @pytest.mark.parametrize("shape", [(8, 5, 6, 3), (7, 4), (4, 3, 4, 5, 6)])
 @pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.sampled(4)
 def test_batch_norm(shape, masked):
     x, scale, bias = 3 + 2 * random(*shape), 1 + 0.1 * random(shape[-1]), random(shape[-1])
     mask = None
@@ -109,6 +110,7 @@ def test_batch_norm_of_bfloat16_keeps_what_it_was_given():
 @pytest.mark.parametrize("size", [(6, 6), (7, 9)])
 @pytest.mark.parametrize("window, strides", [(2, 2), (3, 2), (3, 1), ((2, 3), (2, 3)), (2, 3)])
 @pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.sampled(5)
 def test_max_pool_with_many_ties(size, window, strides, padding):
     x = jnp.asarray(np.random.default_rng(1).integers(0, 3, (2, *size, 3)), jnp.float32)
     got, expected = both(lambda x: max_pool(x, window, strides, padding), x)
@@ -129,6 +131,7 @@ def test_total():
 
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("name", ["baseline", "stock_lstm"])
+@pytest.mark.sampled(4)
 def test_whole_steps(name, table):
     """A training step in the formulations ends where the plain one does, with examples that only fill up."""
     shape = {"baseline": (32, 32, 3), "stock_lstm": (60, 1)}[name]

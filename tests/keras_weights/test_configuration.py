@@ -399,6 +399,7 @@ def make(name):
     "name",
     ["relu", "after normalization", "epsilon", "dilation", "padding", "gates", "go_backwards", "mask_zero"],
 )
+@pytest.mark.sampled(3)
 def test_what_differs_is_refused_and_named(name):
     model = make(name)
     refuse(name, model, model)

@@ -234,6 +234,7 @@ def slow_but(names):
 
 
 @pytest.mark.parametrize("name", slow_but(CHAINS))
+@pytest.mark.sampled(3)
 def test_a_chain_computes_what_it_does_in_keras(name, tmp_path):
     assert_same(random_model(CHAINS[name]), tmp_path)
 

@@ -30,6 +30,7 @@ def dtypes(tree):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.sampled(3)
 def test_bfloat16_computes_with_float32_parameters_and_statistics(name):
     module, variables, x = traced(name, dtype=jnp.bfloat16)
     rest = {kind: tree for kind, tree in variables.items() if kind != "params"}

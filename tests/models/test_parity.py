@@ -141,6 +141,7 @@ ODD_SHAPES = {
 
 
 @pytest.mark.parametrize("network", SMALL_FIRST)
+@pytest.mark.sampled(3)
 def test_inference_in_float64_at_odd_sizes_with_one_example(network):
     twins = Twins(network, network.odd_shape or ODD_SHAPES.get(network.name, network.shape), "float64")
     inputs = twins.draw(0, batch=1)
@@ -162,6 +163,7 @@ def test_weights_travel_by_structure_alone(network):
 
 
 @pytest.mark.parametrize("network", each(FEW_LAYERS) + each(MANY_LAYERS, pytest.mark.slow))
+@pytest.mark.sampled(2)
 def test_training_step(network):
     """In float64 equal; in float32 as close to it as Keras is."""
     shape = network.training_shape or network.shape

@@ -16,12 +16,14 @@ GRID = list(itertools.product([2, 3, (3, 2)], [None, 1, 2, (1, 2)], ["valid", "s
 
 
 @pytest.mark.parametrize("window, strides, padding", GRID)
+@pytest.mark.sampled(4)
 def test_max_pool(window, strides, padding):
     expected = keras.layers.MaxPooling2D(window, strides, padding)(X)
     np.testing.assert_array_equal(nn.max_pool(X, window, strides, padding), expected)
 
 
 @pytest.mark.parametrize("window, strides, padding", GRID)
+@pytest.mark.sampled(4)
 def test_avg_pool(window, strides, padding):
     expected = keras.layers.AveragePooling2D(window, strides, padding)(X)
     np.testing.assert_allclose(nn.avg_pool(X, window, strides, padding), expected, rtol=1e-6, atol=1e-6)

@@ -21,6 +21,7 @@ LAYERS = {
 @pytest.mark.parametrize("time", [1, 7])
 @pytest.mark.parametrize("return_sequences", [False, True])
 @pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.sampled(4)
 def test_equals_keras(name, return_sequences, time):
     their_layer, our_layer, options = LAYERS[name]
     x = np.random.default_rng(0).normal(size=(3, time, 4)).astype(np.float32)

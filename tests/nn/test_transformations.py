@@ -258,6 +258,7 @@ TRANSFORMATIONS = [
         for name in (*LAYERS, *FUNCTIONS, *NETWORKS, *LONGER)
     ],
 )
+@pytest.mark.sampled(7)
 def test_transformation(name, transformation):
     transformation(*subject(name))
 
@@ -265,6 +266,7 @@ def test_transformation(name, transformation):
 @pytest.mark.parametrize(
     "name", ["Conv", "Conv 1x1", "Conv, groups", "DepthwiseConv", "ConvTranspose", "Dense"]
 )
+@pytest.mark.sampled(3)
 def test_what_is_linear_has_a_transpose(name):
     apply, params, shape = subject(name)
     x = batch(shape)

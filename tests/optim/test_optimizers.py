@@ -120,6 +120,7 @@ SLOW = [name for name in KERAS if name not in ("sgdm", "rmsprop", "adam", "lamb"
 
 
 @pytest.mark.parametrize("name, changing", CASES)
+@pytest.mark.sampled(3)
 def test_keras_dialect(name, changing):
     rate = RATES.get(name, 0.05)
     theirs = keras.optimizers.schedules.ExponentialDecay(rate, 1, DECAY) if changing else rate
@@ -210,6 +211,7 @@ class Textbook:
 
 @pytest.mark.parametrize("changing", [False, True], ids=["constant", "changing"])
 @pytest.mark.parametrize("name", optim.TEXTBOOK)
+@pytest.mark.sampled(3)
 def test_textbook_dialect(name, changing):
     rng = np.random.default_rng(0)
     params = start(rng)
@@ -257,6 +259,7 @@ EVERY |= {f"textbook {name}": make for name, make in optim.TEXTBOOK.items()}
 
 
 @pytest.mark.parametrize("name", EVERY)
+@pytest.mark.sampled(4)
 def test_state_can_be_donated(name):
     """A train step gives its state's memory away: no two leaves may share theirs."""
     params = {"kernel": jnp.ones((4, 3)), "bias": jnp.ones(3)}
@@ -296,6 +299,7 @@ def test_a_negative_weight_decay_is_refused():
 @pytest.mark.parametrize(
     "name", [name for name in optim.OPTIMIZERS if name != "muon"]
 )  # Optax's, of any arguments
+@pytest.mark.sampled(4)
 def test_settings_may_be_changed_during_a_training(name):
     """By optax.inject_hyperparams, which makes numbers of them that are traced."""
     plain, injected = (

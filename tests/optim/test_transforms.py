@@ -45,6 +45,7 @@ def assert_trees_close(a, b, rtol=1e-6, atol=1e-7):
     ],
     ids=["value", "norm", "norm not reached", "global norm", "decoupled decay"],
 )
+@pytest.mark.sampled(2)
 def test_one_step_equals_keras(ours, theirs):
     params, grads = params_and_grads()
     new, _ = step(optax.chain(ours, optim.sgd(0.5)), params, grads)
@@ -95,6 +96,7 @@ def float64():
 
 
 @pytest.mark.parametrize("cuts", [(8, 16), (3, 17)], ids=["equal", "unequal"])
+@pytest.mark.sampled(2)
 def test_micro_batches_equal_one_large_batch(cuts, float64):
     """In float64: Adam makes the roundings of a small gradient as large as those of others."""
     params, x, y = (jax.tree.map(jnp.float64, tree) for tree in (params_and_grads()[0], *regression(24)))

@@ -26,6 +26,7 @@ STEPS = 51
         ),
     ],
 )
+@pytest.mark.sampled(2)
 def test_several_devices_give_the_numbers_of_one(source, devices, resident, tmp_path):
     """Batches of 8 over 3 devices do not divide evenly, nor does the last one of 5 over any of them."""
     model, descent = BatchNormNet(), optax.sgd(RATE, momentum=0.9)

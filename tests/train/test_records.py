@@ -145,6 +145,7 @@ def restored(folder):
 
 
 @pytest.mark.parametrize("how", METAS)
+@pytest.mark.sampled(3)
 def test_a_checkpoint_whose_meta_file_changed_is_passed_over_in_one_line(trained, tmp_path, capfd, how):
     shutil.copytree(trained[1] / "checkpoints", tmp_path / "checkpoints")
     path = newest_meta(tmp_path)

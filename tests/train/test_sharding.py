@@ -108,6 +108,7 @@ def test_a_device_keeps_its_part_alone(source):
         pytest.param(("fsdp", 4), marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.sampled(3)
 def test_a_run_goes_on_on_other_devices(source, mesh, tmp_path):
     sharding, devices = mesh
     train(source, make_mesh(8, "fsdp"), 2, tmp_path)

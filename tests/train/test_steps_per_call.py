@@ -21,6 +21,7 @@ DENSE, LARGE, CONVOLUTION = ({"kernel": np.zeros(shape)} for shape in ((9, 9), (
 
 @pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.parametrize("unrolled", [True, False])
+@pytest.mark.sampled(3)
 def test_together_and_one_by_one(resident, unrolled, monkeypatch):
     rng = np.random.default_rng(0)
     source = ArraySource(rng.normal(size=(37, 4)), rng.integers(0, 3, 37))

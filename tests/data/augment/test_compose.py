@@ -51,6 +51,7 @@ STRONG = [
         "rand_augment=0",
     ],
 )
+@pytest.mark.sampled(4)
 def test_nothing_changes_at_zero_strength(text):
     images = IMAGES[:, :24, :24] if text == "random_crop=1" else IMAGES
     out = jax.jit(compose(*parse([text])))(KEY, 5, {**BATCH, "x": images})

@@ -132,12 +132,19 @@ def keras_remark(name: str, found: Mapping[str, Any]) -> str:
         values = found[figure]
         return f"{mean(values):.4f} ({min(values):.4f} to {max(values):.4f})"
 
-    seeds = ", ".join(map(str, found["seeds"]))
     return (
-        f"- **{name}**: Keras {found['keras']} itself, on {found['dataset']} with the seeds {seeds}: "
-        f"val_loss {spread('val_loss')}, val_accuracy {spread('val_accuracy')} "
+        f"- **{name}**: Keras {found['keras']} itself, on {found['dataset']} with the seeds "
+        f"{listed(found['seeds'])}: val_loss {spread('val_loss')}, val_accuracy {spread('val_accuracy')} "
         "([keras_figures.py](../experiments/benchmarks/keras_figures.py)).\n"
     )
+
+
+def listed(seeds: Sequence[int]) -> str:
+    """Seeds as words: "0, 1, 2", or "0 to 9" if there are many in a row."""
+    first, count = (seeds[0] if seeds else 0), len(seeds)
+    if count > 4 and list(seeds) == list(range(first, first + count)):
+        return f"{first} to {first + count - 1}"
+    return ", ".join(map(str, seeds))
 
 
 def is_shown(picture: Path, entry: Mapping[str, Any]) -> bool:
@@ -155,7 +162,7 @@ def table_rows(name: str, entry: Mapping[str, Any] | None) -> list[list[str]]:
     if not runs:
         return [[name, what, "", "", f"not measured: {entry['runs'][0]['error']}", "", "", "", ""]]
     what += length(row, runs[0])
-    seeds = ", ".join(str(seed) for run in runs for seed in facts.seeds(row, run)) or "none drawn"
+    seeds = listed([seed for run in runs for seed in facts.seeds(row, run)]) or "none drawn"
     seconds = text(round(mean(run["seconds"] for run in runs), 1))
     about = [runs[0]["dataset"] or "computed", seeds, seconds]
     lines = [[LABELS.get(figure, figure), *cells(row, figure, runs)] for figure in facts.figures(row)]

@@ -126,6 +126,13 @@ def test_seeds_that_a_script_draws_by_itself_are_known():
     assert facts.seeds(ROWS["A7"], run()) == []
 
 
+def test_many_seeds_in_a_row_are_listed_by_the_first_and_the_last():
+    assert results_page.listed(range(10)) == "0 to 9"
+    assert results_page.listed([0, 1, 2]) == "0, 1, 2"
+    assert results_page.listed([18, 0, 1, 2, 3]) == "18, 0, 1, 2, 3"
+    assert results_page.listed([]) == ""
+
+
 def test_every_remark_is_about_rows_of_the_catalogue():
     known = {*ROWS, *(row.split()[0] for row in ROWS)}
     assert {name for names in REMARKS for name in re.split(", | to ", names)} <= known

@@ -112,6 +112,7 @@ def test_average_precision_in_exact_fractions(rng, points, missed):
         np.testing.assert_allclose(value, expected, rtol=(points + 8) * ROUNDING)
 
 
+@pytest.mark.slow
 def test_mean_average_precision_is_over_the_classes_that_occur(rng):
     scores = rng.permutation(120).reshape(40, 3).astype(np.float32)
     labels = rng.integers(0, 2, (40, 3)) * np.array([[1, 1, 0]])
@@ -205,6 +206,7 @@ def test_areas_and_r2_equal_scikit_learn(rng):
     np.testing.assert_allclose(in_parts(metrics.r2_score, y, t), sklearn.metrics.r2_score(t, y), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_mean_iou_of_pixels_without_those_of_no_class(rng):
     logits, labels = rng.normal(size=(40, 3, 5, 4)).astype(np.float32), rng.integers(0, 3, (40, 3, 5))
     labels[0, 0] = 255

@@ -116,6 +116,7 @@ def test_mean_and_spread():
 TRAIN = ["train", "--dataset", "iris", "--model", "perceptron", "--epochs", "2", "--learning-rate", "0.05"]
 
 
+@pytest.mark.slow
 def test_several_seeds_are_single_runs_and_lose_nothing_to_a_reader_that_has_gone(run):
     command = (
         f"{sys.executable} -m jaxnets {' '.join(TRAIN)} --seeds 1 0 2>&1 | head -n 1; exit ${{PIPESTATUS[0]}}"

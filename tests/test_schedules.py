@@ -63,6 +63,7 @@ theirs = keras.optimizers.schedules
         "restarts 1.5 times as long",
     ],
 )
+@pytest.mark.sampled(3)
 def test_schedules_equal_keras(ours, keras_schedule):
     steps = [0, 1, 6, 7, 8, 10, 11, 20, 21, 29, 38, 39, 1000]
     traced = jax.jit(jax.vmap(ours))(jnp.array(steps))

@@ -140,6 +140,7 @@ CASES = {
         pytest.param("a loss of logits", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.sampled(2)
 def test_a_training_is_that_of_numpy(name, tmp_path, run):
     options, meant = CASES[name]
     history = command(**SGD | options, epochs=4, workdir=tmp_path / "run", quiet=True)
@@ -336,6 +337,7 @@ CONTINUED = {
 }
 
 
+@pytest.mark.slow
 def test_a_run_that_is_continued_ends_with_the_same_bits(tmp_path):
     """Though an update takes steps of two epochs."""
     for epochs in (1, 4):

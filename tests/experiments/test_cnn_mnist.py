@@ -18,6 +18,7 @@ def test_as_many_steps_as_documented(name):
     assert variant.epochs * (variant.every or -(-60_000 // variant.batch_size)) == STEPS[name]
 
 
+@pytest.mark.slow
 def test_a_small_start_and_small_steps(few, tmp_path, monkeypatch):
     short = cnn_mnist.VARIANTS["dropout"]._replace(batch_size=4, every=3)
     monkeypatch.setitem(cnn_mnist.VARIANTS, "dropout", short)

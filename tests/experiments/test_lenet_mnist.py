@@ -20,6 +20,7 @@ def keras_stops_after(losses, patience):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of TensorBoard's reader
+@pytest.mark.slow
 def test_it_stops_where_keras_would(few, tmp_path):
     measured = lenet_mnist.main(patience=2, learning_rate=0.4, workdir=tmp_path)
     losses = [record["val_loss"] for record in measured["history"]]

@@ -49,6 +49,7 @@ def four(tmp_path_factory):
 @pytest.mark.parametrize(
     "model, text, after", [("letters_1to1", "e", "a"), ("letters_1to1_embedding", "b", "c")]
 )
+@pytest.mark.sampled(2)
 def test_one_letter_to_the_next(tmp_path, model, text, after):
     measured = main(model=model, text=text, workdir=tmp_path)
     assert measured["answer"] == after
@@ -70,6 +71,7 @@ def test_four_letters_to_the_next_and_its_picture(four):
     assert high - low > 100  # something is drawn
 
 
+@pytest.mark.slow
 def test_26_letters_and_the_prompts_of_the_document(tmp_path, monkeypatch, capsys):
     asked = answer_with(monkeypatch, "4", "abcd", "ab1d", "wxy", "vwxy")
     measured = main(model="letters_4to1_embedding", ask=True, workdir=tmp_path)

@@ -8,6 +8,7 @@ from experiments.own_data import main
 from jaxnets.errors import UserError
 
 
+@pytest.mark.slow
 def test_the_digits_go_into_a_folder_and_come_back_bit_for_bit(few, tmp_path):
     measured = main(epochs=1, workdir=tmp_path)
     assert (measured["identical from the cache"], measured["parameters"]) == (1, 101_770)

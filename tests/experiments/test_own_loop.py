@@ -6,6 +6,7 @@ from experiments.own_loop import main
 from jaxnets import data, models, optim, train
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_fit():
     digits, model, descent = data.load("digits"), models.MODELS["lenet5"](), optim.OPTIMIZERS["adam"](1e-3)
     _, expected = train.fit(

@@ -58,6 +58,7 @@ def test_letters_are_exported_and_neither_predicted_nor_evaluated(abcde, tmp_pat
         commands.predict(workdir, (tmp_path / "a.png",))
 
 
+@pytest.mark.slow
 def test_stock_leaves_a_run_of_one_output(tmp_path):
     workdir = tmp_path / "run"
     (tmp_path / "prices.csv").write_text("open\n" + "\n".join(str(100 + day % 7) for day in range(400)))

@@ -44,6 +44,7 @@ def states(monkeypatch):
     return seen
 
 
+@pytest.mark.slow
 def test_the_backbone_is_taken_over_frozen_and_thawed(states, tmp_path, monkeypatch):
     digits = load("digits")
     small = [

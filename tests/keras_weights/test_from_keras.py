@@ -67,6 +67,7 @@ def same(a, b):
     )
 
 
+@pytest.mark.sampled(3)
 def test_live_model_predicts_the_same(example):
     name, pair, model, x, expected = example
     shape = pair.input_shape if name == "subclassed" else None

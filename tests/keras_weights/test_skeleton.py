@@ -337,6 +337,7 @@ def test_a_graph_computes_what_it_does_in_keras(name, tmp_path):
     assert_same(random_model(GRAPHS[name]), tmp_path)
 
 
+@pytest.mark.slow
 def test_every_activation_is_the_one_that_is_compared():
     """The code of each activation computes what the table of functions does, as a call and as an argument."""
     names = {}

@@ -111,6 +111,7 @@ def long_alone(tmp_path_factory):
         ),
     ],
 )
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_processes_and_devices(alone, tmp_path, run, chain):
     """An epoch with each (processes, devices of each): the numbers of one process."""
     for epochs, (count, devices) in enumerate(chain, start=1):

@@ -52,6 +52,7 @@ def test_who_waits_in_vain_is_told(port, monkeypatch):
     assert said == f"no answer from localhost:{port} in 0.2 seconds: Connection refused"
 
 
+@pytest.mark.slow
 def test_a_port_of_another_program_is_told(port, monkeypatch):
     monkeypatch.setattr(meeting, "PATIENCE", 0.2)
     with socket.create_server(("", port)) as other, ThreadPoolExecutor(1) as pool:

@@ -117,6 +117,7 @@ def test_parameter_counts(network):
 
 
 @pytest.mark.parametrize("network", SMALL_FIRST)
+@pytest.mark.sampled(2)
 def test_inference(network):
     shape, batch = (network.odd_shape, 1) if network.odd_shape else (network.shape, 3)
     float32, float64 = Twins(network, shape), Twins(network, shape, "float64")
@@ -163,7 +164,7 @@ def test_weights_travel_by_structure_alone(network):
 
 
 @pytest.mark.parametrize("network", each(FEW_LAYERS) + each(MANY_LAYERS, pytest.mark.slow))
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_training_step(network):
     """In float64 equal; in float32 as close to it as Keras is."""
     shape = network.training_shape or network.shape

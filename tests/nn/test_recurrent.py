@@ -105,6 +105,7 @@ def test_gru_resets_the_product_or_the_state():
     )
 
 
+@pytest.mark.slow
 def test_start():
     """Glorot over the fused matrix, an orthogonal recurrence, ones for the LSTM's forget gate."""
     params = nn.LSTM(50).init(jax.random.key(0), jnp.ones((1, 2, 100)))["params"]

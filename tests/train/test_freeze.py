@@ -46,6 +46,7 @@ def assert_trees_close(a, b, rtol=1e-5):
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # in Keras
 @pytest.mark.parametrize("name", ["sgdm", "adam"])
+@pytest.mark.sampled(2)
 def test_trains_as_keras_with_layers_that_are_not_trainable(name):
     layers = keras.layers
     oracle = keras.Sequential(

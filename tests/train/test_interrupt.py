@@ -65,6 +65,7 @@ def test_killed_in_a_step_in_a_save_and_in_an_evaluation(unbroken, tmp_path):
     assert_same(contents(tmp_path), unbroken)
 
 
+@pytest.mark.slow
 def test_told_to_stop_while_compiling_in_a_step_and_in_an_evaluation(unbroken, tmp_path):
     for name, expected, *moment in (
         ("TERM", 0, "compile", "1"),

@@ -162,6 +162,7 @@ def test_a_checkpoint_whose_meta_file_changed_is_passed_over_in_one_line(trained
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_every_changed_bit_of_what_a_checkpoint_notes_down_is_noticed(trained, tmp_path, count):
     rng = np.random.default_rng(0)
     shutil.copytree(trained[1] / "checkpoints", tmp_path / "checkpoints")

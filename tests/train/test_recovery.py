@@ -62,6 +62,7 @@ def damage(folder, how):
 
 @LEFTOVERS
 @pytest.mark.parametrize("how", ["emptied", "truncated"])
+@pytest.mark.sampled(2)
 def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used(source, tmp_path, how, capsys):
     unbroken, _ = run(source, 3)
     run(source, 1, tmp_path)
@@ -87,6 +88,7 @@ def test_who_only_reads_passes_over_a_damaged_checkpoint_and_moves_nothing(sourc
 
 
 @LEFTOVERS
+@pytest.mark.slow
 def test_every_changed_byte_of_the_arrays_is_noticed(source, tmp_path):
     """One flipped bit at a time, in every file that holds data: never other numbers, silently."""
     state, _ = run(source, 1, tmp_path)

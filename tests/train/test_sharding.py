@@ -73,6 +73,7 @@ def agree(state, expected):
     jax.tree.map(lambda ours, theirs: close(np.asarray(ours), np.asarray(theirs)), state, expected)
 
 
+@pytest.mark.slow
 def test_fifty_steps_are_those_of_a_whole_state(source):
     expected, records = train(source, make_mesh(8), 5)
     state, history = train(source, make_mesh(8, "fsdp"), 5)
@@ -81,6 +82,7 @@ def test_fifty_steps_are_those_of_a_whole_state(source):
 
 
 @pytest.mark.parametrize("frozen", ["wide", pytest.param("head", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_frozen_parts_stay_and_the_rest_is_that_of_a_whole_state(source, frozen):
     expected, records = train(source, make_mesh(8), 2, frozen=[frozen])
     state, history = train(source, make_mesh(8, "fsdp"), 2, frozen=[frozen])

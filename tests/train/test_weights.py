@@ -132,6 +132,7 @@ def test_weighted_metrics_equal_keras():
 
 
 @pytest.mark.parametrize("train", [fit, fit_compiled])
+@pytest.mark.slow
 def test_a_training_with_weights_and_totals(train):
     """An epoch of unequal batches equals Keras's `fit`; counts of all batches are divided once."""
     source = ArraySource(X[:, 0], Y[:, 0], weights=EXAMPLES)

@@ -140,6 +140,7 @@ def test_smoothing_of_sharpness_is_pillows_filter():
     assert np.abs(np.asarray(randaugment.sharpen(IMAGE, 0.0)) - smooth).max() <= 1
 
 
+@pytest.mark.slow
 def test_randaugment_draws_all_of_its_operations():
     images = np.stack([PHOTO[:24, :24]] * 256)
     out = np.asarray(

@@ -77,6 +77,7 @@ def test_the_same_key_gives_the_same_bits_and_each_part_of_it_counts():
         assert all((a != b).mean() > 0.5 for a, b in zip(np.asarray(other), first, strict=True))
 
 
+@pytest.mark.slow
 def test_an_example_is_changed_alike_wherever_it_stands():
     """In another place, in a shard of the batch, beside others: only seed, step and example decide."""
     augment = jax.jit(compose(*parse(STRONG)))

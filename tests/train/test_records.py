@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -191,8 +193,12 @@ def test_a_damaged_array_is_one_line_on_the_screen(trained, tmp_path, capfd, how
 
 
 @pytest.mark.parametrize("size", [2000, 200])
-def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_one_line(trained, tmp_path, capfd, size):
+def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_one_line(
+    trained, tmp_path, capfd, monkeypatch, size
+):
     resource = pytest.importorskip("resource")
+    late: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", late.append)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
@@ -200,6 +206,8 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_one_line(trained,
             run(trained[0], 1, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    time.sleep(0.5)  # what other writes have to say must have been said before
+    assert late == []
     assert [line for line in capfd.readouterr().err.splitlines() if not line.startswith("epoch")] == []
 
 

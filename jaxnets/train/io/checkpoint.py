@@ -32,7 +32,7 @@ from jaxnets.train.io.integrity import (
 )
 from jaxnets.train.io.quiet import quiet
 
-ABANDONED = 0.2  # seconds for the reads that an error leaves behind to end, where nothing is printed of them
+ABANDONED = 0.2  # seconds for what an error leaves behind to end, while nothing is printed of it
 OURS = ("format", "checksums", "digest")  # what is in a file's meta besides what was given to `save`
 EVALUATED = "evaluated"  # saved as well: the variables that were evaluated, unless they are the state's own
 
@@ -220,6 +220,7 @@ class Checkpoints:
         except (OSError, ValueError) as error:
             if (refused := self._unwritten(error)) is None:
                 raise
+            time.sleep(ABANDONED)
             raise refused from error
 
     def _unwritten(self, error: BaseException) -> UserError | None:

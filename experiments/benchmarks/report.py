@@ -160,18 +160,26 @@ def speedruns(found: list[Record]) -> str:
 
 
 def about(found: list[Record]) -> str:
-    """Versions, and the settings that won."""
-    versions: dict[str, str] = {}
+    """Versions, with what was measured by which if there are several, and the settings that won."""
+    versions: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     settings: dict[str, set[str]] = defaultdict(set)
     for record in found:
         for name, result in record["results"].items():
-            versions |= result.get("versions", {})
+            for package, version in result.get("versions", {}).items():
+                versions[package][version].add(record["kind"])
             if result.get("settings"):
                 settings[name].add(result["settings"])
     chosen = "; ".join(f"{name}: {' or '.join(sorted(of))}" for name, of in settings.items())
-    listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    listed = ", ".join(f"{package} {in_words(of)}" for package, of in sorted(versions.items()))
     dates = sorted(record["when"][:10] for record in found)
     return f"{dates[0]} to {dates[-1]}; {listed}. Settings that won: {chosen}.\n"
+
+
+def in_words(versions: Mapping[str, set[str]]) -> str:
+    """A package's versions: "1.0", or "1.0 (step) and 1.1 (inference)"."""
+    if len(versions) == 1:
+        return next(iter(versions))
+    return " and ".join(f"{version} ({', '.join(sorted(kinds))})" for version, kinds in versions.items())
 
 
 def chart(machines: Mapping[str, list[Record]], path: Path) -> None:
@@ -207,15 +215,16 @@ def scaling(found: list[Record], path: Path) -> bool:
     panels = {name: of for name, of in panels.items() if max(map(len, of.values())) > 2}
     if not panels:
         return False
-    with plots.figure(path, 1, len(panels)) as axes:
+    with plots.figure(path, 1, len(panels), size=(6.5, 3.5)) as axes:
         for axis, (name, of) in zip(axes[0], panels.items(), strict=True):
             for contestant, points in of.items():
                 axis.loglog(*zip(*points, strict=True), marker="o", markersize=3, label=contestant)
             axis.set_xscale("log", base=2)
             axis.xaxis.set_major_formatter("{x:.0f}")
+            axis.yaxis.set_major_formatter("{x:,.0f}")
             axis.set_xlabel("batch")
             axis.set_ylabel(f"{name}: examples a second")
-            axis.legend()
+            axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return True
 
 

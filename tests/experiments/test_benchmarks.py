@@ -191,3 +191,11 @@ def test_a_start_is_measured_in_a_process_of_its_own():
     assert (found["network"], found["platform"], found["batch"]) == ("perceptron", "cpu", 8)
     assert all(found[phase] > 0 for phase in starts.PHASES)
     assert found["memory"] > 1e8
+
+
+def test_versions_say_what_was_measured_by_which():
+    assert report.in_words({"1.0": {"step", "start"}}) == "1.0"
+    assert (
+        report.in_words({"1.0": {"step", "start"}, "1.1": {"inference"}})
+        == "1.0 (start, step) and 1.1 (inference)"
+    )

@@ -330,7 +330,7 @@ ROWS = {
 OLDER: tuple[str, ...] = (
     "B9",
     *("C4", "C5", "C6", "C5 BN", "C7 C5"),
-    *("D6 RNN", "D6 LSTM", "D6 GRU"),
+    *("D6 LSTM", "D6 GRU"),
     *("E2", "E4", "E6", "E6 epochs"),
     *("F3", "F5 here"),
 )

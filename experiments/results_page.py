@@ -48,8 +48,8 @@ REMARKS = {  # what a table cannot show; a chapter's stand below its table
     "0.5024, 0.5605, 0.5272, 0.4659), in Keras as well. The document has one run of each, so a difference of "
     "a few hundredths says nothing.",
     "C2": "How far it gets depends on the first weights. After two epochs the losses of 16 trainings (seeds "
-    "100 to 115) are 1.804 +- 0.044 with jaxnets and 1.812 +- 0.066 with Keras. From Keras's first weights "
-    "jaxnets ends 0.014 +- 0.011 (standard error) lower than Keras.",
+    "100 to 115) are 1.804 with jaxnets (standard deviation 0.044) and 1.812 with Keras (0.066). From the "
+    "same first weights that of jaxnets is lower by 0.014, with a standard error of 0.011.",
     "C5 BN": "In the 49 steps of one epoch the running statistics, with Keras's momentum of 0.99, have "
     "only gone two fifths of their way: hence the 0.1 on the held-out images.",
     "D2 to D5": "All of the seeds 0 to 9 end with an accuracy of 1.0, except for one of D4. The 100 epochs "

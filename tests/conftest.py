@@ -5,7 +5,8 @@ import os
 import signal
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
+from itertools import chain
 from pathlib import Path
 
 # Shells start what runs in the background with Ctrl-C ignored, and so would the programs that tests start.
@@ -31,15 +32,24 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Of the cases of a test marked `sampled(n)`, every n-th runs by default and the rest with `-m slow`."""
-    seen = Counter()
+    """Of the cases of a test marked `sampled(n)`, every n-th runs by default and the rest with `-m slow`.
+
+    Every n-th alone may always miss a value of an argument, such as "same" padding: of the values that
+    several cases share each runs at least once.
+    """
+    tests = defaultdict(list)
     for item in items:
-        mark = item.get_closest_marker("sampled")
-        if mark and not item.get_closest_marker("slow"):
-            test = item.nodeid.split("[")[0]
-            if seen[test] % mark.args[0]:
-                item.add_marker(pytest.mark.slow)
-            seen[test] += 1
+        if item.get_closest_marker("sampled") and not item.get_closest_marker("slow"):
+            tests[item.nodeid.split("[")[0]].append(item)
+    for cases in tests.values():
+        values = [{(name, repr(value)) for name, value in case.callspec.params.items()} for case in cases]
+        occurs, met = Counter(chain.from_iterable(values)), set()
+        for index, (case, own) in enumerate(zip(cases, values, strict=True)):
+            new = {value for value in own - met if occurs[value] > 1}
+            if new or index % case.get_closest_marker("sampled").args[0] == 0:
+                met |= own
+            else:
+                case.add_marker(pytest.mark.slow)
 
 
 CRASHED = []  # the workers that did, by name
@@ -48,8 +58,7 @@ CRASHED = []  # the workers that did, by name
 def pytest_sessionstart(session):
     """A worker that crashes writes where it was into a file: what it prints is far from the summary."""
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-        session.config.stash[pytest.StashKey()] = crash = traceback_of(worker).open("w", encoding="utf-8")
-        faulthandler.enable(crash)
+        faulthandler.enable(traceback_of(worker).open("w", encoding="utf-8"))  # which keeps the file open
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,7 +71,9 @@ def pytest_terminal_summary(terminalreporter):
     for worker in CRASHED:
         terminalreporter.section(f"where {worker} crashed")
         left = traceback_of(worker).read_text(encoding="utf-8", errors="replace")
-        terminalreporter.write_line(left or "It was killed from outside, as it is when memory runs out.")
+        terminalreporter.write_line(
+            left or "No traceback: probably killed from outside, as happens when memory runs out."
+        )
 
 
 def traceback_of(worker):

@@ -81,7 +81,7 @@ def test_fifty_steps_are_those_of_a_whole_state(source):
     agree(state, expected)
 
 
-@pytest.mark.parametrize("frozen", ["wide", pytest.param("head", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("frozen", ["wide", "head"])
 @pytest.mark.slow
 def test_frozen_parts_stay_and_the_rest_is_that_of_a_whole_state(source, frozen):
     expected, records = train(source, make_mesh(8), 2, frozen=[frozen])

@@ -298,7 +298,7 @@ ROWS = {
     "F6 Xception": Row(
         "Xception, five batches with random boxes",
         "random_boxes",
-        {"weights": File("xception")},
+        {"dataset": "tf_flowers", "weights": File("xception")},
         {"dataset": "digits", "size": 71, "batch_size": 4},
         figures=(
             *("first loss", "loss", "first class_loss", "class_loss", "first box_loss", "box_loss"),

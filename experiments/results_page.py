@@ -27,6 +27,7 @@ NOTES = {  # what the names of data sets mean
     "cifar10_jpeg": "CIFAR-10, all of it, re-encoded as JPEG of quality 75, which is slightly lossy",
     "mnist_jpeg": "MNIST, all of it, re-encoded as JPEG",
     "fashion_debian": "Fashion-MNIST, lossless, from Debian's package dataset-fashion-mnist",
+    "animals_jpeg": "the five animals of `cifar10_jpeg` from bird to frog: five classes, as the flowers have",
     "iris": "150 irises, from scikit-learn",
     "digits": "scikit-learn's 1,797 digits, 8x8 enlarged to 28x28",
     "synthetic walk": "a random walk of the length of the course's series",
@@ -78,8 +79,9 @@ REMARKS = {  # what a table cannot show; a chapter's stand below its table
     "F6": "Of digits pasted anywhere, so that the boxes are true; the document's boxes are random, see F6 "
     "Xception. Accuracy and IoU are still rising after 20 epochs: the boxes' error is small beside the "
     "cross-entropy, so that their head learns last.",
-    "F6 Xception": "The document has flowers and the weights of ImageNet. Without them, images and weights "
-    "are others, and only the path is the same: two heads, weighted losses, ten steps.",
+    "F6 Xception": "The document has flowers and the weights of ImageNet. Here small photographs of five animals "
+    "are scaled to 224x224, and the weights are drawn at random: the path is the same (two heads, weighted "
+    "losses, ten steps), and what ImageNet's weights add to it is unseen.",
     "F7": "COCO's rule, 101 points of recall, gives 0.6917 on the same curve.",
     "F8": "The largest difference is that between the two ways to compute the output.",
     "F9": "Losses are means of ten steps. On the digits they go from 2.39 to 0.47 (seed 0).",

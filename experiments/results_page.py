@@ -79,9 +79,9 @@ REMARKS = {  # what a table cannot show; a chapter's stand below its table
     "F6": "Of digits pasted anywhere, so that the boxes are true; the document's boxes are random, see F6 "
     "Xception. Accuracy and IoU are still rising after 20 epochs: the boxes' error is small beside the "
     "cross-entropy, so that their head learns last.",
-    "F6 Xception": "The document has flowers and the weights of ImageNet. Here small photographs of five animals "
-    "are scaled to 224x224, and the weights are drawn at random: the path is the same (two heads, weighted "
-    "losses, ten steps), and what ImageNet's weights add to it is unseen.",
+    "F6 Xception": "The document has flowers and the weights of ImageNet. Here small photographs of five "
+    "animals are scaled to 224x224, and the weights are drawn at random: the path is the same (two heads, "
+    "weighted losses, ten steps), and what ImageNet's weights add to it is unseen.",
     "F7": "COCO's rule, 101 points of recall, gives 0.6917 on the same curve.",
     "F8": "The largest difference is that between the two ways to compute the output.",
     "F9": "Losses are means of ten steps. On the digits they go from 2.39 to 0.47 (seed 0).",

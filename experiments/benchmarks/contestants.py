@@ -46,7 +46,13 @@ def jaxnets(spec: Spec) -> Ready:
     from jaxnets.platforms import by_platform
     from jaxnets.summary import summarize
     from jaxnets.train.nonfinite import guarded
-    from jaxnets.train.steps_per_call import can_scan, compiler_options, run_steps, steps_per_call
+    from jaxnets.train.steps_per_call import (
+        can_scan,
+        compiler_options,
+        library_options,
+        run_steps,
+        steps_per_call,
+    )
 
     import jax
     import jax.numpy as jnp
@@ -71,7 +77,9 @@ def jaxnets(spec: Spec) -> Ready:
     }
     if spec.kind == "inference":
         network, variables = fold_batch_norm(model, state.variables, spec.shape)
-        apply = jax.jit(by_platform(lambda variables, x: network.apply(variables, x)))
+        options = library_options(variables["params"], jax.default_backend())
+        forward = by_platform(lambda variables, x: network.apply(variables, x))
+        apply = jax.jit(forward, compiler_options=options)
 
         def infer(steps: int) -> None:
             for _ in range(steps):

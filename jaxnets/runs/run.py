@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from jaxnets.runs.loss import DEFAULT, LOSSES, make_loss
 from jaxnets.train import Checkpoints, normalize, read_config, read_metrics
 from jaxnets.train.io.integrity import shapes
 from jaxnets.train.io.workdir import BEST, CHECKPOINTS, METRICS, check_config, check_records
+from jaxnets.train.steps_per_call import library_options
 
 Preprocess = Callable[[jax.Array], jax.Array]
 
@@ -105,18 +106,20 @@ def probabilities(
     """Returns probabilities, float32 (N, classes), for inputs (N, ...) as stored, `AT_ONCE` at a time."""
     size = min(AT_ONCE, len(x))
     rows = np.resize(np.arange(len(x)), (-(-len(x) // size), size))  # one shape: the last batch wraps around
-    found = [np.asarray(_forward(model, variables, x[some], preprocess)) for some in rows]
+    options = library_options(variables["params"], jax.default_backend())
+    forward = _program(model, preprocess, tuple(options.items()))
+    found = [np.asarray(forward(variables, x[some])) for some in rows]
     return np.concatenate(found)[: len(x)]
 
 
-@partial(jax.jit, static_argnums=(0, 3))
-def _forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Preprocess) -> jax.Array:
+@lru_cache(maxsize=4)
+def _program(model: linen.Module, preprocess: Preprocess, options: tuple[tuple[str, Any], ...]) -> Any:
     @by_platform
     def forward(variables: Any, x: jax.Array) -> jax.Array:
         logits: Any = model.apply(variables, preprocess(x))
         return jax.nn.softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
 
-    return forward(variables, x)
+    return jax.jit(forward, compiler_options=dict(options))
 
 
 def load_run(workdir: Path | str) -> Run:

@@ -14,6 +14,7 @@ MOST_COPIES = 5  # where each step is compiled
 LONG_EPOCH = 500  # steps that make up for compiling copies, a second or two
 SMALL = 2**20  # parameters; with more, starting a program takes no time compared with a step on a CPU
 SHALLOW = 16  # arrays of parameters; with more, copies take long to compile
+YNN = "xla_cpu_experimental_ynn_fusion_type"
 
 
 def steps_per_call(steps: int, params: Any, platform: str) -> int:
@@ -42,17 +43,27 @@ def can_scan(params: Any, platform: str) -> bool:
 
 
 def compiler_options(params: Any, platform: str) -> dict[str, Any]:
-    """Returns ``compiler_options`` for the `jax.jit` of training steps.
+    """Returns ``compiler_options`` for the `jax.jit` of training steps: on CPUs, for memory and libraries."""
+    options = memory_options() if platform == "cpu" else {}
+    accepted = {name: value for name, value in options.items() if xla_accepts(name, value)}
+    return accepted | library_options(params, platform)
 
-    On CPUs these are the `memory_options`; in addition, small networks without convolutions get their matrix
-    products from Eigen instead of YNNPACK, which is slower for few rows.
+
+def library_options(params: Any, platform: str) -> dict[str, str]:
+    """Returns ``compiler_options`` for programs with these parameters: what XLA leaves to YNNPACK on a CPU.
+
+    Small networks get from Eigen what YNNPACK is slower for: products of few rows, if there are no
+    convolutions, and from jax 0.12 on the convolutions. For others, nothing is changed.
     """
-    if platform != "cpu":
+    if platform != "cpu" or not _is_small(params):
         return {}
-    options = memory_options()
-    if can_scan(params, platform) and _is_small(params):
-        options["xla_cpu_experimental_ynn_fusion_type"] = ""
-    return {name: value for name, value in options.items() if xla_accepts(name, value)}
+    if can_scan(params, platform):
+        kinds = ""
+    elif jax.__version_info__ >= (0, 12):
+        kinds = "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE"
+    else:
+        return {}
+    return {YNN: kinds} if xla_accepts(YNN, kinds) else {}
 
 
 def _is_small(params: Any) -> bool:

@@ -58,13 +58,16 @@ def test_many_examples_are_predicted_some_at_a_time(monkeypatch):
     model = MODELS["perceptron"]()
     variables = model.init(jax.random.key(0), np.zeros((1, 4)))
     x = np.random.default_rng(0).normal(size=(130, 4)).astype(np.float32)
-    forward, seen = run._forward, []
+    program, seen = run._program, []
 
-    def watched(model, variables, x, preprocess):
-        seen.append(x.shape)
-        return forward(model, variables, x, preprocess)
+    def watched(*given):
+        def forward(variables, x):
+            seen.append(x.shape)
+            return program(*given)(variables, x)
 
-    monkeypatch.setattr(run, "_forward", watched)
+        return forward
+
+    monkeypatch.setattr(run, "_program", watched)
     found = runs.probabilities(model, variables, x)
     assert seen == [(64, 4)] * 3
     np.testing.assert_allclose(found, jax.nn.softmax(model.apply(variables, x)), rtol=1e-5)

@@ -4,6 +4,7 @@ import sys
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -13,7 +14,7 @@ from jaxnets.data.device import on_device
 from jaxnets.machine.process import xla_accepts
 from jaxnets.train import fit, make_state, make_train_step
 from jaxnets.train.program import make_program
-from jaxnets.train.steps_per_call import can_scan, compiler_options, steps_per_call
+from jaxnets.train.steps_per_call import can_scan, compiler_options, library_options, steps_per_call
 from tests.train.test_step import BatchNormNet
 
 DENSE, LARGE, CONVOLUTION = ({"kernel": np.zeros(shape)} for shape in ((9, 9), (1025, 1024), (1, 1, 9, 9)))
@@ -85,14 +86,25 @@ def test_how_many():
     assert can_scan(CONVOLUTION, "gpu")
 
 
-def test_whose_products_are_from_eigen():
-    option = "xla_cpu_experimental_ynn_fusion_type"
-    chosen = [compiler_options(params, "cpu") for params in (DENSE, LARGE, CONVOLUTION)]
-    assert [option in options for options in chosen] == [True, False, False]
-    x = np.ones((32, 99), np.float32)
-    program = jax.jit(lambda x: x @ x.T, compiler_options=chosen[0]).lower(x).compile()
-    assert "ynn" not in program.as_text()
-    assert compiler_options(DENSE, "gpu") == {}
+def test_small_networks_get_from_eigen_what_ynnpack_is_slower_for():
+    x, kernel = np.ones((32, 99), np.float32), np.ones((3, 3, 16, 32), np.float32)
+    images = np.ones((32, 16, 16, 16), np.float32)
+
+    def uses_ynnpack(params, function, *arrays):
+        program = jax.jit(function, compiler_options=library_options(params, "cpu")).lower(*arrays).compile()
+        return "__ynn_fusion" in program.as_text()
+
+    def convolve(images, kernel):
+        return jax.lax.conv_general_dilated(
+            images, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    assert not uses_ynnpack(DENSE, jnp.matmul, x, x.T)
+    if uses_ynnpack(LARGE, convolve, images, kernel):
+        assert uses_ynnpack(CONVOLUTION, convolve, images, kernel) == (jax.__version_info__ < (0, 12))
+    assert (
+        library_options(LARGE, "cpu") == library_options(DENSE, "gpu") == compiler_options(DENSE, "gpu") == {}
+    )
 
 
 def test_options_that_this_xla_does_not_have_are_left_out(monkeypatch):

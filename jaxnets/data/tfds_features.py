@@ -102,8 +102,9 @@ def _stored_as(what: str, image: Any, size: Sequence[int] | None) -> tuple[tuple
         )
     dtype = np.dtype(image.np_dtype)
     scalable = is_image and shape[-1] in (1, 3) and dtype.kind == "u"
+    is_pixels = dtype == np.uint8 and len(shape) == 3 and shape[-1] in (1, 3)  # as `data prepare` stores them
     if size is not None:
-        if not scalable:
+        if not (scalable or is_pixels):
             raise UserError(f"the input of {what}, {kind}, cannot be scaled: leave the size out")
         if len(size) != 2 or not all(1 <= side <= LARGEST for side in size):
             raise UserError(f"the size {tuple(size)}: it is a height and a width, from 1 to {LARGEST:,}")

@@ -333,7 +333,6 @@ OLDER: tuple[str, ...] = (
     "C6",
     "C5 BN",
     "C7 C5",
-    "D6 GRU",
     "E2",
     "E4",
     "E6",

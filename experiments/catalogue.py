@@ -330,7 +330,6 @@ ROWS = {
 OLDER: tuple[str, ...] = (
     "B9",
     "C5",
-    "C6",
     "C5 BN",
     "C7 C5",
     "E2",

@@ -106,7 +106,7 @@ def probabilities(
     """Returns probabilities, float32 (N, classes), for inputs (N, ...) as stored, `AT_ONCE` at a time."""
     size = min(AT_ONCE, len(x))
     rows = np.resize(np.arange(len(x)), (-(-len(x) // size), size))  # one shape: the last batch wraps around
-    options = library_options(variables["params"], jax.default_backend())
+    options = library_options(variables.get("params", {}), jax.default_backend())
     forward = _program(model, preprocess, tuple(options.items()))
     found = [np.asarray(forward(variables, x[some])) for some in rows]
     return np.concatenate(found)[: len(x)]

@@ -58,7 +58,7 @@ CRASHED = []  # the workers that did, by name
 def pytest_sessionstart(session):
     """A worker that crashes writes where it was into a file: what it prints is far from the summary."""
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-        faulthandler.enable(traceback_of(worker).open("w", encoding="utf-8"))  # which keeps the file open
+        faulthandler.enable(os.open(traceback_of(worker), os.O_WRONLY | os.O_CREAT))  # open to the end
 
 
 @pytest.hookimpl(optionalhook=True)

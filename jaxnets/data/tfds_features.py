@@ -101,10 +101,10 @@ def _stored_as(what: str, image: Any, size: Sequence[int] | None) -> tuple[tuple
             "INPUT LABEL"
         )
     dtype = np.dtype(image.np_dtype)
-    scalable = is_image and shape[-1] in (1, 3) and dtype.kind == "u"
-    is_pixels = dtype == np.uint8 and len(shape) == 3 and shape[-1] in (1, 3)  # as `data prepare` stores them
+    is_pixels = dtype == np.uint8 and len(shape) == 3  # as `data prepare` stores small images
+    scalable = ((is_image and dtype.kind == "u") or is_pixels) and shape[-1] in (1, 3)
     if size is not None:
-        if not (scalable or is_pixels):
+        if not scalable:
             raise UserError(f"the input of {what}, {kind}, cannot be scaled: leave the size out")
         if len(size) != 2 or not all(1 <= side <= LARGEST for side in size):
             raise UserError(f"the size {tuple(size)}: it is a height and a width, from 1 to {LARGEST:,}")

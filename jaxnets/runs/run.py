@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -107,19 +107,23 @@ def probabilities(
     size = min(AT_ONCE, len(x))
     rows = np.resize(np.arange(len(x)), (-(-len(x) // size), size))  # one shape: the last batch wraps around
     options = library_options(variables.get("params", {}), jax.default_backend())
-    forward = _program(model, preprocess, tuple(options.items()))
-    found = [np.asarray(forward(variables, x[some])) for some in rows]
+    forward = _forward(tuple(options.items()))
+    found = [np.asarray(forward(model, variables, x[some], preprocess)) for some in rows]
     return np.concatenate(found)[: len(x)]
 
 
-@lru_cache(maxsize=4)
-def _program(model: linen.Module, preprocess: Preprocess, options: tuple[tuple[str, Any], ...]) -> Any:
-    @by_platform
-    def forward(variables: Any, x: jax.Array) -> jax.Array:
-        logits: Any = model.apply(variables, preprocess(x))
-        return jax.nn.softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
+@cache  # there are few different options; programs by network are in the cache of `jax.jit`
+def _forward(options: tuple[tuple[str, Any], ...]) -> Any:
+    @partial(jax.jit, static_argnums=(0, 3), compiler_options=dict(options))
+    def forward(model: linen.Module, variables: Any, x: jax.Array, preprocess: Preprocess) -> jax.Array:
+        @by_platform
+        def compute(variables: Any, x: jax.Array) -> jax.Array:
+            logits: Any = model.apply(variables, preprocess(x))
+            return jax.nn.softmax(logits.astype(jnp.promote_types(logits.dtype, jnp.float32)))
 
-    return jax.jit(forward, compiler_options=dict(options))
+        return compute(variables, x)
+
+    return forward
 
 
 def load_run(workdir: Path | str) -> Run:

@@ -218,25 +218,30 @@ def test_a_size_is_for_images_and_within_reason(tmp_path):
         data.load("digits", size=(3, 3))
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("encoding", ["NONE", "BYTES"])
-def test_images_stored_as_pixels_are_scaled_as_those_in_files(tmp_path, channels, encoding):
+@pytest.mark.parametrize(
+    "shape, encoding",
+    [((6, 5, 1), "NONE"), ((6, 5, 3), "NONE"), ((6, 5, 1), "BYTES"), ((None, None, 3), "BYTES")],
+)
+def test_images_stored_as_pixels_are_scaled_as_those_in_files(tmp_path, shape, encoding):
     from tensorflow_datasets import features as kinds
 
-    pixels = RANDOM.randint(0, 256, (2, 6, 5, channels)).astype(np.uint8)
+    pixels = RANDOM.randint(0, 256, (2, 6, 5, shape[-1])).astype(np.uint8)
     features = {
-        "x": kinds.Tensor(shape=pixels.shape[1:], dtype=np.uint8, encoding=kinds.Encoding[encoding]),
+        "x": kinds.Tensor(shape=shape, dtype=np.uint8, encoding=kinds.Encoding[encoding]),
         "y": images()["label"],
     }
     stored = [{"x": image, "y": place} for place, image in enumerate(pixels)]
     make(tmp_path, "pixels", features, {"train": stored}, ("x", "y"))
     found = data.load("pixels", data_dir=tmp_path, test="train", size=(9, 8))
-    assert found.features.shape == (9, 8, channels)
+    assert found.features.shape == (9, 8, shape[-1])
     read = all_of(found.train)
     for image, place in zip(read["x"], read["y"], strict=True):
         picture = Image.fromarray(pixels[place].squeeze())
         expected = np.asarray(picture.resize((8, 9), Image.Resampling.LANCZOS)).reshape(image.shape)
         np.testing.assert_array_equal(image, expected)
+    if None in shape:
+        with pytest.raises(UserError, match="differ in size, and a network needs one: scale them all"):
+            data.load("pixels", data_dir=tmp_path)
 
 
 def attempt(read, *arguments, **options):

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import optax
+from flax import linen
 
 from jaxnets import optim, runs
 from jaxnets.data import Batches
@@ -58,17 +59,37 @@ def test_many_examples_are_predicted_some_at_a_time(monkeypatch):
     model = MODELS["perceptron"]()
     variables = model.init(jax.random.key(0), np.zeros((1, 4)))
     x = np.random.default_rng(0).normal(size=(130, 4)).astype(np.float32)
-    program, seen = run._program, []
+    compiled, seen = run._forward, []
 
-    def watched(*given):
-        def forward(variables, x):
+    def watched(options):
+        def forward(model, variables, x, preprocess):
             seen.append(x.shape)
-            return program(*given)(variables, x)
+            return compiled(options)(model, variables, x, preprocess)
 
         return forward
 
-    monkeypatch.setattr(run, "_program", watched)
+    monkeypatch.setattr(run, "_forward", watched)
     found = runs.probabilities(model, variables, x)
     assert seen == [(64, 4)] * 3
     np.testing.assert_allclose(found, jax.nn.softmax(model.apply(variables, x)), rtol=1e-5)
     assert runs.probabilities(model, variables, x[:3]).shape == (3, 3)
+
+
+def test_networks_that_predict_in_turns_are_compiled_once_each():
+    traced = []
+
+    class Scaled(linen.Module):
+        factor: int
+
+        def __call__(self, x):
+            traced.append(self.factor)
+            return self.factor * x
+
+    x, after = np.eye(3, dtype=np.float32), []
+    for _ in range(2):
+        for factor in range(9):
+            found = runs.probabilities(Scaled(factor), {}, x)
+            np.testing.assert_allclose(found, jax.nn.softmax(factor * x), rtol=1e-6)
+        after.append(len(traced))
+    assert set(traced) == {*range(9)}
+    assert after[0] == after[1]

@@ -1,6 +1,7 @@
 """Exceptions that are not bugs: errors that the user can correct, and a run that was told to stop."""
 
 import difflib
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -32,6 +33,53 @@ class Interrupted(KeyboardInterrupt):
 def reason(error: BaseException) -> str:
     """Returns the first line of an error's message, or the error's type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".: ")
+
+
+def whole(what: str, value: Any, least: int | None = None) -> int:
+    """Returns a whole number as an int.
+
+    Args:
+        what: What the number is, in words ("batch size").
+        value: An int, or a whole number of NumPy's or JAX's types.
+        least: The smallest that is allowed. By default all are.
+
+    Raises:
+        UserError: If it is no whole number (2.0 is none), or smaller.
+
+    Examples:
+        >>> whole("epochs", 2.5, least=1)
+        Traceback (most recent call last):
+        jaxnets.errors.UserError: epochs 2.5: it must be a whole number, at least 1
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or (least is not None and number < least):
+        limit = "" if least is None else f", at least {least}"
+        raise UserError(f"{what} {value!r}: it must be a whole number{limit}")
+    return number
+
+
+def expect(what: str, value: Any, kind: type, right: str) -> None:
+    """Raises UserError unless a value is of the kind that is expected.
+
+    Args:
+        what: What the value is, in words ("the state").
+        value: The value.
+        kind: The type that it must have.
+        right: What to give, in words.
+
+    Examples:
+        >>> expect("keep", "runs/mine", dict, "a dict")
+        Traceback (most recent call last):
+        jaxnets.errors.UserError: keep is of type str: give a dict
+    """
+    if not isinstance(value, kind):
+        found = (
+            f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
+        )
+        raise UserError(f"{what} is {found}: give {right}")
 
 
 def lookup(table: Mapping[str, T], name: str, what: str, elsewhere: Iterable[str] = (), where: str = "") -> T:

@@ -21,6 +21,7 @@ from jaxnets.errors import Interrupted, UserError, lookup
 from jaxnets.metrics import accuracy, binary_accuracy, categorical_accuracy
 from jaxnets.optim import OPTIMIZERS
 from jaxnets.platforms import by_platform
+from jaxnets.train.misfit import explained
 from jaxnets.train.sums import PerExample
 
 IDS = "sparse_categorical_crossentropy"  # the loss whose targets are class ids
@@ -92,6 +93,8 @@ class Model:
         @by_platform
         def outputs(variables: Any, batch: Any) -> Any:
             logits = network.apply(variables, preprocess(gather(batch)["x"]), train=False)
+            if isinstance(loss, str) and not isinstance(logits, jax.Array):
+                raise UserError(f"the network has several outputs, and {loss} one: give a function as loss")
             return activation(logits) if activation else logits
 
         self._outputs = outputs
@@ -143,14 +146,14 @@ class Model:
 
     def evaluate(self, x: Any, y: Any, *, batch_size: int = 32) -> dict[str, float]:
         """Returns the loss and the metrics by name, by `train.evaluate`."""
-        batches = Batches(self._source(x, y), batch_size)
-        return train.evaluate(self._eval_step, self._built(x).variables, batches)
+        source = self._source(x, y)
+        return train.evaluate(self._eval_step, self._built(x).variables, Batches(source, batch_size))
 
-    def predict(self, x: Any, *, batch_size: int = 32) -> np.ndarray:
+    def predict(self, x: Any, *, batch_size: int = 32) -> Any:
         """Returns what `network.apply` does, (N, ...), after the softmax or sigmoid that `LOSSES` names."""
         batches, variables = Batches(ArraySource(x, np.zeros(len(x))), batch_size), self._built(x).variables
-        found = [np.asarray(self._outputs(variables, batch)) for batch in on_device(batches).epoch()]
-        return np.concatenate(found)[: len(x)]
+        found = [jax.device_get(self._outputs(variables, batch)) for batch in on_device(batches).epoch()]
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[: len(x)], *found)
 
     def _built(self, x: Any) -> train.TrainState:
         shape = np.shape(x)[1:]
@@ -163,10 +166,23 @@ class Model:
         self._shape = shape
         return self.state
 
+    def _check_ids(self, source: ArraySource) -> None:
+        first = source[np.arange(1)]
+        with explained("the network", first):
+            count = jax.eval_shape(self._outputs, self._built(source.x).variables, first).shape[-1]
+        if source.y.dtype == np.int32 and source.y.max() >= count:
+            low, high = source.y.min(), source.y.max()
+            raise UserError(
+                f"labels run from {low} to {high}: with {count} outputs they must be 0 to {count - 1}"
+            )
+
     def _source(self, x: Any, y: Any) -> ArraySource:
         y = np.asarray(y)
         if self._loss == IDS:
-            return ArraySource(x, y[:, 0] if y.shape[1:] == (1,) else y)
+            y = y[:, 0] if y.shape[1:] == (1,) else y
+            source = ArraySource(x, y.astype(int) if y.dtype.kind == "f" and (y == np.round(y)).all() else y)
+            self._check_ids(source)
+            return source
         if isinstance(self._loss, str):
             y = (y[:, None] if y.ndim == 1 else y).astype(np.float32)
         return ArraySource(x, y)

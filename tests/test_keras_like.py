@@ -126,6 +126,30 @@ def test_an_interrupted_fit_keeps_what_was_learned_and_goes_on():
     assert int(model.state.step) == 6
 
 
+class Two(linen.Module):
+    """Two outputs of one input."""
+
+    @linen.compact
+    def __call__(self, x, train=False):
+        return linen.Dense(3)(x), linen.Dense(2)(x)
+
+
+def test_several_outputs_take_a_loss_of_their_own():
+    model = Model(Two(), loss=lambda outputs, y: (outputs[0].sum(-1) - y) ** 2 + outputs[1].sum(-1) ** 2)
+    losses = [record["loss"] for record in model.fit(X, Y, epochs=3)]
+    assert losses == sorted(losses, reverse=True)
+    first, second = model.predict(X, batch_size=32)
+    assert (first.shape, second.shape) == ((70, 3), (70, 2))
+    expected = Two().apply(model.state.variables, X)
+    np.testing.assert_allclose(first, expected[0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(second, expected[1], rtol=1e-5, atol=1e-6)
+
+
+def test_class_ids_as_floats_are_class_ids():
+    one, other = Model(Net(), seed=3), Model(Net(), seed=3)
+    assert numbers(one.fit(X, Y.astype(np.float64)[:, None])) == numbers(other.fit(X, Y))
+
+
 def test_mistakes_are_one_sentence():
     model = Model(Net())
     for wrong, said in (
@@ -133,7 +157,15 @@ def test_mistakes_are_one_sentence():
         (lambda: Model(Net(), loss="categorical_crosentropy"), "did you mean categorical_crossentropy"),
         (lambda: Model(Net(), optax.sgd(0.1), learning_rate=0.1), "leave learning_rate out"),
         (lambda: model.fit(X, Y[:3]), "70 x, 3 y"),
-        (lambda: model.fit(X, np.eye(3)[Y]), "must be whole numbers"),
+        (lambda: model.fit(X, np.eye(3)[Y]), r"whole-number labels must be \(N,\)"),
+        (lambda: model.fit(X, Y + 0.5), "must be whole numbers"),
+        (lambda: model.fit(X, Y + 1), "labels run from 1 to 3: with 3 outputs they must be 0 to 2"),
+        (lambda: model.evaluate(X, Y + 1), "labels run from 1 to 3: with 3 outputs they must be 0 to 2"),
+        (lambda: model.fit(X, Y - 1), "labels run from -1 to 1: .* from 0"),
+        (lambda: model.fit(X, np.array(list("abc"))[Y]), "np.unique"),
+        (lambda: model.fit(X, Y, batch_size=32.0), "batch size 32.0: it must be a whole number"),
+        (lambda: Model(Two()).fit(X, Y), "the network has several outputs, and sparse_categ"),
+        (lambda: Model(linen.Dense(3)).fit(X, Y), "add `train: bool = False` to its arguments"),
         (lambda: model.predict(X[:, :2]), r"examples of shape \(2,\): those before had \(5,\)"),
         (lambda: model.predict(X[:0]), "at least one"),
     ):

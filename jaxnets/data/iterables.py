@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxnets.data.formats.depth import check_pixels
+from jaxnets.data.source import as_int32
 from jaxnets.errors import UserError
 
 NAMES = {"image": "x", "label": "y", "sample_weight": "weights"}  # TFDS's names, and Keras's
@@ -150,8 +151,4 @@ def _as_numbers(key: str, value: Any) -> np.ndarray:
         check_pixels(array, "x of a batch")
     if array.dtype.kind == "f":
         return array.astype(np.float32)
-    if array.size and not -(2**31) <= int(array.min()) <= int(array.max()) < 2**31:
-        raise UserError(
-            f"{key} of a batch has numbers that do not fit into int32: give smaller ones, or floats"
-        )
-    return array.astype(np.int32)
+    return as_int32(f"{key} of a batch", array)

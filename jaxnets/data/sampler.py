@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from jaxnets.data.source import ArraySource, Source
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, whole
 
 LARGEST = 4096  # a batch size that may exceed the number of examples: the rest of the rows is padding
 AHEAD = 2  # tasks read ahead per worker
@@ -63,15 +63,15 @@ class Batches:
         shard: tuple[int, int] = (0, 1),
         workers: int = 0,
     ):
-        if batch_size < 1:
-            raise UserError(f"batch size {batch_size}: it must be at least 1")
+        batch_size = whole("batch size", batch_size, least=1)
         if batch_size > max(len(source), LARGEST):
             raise UserError(f"batch size {batch_size:,}: there are only {len(source):,} examples; give fewer")
         if not 0 <= shard[0] < shard[1]:
             raise UserError(f"shard {shard[0]} of {shard[1]}: it must be 0 to {shard[1] - 1}")
         if replacement and seed is None:
             raise UserError("drawing with replacement needs a seed")
-        self.source, self.batch_size, self.seed = source, batch_size, seed
+        self.source, self.batch_size = source, batch_size
+        self.seed = None if seed is None else whole("seed", seed)
         self.replacement, self.shard, self.workers = replacement, shard, workers
 
     @property

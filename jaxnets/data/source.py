@@ -83,10 +83,10 @@ class ArraySource:
         elif classes is None:
             classes = [str(label) for label in range(int(self.y.max()) + 1)]
         if self.y.dtype == np.int32 and (self.y.min() < 0 or self.y.max() >= len(classes)):
-            raise UserError(
-                f"labels run from {self.y.min()} to {self.y.max()}: with {len(classes)} classes they must be "
-                f"0 to {len(classes) - 1}"
-            )
+            right = f"with {len(classes)} classes they must be 0 to {len(classes) - 1}"
+            if self.y.max() < len(classes):
+                right = "number the classes from 0, or give floats if they are to be predicted as numbers"
+            raise UserError(f"labels run from {self.y.min()} to {self.y.max()}: {right}")
         self.features = Features(self.x.shape[1:], str(self.x.dtype), tuple(classes))
 
     def __len__(self) -> int:
@@ -108,16 +108,28 @@ def _as_stored(key: str, value: Any) -> np.ndarray:
     """Returns an array with bytes kept, other whole numbers as int32 and the rest as float32."""
     value = np.asarray(value)
     if value.ndim == 0 or value.dtype.kind not in "biuf":
-        raise UserError(f"{key} of shape {value.shape} and dtype {value.dtype}: it must hold numbers")
+        number = key == "y" and value.ndim == 1
+        hint = "; number the classes with `names, y = np.unique(y, return_inverse=True)`" if number else ""
+        raise UserError(f"{key} of shape {value.shape} and dtype {value.dtype}: it must hold numbers{hint}")
     if key == "x" and value.dtype == np.uint8:
         return value
     if key == "x":
         check_pixels(value, key)
     if value.dtype.kind != "f":
-        return value.astype(np.int32)
-    if not np.isfinite(value).all():
-        raise UserError(f"{key} has values that are not finite: leave those rows out, or fill them")
-    return value.astype(np.float32)
+        return as_int32(key, value)
+    with np.errstate(over="ignore"):
+        stored = value.astype(np.float32)
+    if not np.isfinite(stored).all():
+        what = "too large for float32" if np.isfinite(value).all() else "not finite"
+        raise UserError(f"{key} has values that are {what}: leave those rows out, or change them")
+    return stored
+
+
+def as_int32(what: str, values: np.ndarray) -> np.ndarray:
+    """Returns whole numbers as int32; raises UserError if one of them does not fit."""
+    if values.size and not -(2**31) <= int(values.min()) <= int(values.max()) < 2**31:
+        raise UserError(f"{what} has numbers that do not fit into int32: give smaller ones, or floats")
+    return values.astype(np.int32)
 
 
 class Subset:

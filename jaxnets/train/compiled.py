@@ -13,8 +13,9 @@ from jax import lax
 
 from jaxnets.data.device import as_rows, read_all
 from jaxnets.data.sampler import Batches
-from jaxnets.errors import UserError, lookup
+from jaxnets.errors import UserError, lookup, whole
 from jaxnets.train.evaluation import Validation
+from jaxnets.train.misfit import explained
 from jaxnets.train.monitor import Mode, sign_of
 from jaxnets.train.state import TrainState
 from jaxnets.train.step import TrainStep
@@ -70,7 +71,7 @@ def fit_compiled(
     judged = validation.batches if validation is not None else train
     if not isinstance(train, Batches) or not isinstance(judged, Batches):
         raise UserError("fit_compiled takes only jaxnets.data.Batches: give other batches to fit")
-    steps = train.steps_per_epoch
+    epochs, steps = whole("epochs", epochs), train.steps_per_epoch
     done = int(state.step) // steps
     if epochs <= done:
         raise UserError(f"{epochs} epochs: it must be more than the {done} that the state has done")
@@ -81,17 +82,19 @@ def fit_compiled(
     if validation is not None:
         judge = {"resident": as_rows(read_all(judged.source)), "plan": judged.plan()}
     resident = as_rows(read_all(train.source))
-    state, sums, val_sums = _run(
-        state,
-        resident,
-        (plans, due),
-        judge,
-        train_step=train_step,
-        eval_step=validation.step if validation else None,
-        variables=validation.variables if validation else None,
-        best=best,
-        mode=best_mode,
-    )
+    first = {"resident": resident, **jax.tree.map(lambda rows: rows[0, 0], plans)}
+    with explained("the steps", first):
+        state, sums, val_sums = _run(
+            state,
+            resident,
+            (plans, due),
+            judge,
+            train_step=train_step,
+            eval_step=validation.step if validation else None,
+            variables=validation.variables if validation else None,
+            best=best,
+            mode=best_mode,
+        )
     sums, val_sums = jax.device_get((sums, val_sums))
     history = []
     for row, epoch in enumerate(numbers.tolist()):

@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from jaxnets.data.device import AnyBatches, OnDevice, on_device
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, expect, whole
 from jaxnets.machine.distributed import wait_on_cpus
+from jaxnets.train.misfit import explained
 from jaxnets.train.state import TrainState
 from jaxnets.train.step import EvalStep
 from jaxnets.train.sums import means, metric_names
@@ -38,8 +39,7 @@ class Validation:
     variables: Callable[[TrainState], Mapping[str, Any]] | None = None
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise UserError(f"validation every {self.every} epochs: it must be at least 1")
+        whole("validation every", self.every, least=1)
 
     def variables_of(self, state: TrainState) -> Mapping[str, Any]:
         """Returns the variables of a state that are evaluated."""
@@ -61,12 +61,14 @@ def evaluate(
         check: Called after every batch; it may raise to stop.
 
     Raises:
-        UserError: If there are no batches.
+        UserError: If there are no batches, or the variables are not a mapping.
     """
+    expect("variables", variables, Mapping, "those of a state, state.variables")
     sums: Any = None
     placed = batches if isinstance(batches, OnDevice) else on_device(batches)
     for batch in placed.epoch():
-        some = eval_step(variables, batch)
+        with explained("the evaluation step", batch):
+            some = eval_step(variables, batch)
         sums = some if sums is None else jax.tree.map(jnp.add, sums, some)
         wait_on_cpus(sums, placed.mesh)
         check()
@@ -94,7 +96,8 @@ class Evaluator:
         if self.validation is None or self.batches is None:
             return []
         batch = first_of(self.batches, "evaluate on")
-        sums = jax.eval_shape(self.step, self.validation.variables_of(state), batch)
+        with explained("the evaluation step", batch):
+            sums = jax.eval_shape(self.step, self.validation.variables_of(state), batch)
         return [f"val_{name}" for name in metric_names(sums)]
 
     def is_due(self, epoch: int, epochs: int) -> bool:

@@ -17,13 +17,14 @@ from jax.sharding import Mesh, Sharding
 from jaxnets.data.device import AnyBatches, OnDevice, on_device
 from jaxnets.data.iterables import IterableBatches
 from jaxnets.data.sampler import Batches
-from jaxnets.errors import Interrupted, UserError
+from jaxnets.errors import Interrupted, UserError, expect, whole
 from jaxnets.machine.distributed import wait_on_cpus
 from jaxnets.train.callback import Callback, call
 from jaxnets.train.evaluation import Evaluator, Validation, first_of
 from jaxnets.train.io.interrupt import Interrupts
 from jaxnets.train.io.journal import Journal, Keep, Position
 from jaxnets.train.io.progress import REFRESH, Every, Progress, make_progress, say_finished
+from jaxnets.train.misfit import explained
 from jaxnets.train.monitor import History, check_measured, sign_of
 from jaxnets.train.nonfinite import check_finite, check_some_kept
 from jaxnets.train.program import make_program
@@ -99,11 +100,11 @@ def fit(
         >>> [record["epoch"] for record in history]
         [1, 2]
     """
-    if epochs < 1:
-        raise UserError(f"{epochs} epochs: it must be at least 1")
-    for name, count in (("steps_per_epoch", steps_per_epoch), ("steps_per_call", steps_per_call)):
-        if count is not None and count < 1:
-            raise UserError(f"{name} {count}: it must be at least 1")
+    _check_types(state, validation, keep, callbacks)
+    counts = {"epochs": epochs, "steps_per_epoch": steps_per_epoch, "steps_per_call": steps_per_call}
+    for name, count in counts.items():
+        if count is not None:
+            whole(name, count, least=1)
     if keep.folder is not None and mesh is None and jax.process_count() > 1:
         raise UserError(f"several processes share {keep.folder}: give fit the mesh that make_mesh() returns")
     if not isinstance(train, (Batches, IterableBatches, OnDevice)):
@@ -118,9 +119,8 @@ def fit(
     judge = Evaluator.make(validation, mesh)
     per_call = steps_per_call or default_steps_per_call(steps, state.params, _platform(state))
     plan = _Plan(step, sums, train, judge, tuple(callbacks), epochs, steps, per_call)
-    monitors = [keep.best, *(callback.monitor for callback in callbacks)]
-    if any(monitors):
-        check_measured(monitors, metric_names(sums) + judge.names(state))
+    measured = metric_names(sums) + judge.names(state)
+    check_measured([keep.best, *(callback.monitor for callback in callbacks)], measured)
     if keep.best is not None:
         sign_of(keep.best, keep.best_mode)
     with (
@@ -195,7 +195,19 @@ class _Plan:
 def _compile(train_step: TrainStep, state: TrainState, train: OnDevice, skip: bool) -> tuple[Any, Any]:
     """Returns (state, sums, batches) -> (state, sums), compiled when first called, and the shapes of sums."""
     step = make_program(train_step, state.params, _platform(state), skip=skip, mesh=train.mesh)
-    return step, jax.eval_shape(step, state, {}, [first_of(train, "learn from")])[1]
+    batch = first_of(train, "learn from")
+    with explained("the training step", batch):
+        return step, jax.eval_shape(step, state, {}, [batch])[1]
+
+
+def _check_types(state: Any, validation: Any, keep: Any, callbacks: Any) -> None:
+    expect("the state", state, TrainState, "what make_state returns")
+    expect("keep", keep, Keep, "train.Keep('runs/mine')")
+    if validation is not None:
+        expect("validation", validation, Validation, "train.Validation(eval_step, batches)")
+    expect("callbacks", callbacks, Sequence, "a list of them")
+    for callback in callbacks:
+        expect("a callback", callback, Callback, "an object of a subclass of train.Callback")
 
 
 def _platform(state: TrainState) -> str:

@@ -53,22 +53,26 @@ def check_finite(
     if np.isfinite(loss) and np.isfinite(count):
         return
     what = "gradient is not finite" if np.isfinite(loss) else f"training loss is {loss}"
-    step, found = int(state.step), ""
+    step, found, labels, index = int(state.step), "", "", []
+    if isinstance(batches, Batches):
+        epoch, position = divmod(step, batches.steps_per_epoch)
+        index = batches.sharded(0, 1).plan(epoch)["index"][position].tolist()
+        y = batches.source[np.array(index)]["y"]
+        if y.dtype == np.int32:  # a label that the network has no output for makes a loss of nan
+            labels = f", with labels from {y.min()} to {y.max()}"
     if workdir is not None:
         folder = workdir / "nonfinite"
         with Checkpoints(folder) as checkpoints:
             checkpoints.save(step, {"state": state, "sums": {}})
         notes: dict[str, Any] = {"step": step + 1, "loss": str(loss)}
         found = f"; the state before it is in {folder}"
-        if isinstance(batches, Batches):
-            epoch, position = divmod(step, batches.steps_per_epoch)
-            notes["examples"] = batches.sharded(0, 1).plan(epoch)["index"][position].tolist()
+        if index:
+            notes["examples"] = index
             found = f"; the state before it and the batch's examples are in {folder}"
         if is_writer():
             (folder / "batch.json").write_text(json.dumps(notes) + "\n", encoding="utf-8")
-    raise UserError(
-        f"the {what} at step {step + 1}{found}: look at those examples, or try a smaller learning rate"
-    )
+    advice = "look at those examples, or try a smaller learning rate"
+    raise UserError(f"the {what} at step {step + 1}{labels}{found}: {advice}")
 
 
 def check_some_kept(sums: Any, epoch: int) -> None:

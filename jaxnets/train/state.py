@@ -10,7 +10,7 @@ from flax import linen, struct
 from jax.tree_util import keystr, tree_leaves_with_path
 
 from jaxnets import html
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, expect
 from jaxnets.machine.process import xla_accepts
 
 QUICK = ("xla_backend_optimization_level", 1)  # of LLVM's levels, of which 3 is the default
@@ -94,8 +94,13 @@ def make_state(
             copied, so that they stay valid when the state's buffers are donated to a step.
 
     Raises:
-        UserError: If the model cannot take inputs of this shape.
+        UserError: If the model cannot take inputs of this shape, or model or optimizer are no such things.
     """
+    if isinstance(model, type) or not hasattr(model, "apply"):
+        expect("the model", model, linen.Module, "a network, such as MODELS['lenet5']()")
+    if isinstance(optimizer, type) or not hasattr(optimizer, "update"):
+        right = "an Optax transformation, such as OPTIMIZERS['adam'](1e-3)"
+        expect("the optimizer", optimizer, optax.GradientTransformation, right)
     init_key, key = jax.random.split(jax.random.PRNGKey(seed))
     if variables is None:
         check_input(model, input_shape)

@@ -148,7 +148,9 @@ def test_sources_are_sources_of_grain_too(in_memory):
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"batch_size": 0}, "batch size 0: it must be at least 1"),
+        ({"batch_size": 0}, "batch size 0: it must be a whole number, at least 1"),
+        ({"batch_size": 32.0}, "batch size 32.0: it must be a whole number"),
+        ({"batch_size": 5, "seed": 1.5}, "seed 1.5: it must be a whole number"),
         ({"batch_size": 2, "shard": (2, 2)}, "shard 2 of 2: it must be 0 to 1"),
         ({"batch_size": 2, "replacement": True}, "needs a seed"),
     ],

@@ -162,7 +162,7 @@ def test_iris_has_no_pictures_and_says_what_to_try(tmp_path, capsys):
         ),
         ({"optimizer": "adan"}, r"unknown optimizer 'adan' \(did you mean adam\?\)"),
         ({"epochs": 0}, "--epochs 0: it must be at least 1"),
-        ({"batch_size": 0}, "batch size 0: it must be at least 1"),
+        ({"batch_size": 0}, "batch size 0: it must be a whole number, at least 1"),
         (
             {"dataset": "iris"},
             r"lenet5 is made for examples like \(28, 28, 1\), and the data set's are \(4,\)",

@@ -153,7 +153,7 @@ def test_variables_to_start_from_stay_valid(source):
 
 
 def test_wrong_epochs_are_one_sentence(source):
-    with pytest.raises(UserError, match="0 epochs: it must be at least 1"):
+    with pytest.raises(UserError, match="epochs 0: it must be a whole number, at least 1"):
         run(source, 0)
 
 

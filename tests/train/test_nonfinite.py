@@ -22,9 +22,11 @@ def test_a_loss_that_is_not_finite_stops_with_the_state_and_the_examples_before_
     run(source, 1, tmp_path)
     order = epoch_order(21, 3, 1)
     source.x[order[0]] = np.nan  # in the first batch of the second epoch
-    with pytest.raises(
-        UserError, match=r"training loss is nan at step 4; the state before it .* smaller learning"
-    ):
+    labels = source.y[order[:BATCH]]
+    said = (
+        f"training loss is nan at step 4, with labels from {labels.min()} to {labels.max()}; the state before"
+    )
+    with pytest.raises(UserError, match=rf"{said} it .* smaller learning"):
         run(source, 2, tmp_path)
     noted = json.loads((tmp_path / "nonfinite" / "batch.json").read_text())
     assert noted == {"step": 4, "loss": "nan", "examples": order[:BATCH].tolist()}
@@ -80,7 +82,9 @@ def test_a_gradient_that_is_not_finite_under_a_finite_loss_stops_at_its_step(sou
     before, _ = run(source, 1)
     batches = Batches(source, BATCH, seed=3)
     start = make_state(MODELS["perceptron"](), optax.sgd(RATE), (4,))
-    with pytest.raises(UserError, match=r"the gradient is not finite at step 4; the state before it"):
+    with pytest.raises(
+        UserError, match=r"the gradient is not finite at step 4, with labels .*; the state before it"
+    ):
         fit(start, wild_gradient(value), batches, epochs=2, keep=Keep(tmp_path))
     with Checkpoints(tmp_path / "nonfinite") as checkpoints:
         assert_close(checkpoints.restore_variables(), before.variables, roundings=3 * BATCH)

@@ -151,7 +151,7 @@ def test_penalty_and_validation_are_those_of_keras():
     "asked, message",
     [
         ({"epochs": 0}, "0 epochs: it must be more than the 0 that the state has done"),
-        ({"every": 0}, "validation every 0 epochs: it must be at least 1"),
+        ({"every": 0}, "validation every 0: it must be a whole number, at least 1"),
         (
             {"best": "val_lose"},
             r"unknown metric 'val_lose' \(did you mean val_loss\?\); known: loss, accuracy, val_loss, "

@@ -10,7 +10,7 @@ from typing import Any
 import jax
 from jax.experimental import multihost_utils
 
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, whole
 from jaxnets.machine.distributed import any_process, is_writer, run_on_writer, stop
 from jaxnets.train.io.checkpoint import EVALUATED, Checkpoints, Meta
 from jaxnets.train.io.workdir import (
@@ -55,8 +55,7 @@ class Keep:
     restore_best: bool = False
 
     def __post_init__(self) -> None:
-        if self.checkpoints < 1:
-            raise UserError(f"{self.checkpoints} checkpoints to keep: it must be at least 1")
+        whole("checkpoints", self.checkpoints, least=1)
         if self.restore_best and self.best is None:
             raise UserError("restore_best needs a metric: give best='val_loss', or another one")
 

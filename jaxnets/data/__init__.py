@@ -10,7 +10,7 @@ from jaxnets.data.sampler import Batches, epoch_order
 from jaxnets.data.source import ArraySource, Dataset, Features, Source, Subset
 from jaxnets.data.splits import split
 from jaxnets.data.tfds_source import load_tfds
-from jaxnets.errors import NotAtHand, UserError
+from jaxnets.errors import NotAtHand, UserError, expect
 
 __all__ = [
     "EMBEDDED",
@@ -46,6 +46,7 @@ def load(name: str, *, data_dir: str | PathLike | None = None, **options: Any) -
         >>> len(digits.train), digits.features.shape
         (1438, (28, 28, 1))
     """
+    expect("the name of a data set", name, str, "one such as 'digits'")
     options = {key: value for key, value in options.items() if value is not None}
     if name in EMBEDDED:
         if options:

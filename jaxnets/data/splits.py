@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxnets.data.sampler import epoch_order
 from jaxnets.data.source import ArraySource, Source, Subset
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, whole
 
 
 def subset(source: Source, rows: np.ndarray) -> Source:
@@ -39,8 +39,10 @@ def split(
     """
     size = len(source)
     order = np.arange(size) if seed is None else epoch_order(size, seed, 0)
-    # the rounding guards against 10 * (1 - 0.9) = 0.9999999999999998
-    kept = int(round(size * (1 - held_out), 6)) if isinstance(held_out, float) else size - held_out
+    if isinstance(held_out, (float, np.floating)):  # the rounding is for 10 * (1 - 0.9) = 0.9999999999999998
+        kept = int(round(size * (1 - float(held_out)), 6)) if np.isfinite(held_out) else size
+    else:
+        kept = size - whole("held_out", held_out)
     if not 0 < kept < size:
         raise UserError(
             f"{held_out} of {size} examples cannot be held out, as both parts need some: give a fraction "

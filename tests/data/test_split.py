@@ -17,7 +17,10 @@ def rows(source):
     return source[np.arange(len(source))]["x"][:, 0].astype(int).tolist()
 
 
-@pytest.mark.parametrize("held_out, last", [(0.2, 3), (3, 3), (0.25, 4), (0.9, 12), (12, 12)])
+@pytest.mark.parametrize(
+    "held_out, last",
+    [(0.2, 3), (np.float32(0.2), 3), (3, 3), (np.int8(3), 3), (0.25, 4), (0.9, 12), (12, 12)],
+)
 def test_the_last_rows_are_held_out_as_keras_does(held_out, last):
     # keras: split_at = floor(13 * (1 - validation_split)); 13 * .8 = 10.4, 13 * .75 = 9.75, 13 * .1 = 1.3
     train, test = split(numbered(13), held_out)
@@ -50,9 +53,15 @@ def test_a_source_that_is_not_in_memory_stays_where_it_is():
     assert int(train[0]["x"][0]) == 11
 
 
-@pytest.mark.parametrize("held_out", [0, 13, 20, 1.0, 0.0, -1])
+@pytest.mark.parametrize("held_out", [0, 13, 20, 1.0, 0.0, -1, np.nan])
 def test_an_empty_part_is_refused(held_out):
     with pytest.raises(UserError, match=f"{held_out} of 13 examples cannot be held out"):
+        split(numbered(13), held_out)
+
+
+@pytest.mark.parametrize("held_out", ["0.2", None])
+def test_what_is_no_number_is_refused(held_out):
+    with pytest.raises(UserError, match=f"held_out {held_out!r}: it must be a whole number"):
         split(numbered(13), held_out)
 
 

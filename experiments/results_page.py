@@ -200,6 +200,8 @@ def cells(row: Row, figure: str, runs: Sequence[Mapping[str, Any]]) -> list[str]
         told += f", again {text(facts.again(row)[figure], digits)}"
     if figure in facts.derived(row):
         told += " (derived)"
+    if figure == "parameters" and not row.documented:
+        figure = "parameters_here"  # of the network for these data, not for the documented input
     if any(figure not in run["figures"] for run in runs):
         short = " of " in length(row, runs[0])
         return [told, f"not reached in {runs[0]['epochs']} epochs" if short else "not recorded yet", "none"]

@@ -82,9 +82,20 @@ def test_results_are_printed_beside_the_documented_ones_and_drawn(lenet, tmp_pat
     }
     printed = capsys.readouterr().out
     assert "val_accuracy  0.75        0.625\n" in printed
+    assert "parameters    61706       61706\n" in printed
     assert "after epoch 8" not in printed  # this run has not reached it
     assert printed.endswith(f"try next: {hints.jaxnets('predict', tmp_path, tmp_path / 'example.png')}\n")
     assert {path.name for path in tmp_path.iterdir()} >= {"curves.png", "confusion.png", "example.png"}
+
+
+def test_the_number_of_parameters_says_of_which_input_it_is(lenet, capsys):
+    digits, model, _ = lenet
+    history, documented = [{"epoch": 1, "step": 45}], {"parameters": 62_006}
+    measured = runs.print_summary("lenet5_sigmoid", model, digits, history, documented)
+    assert (measured["parameters"], measured["parameters_here"]) == (62_006, 61_706)
+    printed = capsys.readouterr().out
+    assert "Total params: 61,706" in printed
+    assert "parameters for the documented input  62006       62006\n" in printed
 
 
 def test_equally_sure_mistakes_keep_their_order():

@@ -83,8 +83,11 @@ def print_summary(
     original = summarize(MODELS[name](), INPUT_SHAPES[name])
     counts = {"parameters": original.parameters, "parameters_here": here.parameters}
     measured = {**history[-1], **counts, **more}
-    known = {key: figure for key, figure in documented.items() if key in measured}
-    report.beside(known, {key: round(measured[key], 4) for key in known}, on=dataset.name)
+    names = {key: key for key in documented if key in measured}
+    if "parameters" in names and here.parameters != original.parameters:
+        names["parameters"] = "parameters for the documented input"
+    known = {name: documented[key] for key, name in names.items()}
+    report.beside(known, {name: round(measured[key], 4) for key, name in names.items()}, on=dataset.name)
     return measured | {"history": list(history), "dataset": dataset.name}
 
 

@@ -99,6 +99,8 @@ def test_the_page_says_what_is_derived_of_other_data_printed_twice_and_not_recor
     assert rows["rmse of the best epoch"][:3] == ["not given", "30", "none"]
     assert rows["mae of the last epoch"][1] == "not recorded yet"
     assert one("C7 C1", 5, val_accuracy=0.5)["val_accuracy"][:3] == ["of other data", "0.5", "none"]
+    counts = {"parameters": 198_506, "parameters_here": 152_126}  # of the document's network and of this one
+    assert one("C7 C1", 5, **counts)["parameters"][:3] == ["of other data", "152,126", "none"]
     assert one("B2", 5, val_loss=0.07)["val_loss"][0] == "0.073, again 0.0752"
     cut = one("C1", 2, {"epochs": 2}, loss=1.5)
     assert cut["loss"][:2] == ["1.2558", "1.5"]

@@ -246,6 +246,14 @@ def test_a_run_predicts_by_the_folded_network():
     assert "batch_stats" not in run.folded[1]
     wanted = jax.nn.softmax(network.apply(variables, x / np.float32(255)))
     np.testing.assert_allclose(run.probabilities(x), wanted, atol=1e-5)
+    for wrong, said in (
+        (x[0], r"examples of shape \(32, 32, 3\): this network takes \(N, 32, 32, 3\)"),
+        (x[:0], r"examples of shape \(0, 32, 32, 3\)"),
+        (x[:, :28, :28], r"examples of shape \(5, 28, 28, 3\)"),
+        (x / np.float32(255), "examples of float32: this network has learned from uint8"),
+    ):
+        with pytest.raises(UserError, match=said):
+            run.probabilities(wrong)
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def load_image_run(workdir: Path | str) -> Run:
     """Returns `load_run` of a network that classifies images.
 
     Raises:
-        UserError: If the folder holds no such run, or its examples are not images.
+        UserError: If the folder holds no such run, or its examples are not images of bytes.
     """
     run = load_run(workdir)
     shape = run.features.shape
@@ -57,6 +57,11 @@ def load_image_run(workdir: Path | str) -> Run:
             )
         raise UserError(
             f"{workdir} was trained on {run.config['dataset']}, whose examples are not images: use evaluate"
+        )
+    if run.features.dtype != "uint8":
+        raise UserError(
+            f"{workdir} was trained on images of {run.features.dtype}, and those in files are bytes, whose "
+            "values there are unknown: use evaluate, or Run.probabilities from Python"
         )
     return run
 

@@ -79,7 +79,17 @@ class Run:
         return sum(np.size(leaf) for leaf in jax.tree.leaves(self.variables["params"]))
 
     def probabilities(self, x: np.ndarray) -> np.ndarray:
-        """Returns this network's `probabilities` for stored inputs."""
+        """Returns this network's `probabilities` for stored inputs.
+
+        Raises:
+            UserError: If they are none, or of another shape or type than the examples that it learned from.
+        """
+        x, wanted = np.asarray(x), self.features
+        if x.shape[1:] != wanted.shape or not len(x):
+            shape = ", ".join(map(str, ("N", *wanted.shape)))
+            raise UserError(f"examples of shape {x.shape}: this network takes ({shape})")
+        if (x.dtype == np.uint8) != (wanted.dtype == "uint8"):
+            raise UserError(f"examples of {x.dtype}: this network has learned from {wanted.dtype}")
         return probabilities(*self.folded, x, self.preprocess)
 
     @cached_property

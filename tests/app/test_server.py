@@ -538,6 +538,15 @@ def test_what_learned_no_images_is_refused(run, tmp_path):
     assert "was trained on iris, whose examples are not images" in err
 
 
+def test_images_of_an_unknown_range_are_refused(workdir, monkeypatch):
+    learned = load_image_run(workdir)
+    features = dataclasses.replace(learned.features, dtype="float32")
+    floats = dataclasses.replace(learned, features=features)
+    monkeypatch.setattr("jaxnets.runs.predict.load_run", lambda workdir: floats)
+    with pytest.raises(UserError, match="was trained on images of float32, and those in files are bytes"):
+        load_image_run(workdir)
+
+
 def test_ctrl_c_ends_it_with_0_and_a_quiet_line(workdir):
     command = [sys.executable, "-m", "jaxnets", "app", str(workdir), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -250,7 +250,7 @@ def test_a_run_predicts_by_the_folded_network():
         (x[0], r"examples of shape \(32, 32, 3\): this network takes \(N, 32, 32, 3\)"),
         (x[:0], r"examples of shape \(0, 32, 32, 3\)"),
         (x[:, :28, :28], r"examples of shape \(5, 28, 28, 3\)"),
-        (x / np.float32(255), "examples of float32: this network has learned from uint8"),
+        (x / np.float32(255), "examples of float32: this network has learned from bytes, 0 to 255"),
     ):
         with pytest.raises(UserError, match=said):
             run.probabilities(wrong)

@@ -89,7 +89,8 @@ class Run:
             shape = ", ".join(map(str, ("N", *wanted.shape)))
             raise UserError(f"examples of shape {x.shape}: this network takes ({shape})")
         if (x.dtype == np.uint8) != (wanted.dtype == "uint8"):
-            raise UserError(f"examples of {x.dtype}: this network has learned from {wanted.dtype}")
+            right = "bytes, 0 to 255" if wanted.dtype == "uint8" else f"{wanted.dtype}, not bytes"
+            raise UserError(f"examples of {x.dtype}: this network has learned from {right}")
         return probabilities(*self.folded, x, self.preprocess)
 
     @cached_property

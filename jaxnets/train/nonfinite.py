@@ -68,8 +68,8 @@ def check_finite(
             found = f"; the state before it and the batch's examples are in {folder}"
         if is_writer():
             (folder / "batch.json").write_text(json.dumps(notes) + "\n", encoding="utf-8")
-    y = np.asarray(batches.source[np.array(index)]["y"]) if isinstance(batches, Batches) else np.zeros(0)
-    if y.dtype == np.int32:  # a label that the network has no output for makes a loss of nan
+    y: Any = batches.source[np.array(index)]["y"] if isinstance(batches, Batches) else None
+    if y is not None and y.dtype == np.int32:  # a label without an output makes a loss of nan
         labels = f", with labels from {y.min()} to {y.max()}"
     advice = "look at those examples, or try a smaller learning rate"
     raise UserError(f"the {what} at step {step + 1}{labels}{found}: {advice}")

@@ -1,4 +1,8 @@
-"""Settings of every test: strict shapes, several virtual CPU devices, Keras (the oracle) on JAX."""
+"""Settings of every test: CPUs as eight virtual devices, strict shapes, Keras (the oracle) on JAX.
+
+Tests run on the CPU, whatever else a machine has. `JAX_PLATFORMS=cuda,cpu python -m pytest` has them run on a
+GPU, in full float32: by default JAX multiplies float32 there as TF32, whose 10 bits are too few to compare.
+"""
 
 import faulthandler
 import os
@@ -12,6 +16,9 @@ from pathlib import Path
 # Shells start what runs in the background with Ctrl-C ignored, and so would the programs that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if os.environ.setdefault("JAX_PLATFORMS", "cpu") != "cpu":
+    os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # else the first process takes the memory
 os.environ["KERAS_BACKEND"] = "jax"  # before anything imports keras
 os.environ.setdefault("MPLBACKEND", "agg")
 if "PYTEST_XDIST_WORKER" not in os.environ:  # what is compiled once need not be again, by whichever process

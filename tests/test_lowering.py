@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxnets import losses, optim
 from jaxnets.models import INPUT_SHAPES, MODELS
 from jaxnets.train import make_state, make_train_step
+from tests.several_devices import take_devices
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 LARGE = ("resnet34", "resnet50", "xception", "xception_classifier", "xception_localizer", "vgg16", "vgg19")
@@ -57,7 +58,7 @@ def placed(tree, mesh, spec):
 
 
 def check(name: str, dtype, devices: int) -> None:
-    mesh = Mesh(np.array(jax.devices()[:devices]), ("data",)) if devices > 1 else None
+    mesh = Mesh(np.array(take_devices(devices)), ("data",)) if devices > 1 else None
     module = lower(name, dtype, mesh)
     assert ("bf16" in module) == (dtype is not None)
     assert ("sdy.mesh" in module or "mhlo.num_partitions = 4" in module) == (devices > 1)

@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any
 
 CALL = """
-import contextlib, json, sys
+import json, sys
 sys.path.insert(0, {0!r})
 from experiments.cifar10_speedrun import main
-with contextlib.redirect_stdout(sys.stderr):
-    measured = main(**{1})
-print(json.dumps(measured))
+measured = main(**{1})
+with open("measured.json", "w", encoding="utf-8") as file:
+    json.dump(measured, file)
 """
 
 
@@ -53,12 +53,18 @@ def final_rows(printed: str, seeds: int) -> list[tuple[float, float]]:
     return [(float(row[5]), float(row[6])) for row in rows if len(row) > 6 and row[2] == "eval"][-seeds:]
 
 
-def run(command: list[str], folder: Path) -> str:
-    """What a command prints; its last words where it fails."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"{command[1]} failed: {(done.stderr.strip() or 'without a word').splitlines()[-1]}")
-    return done.stdout
+def run(name: str, *arguments: str, folder: Path) -> str:
+    """What a Python program prints, which is shown as it comes: compilation alone takes minutes."""
+    printed = []
+    command = [sys.executable, "-u", *arguments]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout  # a pipe, as asked for
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            printed.append(line)
+    if process.returncode:
+        raise UserError(f"{name} failed with exit code {process.returncode}; its own message is above")
+    return "".join(printed)
 
 
 def main(
@@ -70,7 +76,7 @@ def main(
     dataset: str = "cifar10",
     data_dir: Path | None = None,
     ours: str = "{}",
-    path: Path | None = None,
+    out: Path | None = None,
     publish: bool = False,
 ) -> dict[str, dict[str, float]]:
     """Run both in turns, print the ratio first, and record.
@@ -82,10 +88,10 @@ def main(
         dataset: Name of CIFAR-10, as prepared.
         data_dir: Folder of prepared data sets. By default that of TFDS.
         ours: Further settings of cifar10_speedrun.main, as JSON.
-        path: Path of the records. By default runs/benchmarks.jsonl.
+        out: Path of the records, to which this adds. By default runs/benchmarks.jsonl.
         publish: Whether to record in docs/ instead, for the authors.
     """
-    path = records.place(path, publish)
+    path = records.place(out, publish)
     found, each = data.load(dataset, data_dir=data_dir), -(-seeds // rounds)
     text = re.sub(r"range\(200\)", f"range({each})", script.read_text(encoding="utf-8"))
     results: dict[str, list[tuple[float, float]]] = {"jaxnets": [], "airbench94_muon": []}
@@ -97,9 +103,10 @@ def main(
             settings = {"seeds": each + 1, "seed": number * (each + 1), "dataset": dataset} | json.loads(ours)
             settings |= {"data_dir": str(data_dir.resolve())} if data_dir else {}
             code = CALL.format(str(records.ROOT), settings)
-            measured = json.loads(run([sys.executable, "-c", code], folder))
+            run("cifar10_speedrun.py", "-c", code, folder=folder)
+            measured = json.loads((folder / "measured.json").read_text(encoding="utf-8"))
             results["jaxnets"] += list(zip(measured["accuracies"], measured["all_seconds"], strict=True))[1:]
-            printed = run([sys.executable, script.name], folder)
+            printed = run(script.name, script.name, folder=folder)
             results["airbench94_muon"] += final_rows(printed, each)
     figures = {
         name: {

@@ -14,8 +14,9 @@ from jaxnets.accelerators.reading import compile_program
 from jaxnets.errors import UserError, lookup
 
 import statistics
+import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import jax
@@ -97,6 +98,9 @@ def main(
             [pool.submit(Timed, make, name, chip, size, dtype) for make in (ours, twins)]
             for name, size, dtype in asked
         ]
+        for (name, _, dtype), pair in zip(asked, pairs, strict=True):
+            wait(pair)
+            print(f"compiled: {name}, {dtype}", file=sys.stderr, flush=True)
     heads = ["network", "dtype", "batch", "ratio", "step (ms)", "twin (ms)", "bound (ms)", "step / bound"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for (name, size, dtype), pair in zip(asked, pairs, strict=True):

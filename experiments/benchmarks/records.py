@@ -18,7 +18,7 @@ OWN = Path("runs/benchmarks.jsonl")
 def place(path: Path | None, publish: bool) -> Path:
     """Where to record: in the file given, in docs/, or by default under runs/."""
     if path and publish:
-        raise UserError(f"--path {path} --publish: leave one of them out")
+        raise UserError(f"a path for the records, {path}, and --publish: leave one of them out")
     return path or (PUBLISHED if publish else OWN)
 
 

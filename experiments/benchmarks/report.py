@@ -233,26 +233,26 @@ def section(title: str, found: list[Record], write: Callable[[list[Record]], str
     return [f"### {title}\n", write(found)] if found else []
 
 
-def main(*, path: Path | None = None, into: Path | None = None, publish: bool = False) -> None:
+def main(*, path: Path | None = None, out: Path | None = None, publish: bool = False) -> None:
     """Write the tables and the chart.
 
     Args:
         path: Path of the records. By default runs/benchmarks.jsonl.
-        into: Path of the Markdown file; the chart gets the same name with .png. By default beside the
+        out: Path of the Markdown file; the chart gets the same name with .png. By default beside the
             records.
         publish: Whether to read and write in docs/ instead, for the authors.
     """
     path = records.place(path, publish)
-    into = into or path.with_suffix(".md")
+    out = out or path.with_suffix(".md")
     if not path.exists():
         raise UserError(f"{path}: nothing is recorded there yet; run the suite first")
     machines: dict[str, list[Record]] = defaultdict(list)
     for record in newest(records.read(path)):
         machines[record["hardware"]].append(record)
     parts = [INTRODUCTION]
-    chart(machines, into.with_suffix(".png"))
-    if into.with_suffix(".png").exists():
-        parts.append(f"![training steps beside the fastest other]({into.stem}.png)\n")
+    chart(machines, out.with_suffix(".png"))
+    if out.with_suffix(".png").exists():
+        parts.append(f"![training steps beside the fastest other]({out.stem}.png)\n")
     for number, (hardware, found) in enumerate(machines.items(), 1):
         of: dict[str, list[Record]] = defaultdict(list)
         for record in found:
@@ -260,7 +260,7 @@ def main(*, path: Path | None = None, into: Path | None = None, publish: bool = 
         parts += [f"## {hardware}\n", about(found)]
         for kind, title in TITLES.items():
             parts += section(f"{title}, milliseconds", of[kind], times)
-        picture = into.with_name(f"{into.stem}_scaling_{number}.png")
+        picture = out.with_name(f"{out.stem}_scaling_{number}.png")
         if scaling(of["step"], picture):
             parts.append(f"![examples a second over batch sizes]({picture.name})\n")
         parts += section("Seconds to the first training step (imports)", of["start"], first_steps)
@@ -268,8 +268,8 @@ def main(*, path: Path | None = None, into: Path | None = None, publish: bool = 
         parts += section("Arithmetic", of["matrix"], partial(rates, of["step"]))
         parts += section("One batch over several devices", of["devices"], over_devices)
         parts += section("94% on CIFAR-10", of["speedrun"], speedruns)
-    into.write_text("\n".join(parts), encoding="utf-8")
-    print(f"{into}: {sum(map(len, machines.values()))} comparisons on {len(machines)} machines")
+    out.write_text("\n".join(parts), encoding="utf-8")
+    print(f"{out}: {sum(map(len, machines.values()))} comparisons on {len(machines)} machines")
 
 
 if __name__ == "__main__":

@@ -260,7 +260,7 @@ def main(
     rounds: int = 5,
     seconds: float = 1.0,
     again: bool = False,
-    path: Path | None = None,
+    out: Path | None = None,
     publish: bool = False,
 ) -> None:
     """Compare, print and record.
@@ -274,10 +274,10 @@ def main(
         rounds: Number of rounds, of which the median counts.
         seconds: Approximate length of a contestant's turn; at least one step.
         again: Whether to repeat comparisons that are recorded already.
-        path: Path of the records. By default runs/benchmarks.jsonl.
+        out: Path of the records, to which this adds. By default runs/benchmarks.jsonl.
         publish: Whether to record in docs/ instead, for the authors.
     """
-    path = records.place(path, publish)
+    path = records.place(out, publish)
     for name in others:
         lookup(CONTESTANTS, name, "contestant")
         if not installed(name):

@@ -112,6 +112,8 @@ def _admit(peers: dict[int, Peer], peer: Peer, count: int, of: int, index: int) 
         )
     if not 0 < index < count or (index in peers and not peers[index].has_ended()):
         _refuse(everyone, f"two processes say that they are process {index} of {count}")
+    if index in peers:
+        peers[index].close()  # one that has ended, and comes again
     peers[index] = peer
     peer.say("welcome")
 
@@ -133,7 +135,7 @@ def _attend(host: str, port: int, count: int, index: int) -> Peer:
                 case ["welcome"]:
                     break
                 case ["refused", *why]:
-                    raise ValueError(" ".join(why))
+                    _refuse({0: peer}, " ".join(why))
             peer.close()
             failure = f"what answers at {host}:{port} is not process 0 of such a run"
         except OSError as error:  # not started yet, or not yet known by that name
@@ -145,5 +147,5 @@ def _attend(host: str, port: int, count: int, index: int) -> Peer:
         case ["go"]:
             return peer
         case ["refused", *why]:
-            raise ValueError(" ".join(why))
-    raise ValueError("process 0 has ended")
+            _refuse({0: peer}, " ".join(why))
+    _refuse({0: peer}, "process 0 has ended")

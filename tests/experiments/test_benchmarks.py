@@ -12,6 +12,7 @@ from PIL import Image
 from experiments.benchmarks import airbench, contest, contestants, records, report, starts, suite
 from experiments.benchmarks.contest import Spec
 from jaxnets.accelerators import CHIPS
+from jaxnets.cli.arguments import check
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
 from jaxnets.summary import summarize
@@ -88,21 +89,22 @@ def measured(monkeypatch):
 
     monkeypatch.setattr(suite, "compare", compare)
     monkeypatch.setattr(suite, "OTHERS", ())
+    monkeypatch.setattr(suite.machine, "gpus", list)  # a CPU's large batches
     return asked
 
 
 def test_what_is_recorded_is_passed_over_and_becomes_tables(tmp_path, measured, capsys):
     path, ask = tmp_path / "b.jsonl", {"only": ("lenet5",), "kinds": ("step", "start")}
-    suite.main(**ask, path=path)
+    suite.main(**ask, out=path)
     assert measured == [("lenet5", "step", 32), ("lenet5", "step", 1024), ("lenet5", "start", 32)]
-    suite.main(**ask, path=path)
-    suite.main(kinds=("matrix", "step"), batches=(32,), path=path)
+    suite.main(**ask, out=path)
+    suite.main(kinds=("matrix", "step"), batches=(32,), out=path)
     assert len(measured) == 3 + 1 + len(suite.NETWORKS) - 1
     assert " 2.00x torch" in capsys.readouterr().out
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert {line["jaxnets"] for line in lines} == {records.fingerprint()}
 
-    report.main(path=path, into=tmp_path / "b.md")
+    report.main(path=path, out=tmp_path / "b.md")
     text = (tmp_path / "b.md").read_text()
     assert "| E2 lenet5 | 1024 | 2.00x | 100 | - | - | 200 | - |" in text
     assert "| E2 lenet5 | 32 | 1,024 | - | - | 1,024 | - |" in text  # MiB
@@ -110,8 +112,8 @@ def test_what_is_recorded_is_passed_over_and_becomes_tables(tmp_path, measured, 
     rate = 2 * 2048**3 / 0.1
     assert f"| E2 lenet5 | 32 | 1,920 ({1.92e12 / rate:.0%}) |" in text
     assert "Inference" not in text  # what is not measured has no section
-    suite.main(only=("lenet5",), kinds=("step",), batches=(1, 8), path=path)
-    report.main(path=path, into=tmp_path / "b.md")
+    suite.main(only=("lenet5",), kinds=("step",), batches=(1, 8), out=path)
+    report.main(path=path, out=tmp_path / "b.md")
     picture = (tmp_path / "b.md").read_text().split("![examples a second over batch sizes](")[1].split(")")[0]
     assert (tmp_path / picture).exists()
     with Image.open(tmp_path / "b.png") as image:
@@ -130,9 +132,24 @@ def test_only_the_authors_flag_writes_to_docs(tmp_path, monkeypatch, measured, p
 
 def test_where_to_record_is_said_once_and_a_report_needs_records(tmp_path):
     with pytest.raises(UserError, match=r"--publish: leave one of them out"):
-        suite.main(path=tmp_path / "b.jsonl", publish=True)
+        suite.main(out=tmp_path / "b.jsonl", publish=True)
     with pytest.raises(UserError, match=r"b\.jsonl: nothing is recorded there yet; run the suite first"):
         report.main(path=tmp_path / "b.jsonl")
+
+
+def test_a_file_of_records_need_not_be_there_yet(tmp_path):
+    script = tmp_path / "airbench94_muon.py"
+    script.touch()
+    for command, given in ((suite.main, ()), (report.main, ()), (airbench.main, (script,))):
+        check(command, *given, out=tmp_path / "new.jsonl")
+
+
+def test_the_programs_compared_are_heard_and_a_failing_one_is_named(tmp_path, capsys):
+    printed = airbench.run("ours", "-c", "print(1); print(2)", folder=tmp_path)
+    assert printed == capsys.readouterr().out == "1\n2\n"
+    with pytest.raises(UserError, match="theirs failed with exit code 3; its own message is above"):
+        airbench.run("theirs", "-c", "print('so'); raise SystemExit(3)", folder=tmp_path)
+    assert capsys.readouterr().out == "so\n"
 
 
 def test_the_table_that_airbench_prints():
@@ -150,7 +167,7 @@ Mean: 0.9401    Std: 0.0003"""
 
 def test_what_is_unknown_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"unknown network 'lenet' \(did you mean lenet5\?\)"):
-        suite.main(only=("lenet",), path=tmp_path / "b.jsonl")
+        suite.main(only=("lenet",), out=tmp_path / "b.jsonl")
 
 
 @pytest.mark.slow
@@ -176,10 +193,13 @@ def test_formulations_are_measured_where_a_network_uses_them():
 def test_the_clock_sets_a_step_beside_its_twin_and_its_bound(monkeypatch, capsys):
     from experiments.benchmarks import clock
 
-    with pytest.raises(UserError, match="the clock needs an accelerator: NVIDIA H100"):
+    kind = jax.devices()[0].device_kind
+    for key in [key for key, chip in CHIPS.items() if chip.name == kind]:
+        monkeypatch.delitem(CHIPS, key)
+    with pytest.raises(UserError, match="the clock needs an accelerator: NVIDIA"):
         clock.main(only=("mlp",))
-    here = dataclasses.replace(CHIPS["h100"], name=jax.devices()[0].device_kind)
-    monkeypatch.setitem(clock.CHIPS, "here", here)
+    here = dataclasses.replace(CHIPS["h100"], name=kind)
+    monkeypatch.setitem(CHIPS, "here", here)
     (found,) = clock.main(only=("mlp",), batch=8, dtypes=("float32",), rounds=1, seconds=0.001)
     assert found["bound"] < min(found["seconds"], found["twin"])
     ratio = found["twin"] / found["seconds"]

@@ -16,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from jaxnets import nn
 from jaxnets.models import INPUT_SHAPES, MODELS
+from tests.several_devices import take_devices
 
 
 class Optional(linen.Module):
@@ -209,9 +210,7 @@ def symbolic_batch(apply, params, shape):
 
 
 def two_devices(kind):
-    if jax.device_count() < 2:
-        pytest.skip("it takes two devices")
-    return jax.make_mesh((2,), ("devices",), axis_types=(kind,))
+    return jax.make_mesh((2,), ("devices",), axis_types=(kind,), devices=take_devices(2))
 
 
 def explicit_mesh(apply, params, shape):

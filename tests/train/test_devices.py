@@ -9,6 +9,7 @@ from jaxnets.data import Batches
 from jaxnets.data.device import on_device
 from jaxnets.train import Keep, Validation, fit, make_eval_step, make_state, make_train_step
 from tests.rounding import assert_close
+from tests.several_devices import take_devices
 from tests.train.test_fit import BATCH, RATE, same_bits
 from tests.train.test_step import BatchNormNet
 
@@ -42,7 +43,7 @@ def test_several_devices_give_the_numbers_of_one(source, devices, resident, tmp_
             mesh=mesh,
         )
 
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ("data",))
+    mesh = jax.sharding.Mesh(np.array(take_devices(devices)), ("data",))
     state, history = train()
     spread, records = train(mesh)
     assert len(spread.params["Dense_0"]["kernel"].sharding.device_set) == devices
@@ -60,7 +61,7 @@ def test_several_devices_give_the_numbers_of_one(source, devices, resident, tmp_
 def test_on_the_same_devices_a_continued_run_has_the_bits_of_an_unbroken_one(source, tmp_path):
     """The devices' shares are added up in one order."""
     model, descent = BatchNormNet(), optax.sgd(RATE, momentum=0.9)
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("data",))
+    mesh = jax.sharding.Mesh(np.array(take_devices(4)), ("data",))
 
     def train(epochs, workdir=None):
         batches = Batches(source, BATCH, seed=3)

@@ -23,6 +23,7 @@ from jaxnets.train import (
     make_train_step,
     read_metrics,
 )
+from tests.several_devices import take_devices
 from tests.train.test_fit import BATCH, RATE, calling, same_bits
 
 MODEL, DESCENT = MODELS["perceptron"](), optax.sgd(RATE, momentum=0.9)
@@ -54,7 +55,7 @@ def test_the_same_state_can_be_given_twice(source):
 
 @pytest.mark.parametrize("devices", [1, 4])
 def test_batches_of_another_library_train_as_our_own(source, devices):
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ("data",)) if devices > 1 else None
+    mesh = jax.sharding.Mesh(np.array(take_devices(devices)), ("data",)) if devices > 1 else None
     validation = Validation(make_eval_step(MODEL), Batches(source, BATCH))
     expected, records = train(Batches(source, BATCH, seed=3), mesh=mesh, validation=validation)
     theirs = Validation(make_eval_step(MODEL), lambda epoch: without_masks(source, epoch))
@@ -159,7 +160,7 @@ def test_what_a_callback_records_is_in_the_records(source):
 
 
 def test_batches_that_lie_elsewhere_than_the_training_runs_are_refused(source):
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("data",))
+    mesh = jax.sharding.Mesh(np.array(take_devices(4)), ("data",))
     with pytest.raises(
         UserError, match="these batches go to one device, and the training runs on a mesh of 4"
     ):

@@ -25,8 +25,15 @@ from jaxnets.train import (
 )
 from jaxnets.train.freeze import freeze
 from jaxnets.train.sharding import LEAST, state_sharding
+from tests.several_devices import take_devices
 
 STEPS, BATCH = 10, 32
+
+
+@pytest.fixture(autouse=True)
+def eight():
+    """What every test here takes."""
+    return take_devices(8)
 
 
 class Net(linen.Module):
@@ -122,8 +129,8 @@ def test_a_run_goes_on_on_other_devices(source, mesh, tmp_path):
         jax.tree.map(lambda ours, theirs: np.testing.assert_array_equal(ours, theirs), state, expected)
 
 
-def test_arrays_that_do_not_divide_lie_whole():
-    mesh = Mesh(np.array(jax.devices()[:8]), ("fsdp",))
+def test_arrays_that_do_not_divide_lie_whole(eight):
+    mesh = Mesh(np.array(eight), ("fsdp",))
     shapes = {"odd": (33, 35), "small": (8, 8), "long": (16, 4096), "wide": (4096, 3)}
     found = state_sharding(
         {name: jax.ShapeDtypeStruct(shape, "float32") for name, shape in shapes.items()}, mesh

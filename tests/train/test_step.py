@@ -10,6 +10,7 @@ from flax import linen
 from jaxnets import nn
 from jaxnets.models import MODELS
 from jaxnets.train import make_eval_step, make_state, make_train_step, means
+from tests.several_devices import take_devices
 
 
 def batch_of(size: int, shape: tuple[int, ...], classes: int, seed: int = 0) -> dict[str, np.ndarray]:
@@ -104,9 +105,7 @@ def test_a_padded_batch_counts_as_the_smaller_one():
 
 
 def test_the_same_step_under_jit_mesh_pmap_and_scan():
-    if jax.device_count() < 4:
-        pytest.skip("it takes four devices")
-    descent, devices = optax.sgd(0.1, momentum=0.9), jax.devices()[:4]
+    descent, devices = optax.sgd(0.1, momentum=0.9), take_devices(4)
     model = BatchNormNet()
     start = make_state(model, descent, (4,))
     batches = [padded(batch_of(13, (4,), 3, seed), 16) for seed in range(3)]

@@ -16,6 +16,7 @@ from jaxnets.data.device import on_device
 from jaxnets.errors import UserError
 from jaxnets.models import MODELS
 from tests.rounding import assert_bytes_alike
+from tests.several_devices import take_devices
 
 KEY = jax.random.PRNGKey(3)
 PHOTO = load_sample_image("china.jpg")
@@ -87,7 +88,7 @@ def test_an_example_is_changed_alike_wherever_it_stands():
     np.testing.assert_array_equal(moved, whole[order])  # the same program; what follows are others
     half = augment(KEY, 7, {key: value[4:] for key, value in BATCH.items()})["x"]
     assert_bytes_alike(half, whole[4:])
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:4]), ("batch",))
+    mesh = jax.sharding.Mesh(np.array(take_devices(4)), ("batch",))
     spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("batch"))
     sharded = augment(KEY, 7, jax.device_put(BATCH, spread))["x"]
     assert_bytes_alike(sharded, whole)

@@ -101,7 +101,7 @@ NETWORKS = {
     "C5": ("inception10", "Inception-10"),
     "C6": ("resnet18", "ResNet-18"),
 }
-# One core trains these in ten minutes at most. C1 and C2 end anywhere within a twentieth: ten seeds show where.
+# One core trains these within ten minutes. C1 and C2 end anywhere within a twentieth: ten seeds show where.
 SEVERAL: dict[str, tuple[int, ...]] = {"C1": tuple(range(10)), "C2": tuple(range(10)), "C5": THREE}
 SEVERAL |= {"C7 C1": THREE, "C7 C2": THREE}
 

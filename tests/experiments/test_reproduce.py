@@ -243,4 +243,5 @@ def test_figures_are_printed_with_the_digits_of_the_documented_one():
     assert spread([0.5, 0.5], 4) == "0.5"
     assert difference(0.5762, [0.5862, 0.5662]) == "0"
     assert difference(0.5, [0.25]) == "-0.25"
-    assert difference([1.0, 2.0], [[1.0, 2.25]]) == "at most 0.2"
+    assert difference([1.0, 2.0], [[1.0, 2.25]]) == "at most 0.25"
+    assert difference([0.4073, 0.0], [[0.422, 0.0]]) == "at most 0.015"  # 0.0147

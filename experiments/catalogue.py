@@ -219,7 +219,7 @@ ROWS = {
         pictures=("curves.png",),
     ),
     "E3": Row("7x7 image, 3x3 kernel", "convolution_by_hand", figures=tuple(f"row {i}" for i in range(5))),
-    "E4": cnn("drawn", "CNN, images drawn with replacement"),
+    "E4": cnn("drawn", "CNN, images drawn with replacement", THREE),
     "E5": Row(
         "NumPy CNN, untrained",
         "numpy_cnn",
@@ -332,9 +332,6 @@ ROWS = {
 # that is run again is taken out; a test holds that none is missing and none is left.
 OLDER: tuple[str, ...] = (
     "B9",
-    "C7 C5",
-    "E2",
-    "E4",
     "E6",
     "E6 epochs",
     "F5 here",

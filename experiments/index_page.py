@@ -52,6 +52,7 @@ CHINESE = {  # what stands in cells, as patterns
     r", again ": "，另一次 ",
     r" \(derived\)": "（推导）",
     r" \((\S+) to (\S+)\)": r"（\1 至 \2）",
+    r", stopped early after (\d+) to (\d+) epochs, at most (\d+)": r"（至多 \3 轮，\1 至 \2 轮后早停）",
     r", stopped early after (\d+) epochs, at most (\d+)": r"（至多 \2 轮，\1 轮后早停）",
     r", (\d+) of (\d+) epochs": r"（\2 轮中训练了 \1 轮）",
 }
@@ -79,7 +80,7 @@ def _rows(name: str, entry: Mapping[str, Any] | None, chinese: bool) -> list[lis
     """The lines of one system."""
     row, (heading, what, figures) = ROWS[name], PLACES[name]
     runs = [run for run in entry["runs"] if "figures" in run] if entry else []
-    system = (what if chinese else row.what) + (length(row, runs[0]) if runs else "")
+    system = (what if chinese else row.what) + (length(row, runs) if runs else "")
     script = f"[{row.script}.py](../experiments/{row.script}.py)"
     if not runs or not figures:
         told = "pictures" if runs else "not measured" if entry else "not run yet"

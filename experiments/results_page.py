@@ -171,7 +171,7 @@ def table_rows(name: str, entry: Mapping[str, Any] | None) -> list[list[str]]:
     runs = [run for run in entry["runs"] if "figures" in run]
     if not runs:
         return [[name, what, "", "", f"not measured: {entry['runs'][0]['error']}", "", "", "", ""]]
-    what += length(row, runs[0])
+    what += length(row, runs)
     seeds = listed([seed for run in runs for seed in facts.seeds(row, run)]) or "none drawn"
     seconds = text(round(mean(run["seconds"] for run in runs), 1))
     about = [runs[0]["dataset"] or "computed", seeds, seconds]
@@ -183,14 +183,15 @@ def table_rows(name: str, entry: Mapping[str, Any] | None) -> list[list[str]]:
     ]
 
 
-def length(row: Row, run: Mapping[str, Any]) -> str:
-    """How a training was shorter than documented: cut, or ended by its own rule, which makes it complete."""
-    epochs, wanted = run["epochs"], facts.epochs(row)
-    if not epochs or not wanted or epochs >= wanted:
+def length(row: Row, runs: Sequence[Mapping[str, Any]]) -> str:
+    """How trainings were shorter than documented: cut, or complete, since they ended by their own rule."""
+    epochs, wanted = [run["epochs"] or 0 for run in runs], facts.epochs(row)
+    if not wanted or not min(epochs) or min(epochs) >= wanted:
         return ""
-    if run["options"].get("epochs", wanted) >= wanted:
-        return f", stopped early after {epochs} epochs, at most {wanted}"
-    return f", {epochs} of {wanted} epochs"
+    count = " to ".join(map(str, sorted({min(epochs), max(epochs)})))
+    if runs[0]["options"].get("epochs", wanted) >= wanted:
+        return f", stopped early after {count} epochs, at most {wanted}"
+    return f", {count} of {wanted} epochs"
 
 
 def cells(row: Row, figure: str, runs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -207,7 +208,7 @@ def cells(row: Row, figure: str, runs: Sequence[Mapping[str, Any]]) -> list[str]
     if figure == "parameters" and not row.documented:
         figure = "parameters_here"  # of the network for these data, not for the documented input
     if any(figure not in run["figures"] for run in runs):
-        short = " of " in length(row, runs[0])
+        short = " of " in length(row, runs)
         return [told, f"not reached in {runs[0]['epochs']} epochs" if short else "not recorded yet", "none"]
     values = [run["figures"][figure] for run in runs]
     return [told, spread(values, digits), difference(documented, values)]

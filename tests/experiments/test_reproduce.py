@@ -108,12 +108,13 @@ def test_the_page_says_what_is_derived_of_other_data_printed_twice_and_not_recor
 
 
 def test_a_run_that_ended_by_its_own_rule_is_complete():
-    def length(**options):
-        return results_page.length(ROWS["E2"], {"epochs": 30, "options": options})
+    def length(*epochs, **options):
+        return results_page.length(ROWS["E2"], [{"epochs": count, "options": options} for count in epochs])
 
-    assert length() == ", stopped early after 30 epochs, at most 80"
-    assert length(epochs=30) == ", 30 of 80 epochs"
-    assert results_page.length(ROWS["E2"], {"epochs": 80, "options": {}}) == ""
+    assert length(30) == ", stopped early after 30 epochs, at most 80"
+    assert length(27, 25, 80) == ", stopped early after 25 to 80 epochs, at most 80"
+    assert length(30, epochs=30) == ", 30 of 80 epochs"
+    assert length(80) == ""
 
 
 def test_seeds_that_a_script_draws_by_itself_are_known():

@@ -19,7 +19,8 @@ def fingerprint(script: str, root: Path = ROOT) -> str:
     """Returns a hash of all that decides on the numbers of a script in this folder, 12 hexadecimal digits.
 
     These are the files of `DECIDES` that the script imports, directly or through others. Comments, docstrings
-    and layout do not count, so that a row does not age by a correction of its text.
+    and layout do not count, and neither do checks that can only raise (`_is_check`): a run that came to its
+    end was not touched by them.
 
     Args:
         script: Name of the script, without .py.
@@ -61,7 +62,19 @@ def _plain(node: Any) -> Any:
     if isinstance(node, ast.AST):
         fields = ((name, _plain(value)) for name, value in ast.iter_fields(node))
         return (type(node).__name__, *((name, value) for name, value in fields if value not in (None, ())))
-    return tuple(map(_plain, node)) if isinstance(node, list) else node
+    return tuple(_plain(one) for one in node if not _is_check(one)) if isinstance(node, list) else node
+
+
+def _is_check(node: Any) -> bool:
+    """Whether a statement only raises: by itself, or by a function whose result it does not use."""
+    match node:
+        case ast.Raise() | ast.ImportFrom(module="jaxnets.errors") | ast.Expr(ast.Call(ast.Name())):
+            return True
+        case ast.If(orelse=[]) if not any(isinstance(part, ast.NamedExpr) for part in ast.walk(node.test)):
+            return all(map(_is_check, node.body))
+        case ast.For(orelse=[]):
+            return all(map(_is_check, node.body))
+    return False
 
 
 @cache

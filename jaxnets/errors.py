@@ -3,6 +3,7 @@
 import difflib
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -59,6 +60,24 @@ def whole(what: str, value: Any, least: int | None = None) -> int:
         limit = "" if least is None else f", at least {least}"
         raise UserError(f"{what} {value!r}: it must be a whole number{limit}")
     return number
+
+
+def expect_sizes(what: str, value: Any) -> None:
+    """Raises UserError unless a value is an int of at least 1, or a tuple of them, one for each axis.
+
+    Args:
+        what: What the value is, in words ("strides").
+        value: The value.
+
+    Examples:
+        >>> expect_sizes("strides", (2, 0))
+        Traceback (most recent call last):
+        jaxnets.errors.UserError: strides (2, 0): give an int, at least 1, or one for each axis
+    """
+    several = isinstance(value, tuple | list)
+    for number in value if several else [value]:
+        if not isinstance(number, Integral if several else int) or number < 1:
+            raise UserError(f"{what} {value!r}: give an int, at least 1, or one for each axis")
 
 
 def expect(what: str, value: Any, kind: type, right: str) -> None:

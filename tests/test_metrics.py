@@ -68,6 +68,19 @@ def test_regression_errors_of_narrow_types(dtype):
     assert {name: float(value) for name, value in found.items()} == {"mse": 1.0, "rmse": 1.0, "mae": 1.0}
 
 
+def test_a_confusion_matrix_leaves_nothing_out_silently():
+    labels = np.array([0, 1, 2])
+    with pytest.raises(UserError, match="a label of 2: 2 classes are 0 to 1"):
+        metrics.confusion_matrix(labels % 2, labels, 2)
+    with pytest.raises(UserError, match="a prediction of 2: 2 classes are 0 to 1"):
+        metrics.confusion_matrix(labels, labels % 2, 2)
+    with pytest.raises(UserError, match="shape"):
+        metrics.confusion_matrix(labels[:, None], labels, 3)
+    counted = jax.jit(metrics.confusion_matrix, static_argnums=2)(labels, labels, 2)
+    np.testing.assert_array_equal(counted, np.eye(2))  # compiled, it cannot look
+    assert metrics.confusion_matrix(labels[:0], labels[:0], 2).sum() == 0
+
+
 def test_confusion_matrix_counts_pairs(rng):
     labels, predicted = rng.integers(0, 4, (2, 50))
     mask = rng.integers(0, 2, 50)

@@ -107,7 +107,22 @@ def regression_errors(
 def confusion_matrix(
     predicted: jax.Array, labels: jax.Array, num_classes: int, mask: jax.Array | None = None
 ) -> jax.Array:
-    """Returns how often each label (row) was predicted as each class (column), (classes, classes)."""
+    """Returns how often each label (row) was predicted as each class (column), (classes, classes).
+
+    Args:
+        predicted: Predicted classes, integers (batch,).
+        labels: True classes, integers (batch,). A negative one is no class, and not counted.
+        num_classes: Number of classes.
+        mask: Which examples count, (batch,). By default all.
+
+    Raises:
+        UserError: If the two do not have the same shape, or one of them is `num_classes` or more. In a
+            compiled function, which cannot look at them, those are not counted.
+    """
+    same_shape(predicted, labels)
+    for what, given in (("prediction", predicted), ("label", labels)):
+        if not isinstance(given, jax.core.Tracer) and jnp.max(given, initial=-1) >= num_classes:
+            raise UserError(f"a {what} of {jnp.max(given)}: {num_classes} classes are 0 to {num_classes - 1}")
     known = (predicted >= 0) & (labels >= 0)  # a negative index would count from the end
     counts = jnp.zeros((num_classes, num_classes)).at[labels, predicted]
     return counts.add(jnp.where(known, mask_of(labels, mask), 0), mode="drop")

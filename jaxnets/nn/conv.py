@@ -8,7 +8,7 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, expect_sizes, whole
 from jaxnets.nn.activations import Activation, activate
 from jaxnets.nn.bias import add_bias, optional_bias
 from jaxnets.nn.initializers import Initializer, get_initializer
@@ -77,6 +77,8 @@ def correlate(
     Raises:
       UserError: If x does not have the kernel's rank, its channels do not fit, or its maps are too small.
     """
+    expect_sizes("strides", strides)
+    expect_sizes("dilation", dilation)
     size = kernel.shape[:-2]
     rank = rank_of(size)
     dilation = per_axis(dilation, rank)
@@ -125,6 +127,9 @@ class Conv(linen.Module):
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Returns x correlated with the kernel, plus the bias."""
+        whole("features", self.features, least=1)
+        whole("groups", self.groups, least=1)
+        expect_sizes("kernel_size", self.kernel_size)
         size = per_axis(self.kernel_size, rank_of(self.kernel_size))
         shape = (*size, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)

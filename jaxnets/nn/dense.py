@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
+from jaxnets.errors import UserError, whole
 from jaxnets.nn.activations import Activation, activate
 from jaxnets.nn.bias import add_bias, optional_bias
 from jaxnets.nn.initializers import Initializer, get_initializer
@@ -43,6 +44,9 @@ class Dense(linen.Module):
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Applies the affine map to the last axis of x."""
+        whole("features", self.features, least=1)
+        if x.ndim == 0:
+            raise UserError("a single number has no features: give at least one axis")
         shape = (x.shape[-1], self.features)
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
         bias = optional_bias(self, self.features)
@@ -96,6 +100,8 @@ class Embedding(linen.Module):
     @linen.compact
     def __call__(self, ids: jax.Array) -> jax.Array:
         """Looks up the vectors of ids (...), (..., features)."""
+        whole("vocabulary", self.vocabulary, least=1)
+        whole("features", self.features, least=1)
         shape = (self.vocabulary, self.features)
         embedding = self.param("embedding", get_initializer(self.embedding_init), shape, jnp.float32)
         (embedding,) = promote_dtype(embedding, dtype=self.dtype)

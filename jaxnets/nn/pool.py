@@ -11,7 +11,7 @@ from flax import linen
 from flax.linen.pooling import pool
 from jax import lax
 
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, expect_sizes
 from jaxnets.nn.operation import operation
 from jaxnets.nn.window import Padding, Size, check_window, cropped, padding_of, per_axis, rank_of
 
@@ -25,6 +25,9 @@ def _max_pool(x: jax.Array, window: tuple[int, ...], strides: tuple[int, ...], p
 def _windows(
     x: jax.Array, window: Size, strides: Size | None, padding: Padding
 ) -> tuple[jax.Array, tuple[int, ...], tuple[int, ...], Padding]:
+    expect_sizes("window", window)
+    if strides is not None:
+        expect_sizes("strides", strides)
     rank = rank_of(window)
     window = per_axis(window, rank)
     check_window(x, window, padding)

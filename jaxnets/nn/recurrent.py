@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, whole
 from jaxnets.nn.activations import Activation, get_activation
 from jaxnets.nn.bias import add_bias
 from jaxnets.nn.cells import (
@@ -114,6 +114,7 @@ class Recurrent(linen.Module):
         Raises:
           UserError: If x is not a batch of sequences, or something does not fit it.
         """
+        whole("units", self.units, least=1)
         _check(x, mask)
         if mask is not None:
             mask = mask.astype(bool)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import linen
 from flax.linen.dtypes import promote_dtype
 
+from jaxnets.errors import expect_sizes, whole
 from jaxnets.nn.activations import Activation, activate
 from jaxnets.nn.bias import add_bias, optional_bias
 from jaxnets.nn.conv import correlate
@@ -56,6 +57,8 @@ class DepthwiseConv(linen.Module):
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (batch, height, width, C) to (batch, height', width', C*multiplier)."""
+        whole("multiplier", self.multiplier, least=1)
+        expect_sizes("kernel_size", self.kernel_size)
         shape = (*per_axis(self.kernel_size, rank_of(self.kernel_size)), x.shape[-1], self.multiplier)
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)
         bias = optional_bias(self, x.shape[-1] * self.multiplier)
@@ -91,6 +94,9 @@ class SeparableConv(linen.Module):
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (batch, height, width, C) to (batch, height', width', features)."""
+        whole("features", self.features, least=1)
+        whole("multiplier", self.multiplier, least=1)
+        expect_sizes("kernel_size", self.kernel_size)
         rank, channels = rank_of(self.kernel_size), x.shape[-1]
         shapes = {
             "depthwise": (*per_axis(self.kernel_size, rank), channels, self.multiplier),

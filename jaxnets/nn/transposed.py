@@ -12,7 +12,7 @@ from flax import linen
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
-from jaxnets.errors import UserError
+from jaxnets.errors import UserError, expect_sizes, whole
 from jaxnets.nn.activations import Activation, activate
 from jaxnets.nn.bias import add_bias, optional_bias
 from jaxnets.nn.conv import correlate
@@ -55,6 +55,8 @@ def conv_transpose(
     Raises:
       UserError: If x does not have the kernel's rank, or the padding or the output padding is impossible.
     """
+    expect_sizes("strides", strides)
+    expect_sizes("dilation", dilation)
     rank = rank_of(kernel.shape[:-2])
     strides, dilation = per_axis(strides, rank), per_axis(dilation, rank)
     check_window(x, (1,) * rank, padding)  # any image is large enough: it grows
@@ -94,6 +96,8 @@ def upsample_with_zeros(x: jax.Array, strides: Size, kernel_size: Size) -> jax.A
       The images, (batch, (height-1)*stride + 2*kernel - 1, ..., c), larger by ``stride - kernel`` at the far
       end if the stride exceeds the kernel.
     """
+    expect_sizes("strides", strides)
+    expect_sizes("kernel_size", kernel_size)
     config = [(0, 0, 0)]
     for stride, size in zip(per_axis(strides, 2), per_axis(kernel_size, 2), strict=True):
         config.append((size - 1, size - 1 + max(stride - size, 0), stride - 1))
@@ -132,6 +136,8 @@ class ConvTranspose(linen.Module):
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps (batch, height, width, in) to (batch, height', width', features)."""
+        whole("features", self.features, least=1)
+        expect_sizes("kernel_size", self.kernel_size)
         size = per_axis(self.kernel_size, rank_of(self.kernel_size))
         shape = (*size, self.features, x.shape[-1])
         kernel = self.param("kernel", get_initializer(self.kernel_init), shape, jnp.float32)

@@ -82,6 +82,11 @@ def test_a_change_of_a_layer_makes_the_rows_that_use_it_old_and_one_of_its_text_
 
     before = hashes()
     assert hashes('def f(x):\n    "Other text."\n    return (x + 1)  # a comment\n') == before
+    imported = "from jaxnets.errors import check, UserError\n"
+    for check in ("check(x)", "if x > 1:\n        raise UserError(x)", "for y in x:\n        check(y)"):
+        assert hashes(f"{imported}def f(x):\n    {check}\n    return x + 1\n") == before
+    for more in ("x = abs(x)", "if x > 1:\n        x = 1", "if (x := x + 1) > 1:\n        raise ValueError"):
+        assert hashes(f"def f(x):\n    {more}\n    return x + 1\n")[0] != before[0]
     after = hashes("def f(x):\n    return x + 2\n")
     assert after[0] != before[0]
     assert after[1] == before[1]

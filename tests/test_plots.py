@@ -1,6 +1,7 @@
 """jaxnets.plots: what is drawn is where and what it should be, read back from the axes or the pixels."""
 
 from io import BytesIO
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -122,6 +123,24 @@ def test_curves_over_steps_pass_over_what_was_not_judged(drawn, tmp_path):
     accuracy, loss = drawn[0].axes
     assert [line.get_xydata().tolist() for line in loss.lines] == [[[50, 2], [100, 1]], [[100, 1.5]]]
     assert (accuracy.get_ylabel(), loss.get_ylabel(), loss.get_xlabel()) == ("accuracy", "loss", "step")
+
+
+@pytest.mark.parametrize("last", [10, 27, 80, 500, 1001, 9380, 46_900, 987_654])
+def test_the_numbers_below_a_curve_stay_apart(drawn, tmp_path, last):
+    history = [
+        {"epoch": step, "step": step, "loss": 1.0, "val_loss": 0.5}
+        for step in np.linspace(last / 10, last, 10, dtype=int)
+    ]
+    plots.curves(history, tmp_path / "curves.png", over="step")
+    plots.compare({"one": history}, tmp_path / "compare.png", measures=("loss",))
+    for figure in drawn:
+        left, right = figure.axes[0].get_xlim()
+        labels = figure.axes[0].get_xticklabels()
+        shown = [label for label in labels if left <= label.get_position()[0] <= right]
+        assert 2 <= len(shown) <= 10
+        assert all(label.get_text().isdecimal() for label in shown)
+        boxes = [label.get_window_extent() for label in shown]
+        assert all(after.x0 - before.x1 > 4 for before, after in pairwise(boxes))
 
 
 def test_the_names_of_before_are_still_there(tmp_path):

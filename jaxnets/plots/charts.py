@@ -43,8 +43,6 @@ def curves(
         >>> curves([{"epoch": 1, "loss": 0.5, "accuracy": 0.75}], "curves.png")
         <Picture size 960x360 with 2 Axes>
     """
-    from matplotlib.ticker import MaxNLocator
-
     measured = {key.removeprefix("val_") for record in history for key in record}
     names = [name for name in ("accuracy", "loss") if name in measured]
     if not names:
@@ -66,7 +64,7 @@ def curves(
                 )
             axis.set_xlabel(over)
             axis.set_ylabel(name)
-            axis.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+            _tick_whole_numbers(axis)
             axis.legend(fontsize="small")
     return axes[0, 0].figure
 
@@ -92,7 +90,6 @@ def compare(
     import textwrap
 
     from matplotlib.lines import Line2D
-    from matplotlib.ticker import MaxNLocator
 
     if len(histories) > MOST_RUNS:
         raise UserError(f"{len(histories)} trainings in one picture: {MOST_RUNS} can be told apart at most")
@@ -116,10 +113,20 @@ def compare(
                     thin = thin or bool(training)
             axis.set_xlabel("epoch")
             axis.set_ylabel(measure)
-            axis.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+            _tick_whole_numbers(axis)
         shown = handles if thin else handles[:-1]
         axes[0, 0].figure.legend(handles=shown, loc="outside lower left", fontsize=9)
     return axes[0, 0].figure
+
+
+def _tick_whole_numbers(axis: Any) -> None:
+    """Sets the x axis's ticks at whole numbers, and only a few where long numbers would touch each other."""
+    from matplotlib.ticker import MaxNLocator
+
+    last = axis.get_xlim()[1]
+    most = 10 if last < 100 else 6 if last < 100_000 else 4
+    axis.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+    axis.ticklabel_format(axis="x", style="plain", useOffset=False)
 
 
 def _points(history: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import json
+import math
 import re
 
 import pytest
@@ -251,3 +252,4 @@ def test_figures_are_printed_with_the_digits_of_the_documented_one():
     assert difference(0.5, [0.25]) == "-0.25"
     assert difference([1.0, 2.0], [[1.0, 2.25]]) == "at most 0.25"
     assert difference([0.4073, 0.0], [[0.422, 0.0]]) == "at most 0.015"  # 0.0147
+    assert difference([1.0, 2.0], [[1.0, math.nan]]) == "nan"

@@ -179,7 +179,7 @@ ROWS = {
         "photographed digits",
         "application",
         {"dataset": "mnist"},
-        SMALL,
+        SMALL | {"count": 20},
         figures=("photographs read right",),
         seeds=THREE,
         pictures=("sheet.png",),

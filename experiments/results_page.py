@@ -50,7 +50,8 @@ REMARKS = {  # what a table cannot show; a chapter's stand below its table
     "0.5024, 0.5605, 0.5272, 0.4659), in Keras as well. The document has one run of each, so a difference of "
     "a few hundredths says nothing. AlexNet-8, VGG-16 and ResNet-18 end with training losses 0.07 to 0.11 "
     "above the documented ones. Keras itself, trained on the same JPEG copy of the images, ends 0.13 above "
-    "the documented loss of AlexNet-8: there the images or the seeds are the reason, and not the code.",
+    "the documented loss of AlexNet-8 and 0.12 above that of Inception-10: there the images or the seeds are "
+    "the reason, and not the code.",
     "C2": "How far it gets depends on the first weights. After two epochs the losses of 16 trainings (seeds "
     "100 to 115) are 1.804 with jaxnets (standard deviation 0.044) and 1.812 with Keras (0.066). From the "
     "same first weights that of jaxnets is lower by 0.014, with a standard error of 0.011.",

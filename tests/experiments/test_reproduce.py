@@ -5,6 +5,7 @@ import inspect
 import json
 import math
 import re
+from statistics import mean
 
 import pytest
 
@@ -253,3 +254,29 @@ def test_figures_are_printed_with_the_digits_of_the_documented_one():
     assert difference([1.0, 2.0], [[1.0, 2.25]]) == "at most 0.25"
     assert difference([0.4073, 0.0], [[0.422, 0.0]]) == "at most 0.015"  # 0.0147
     assert difference([1.0, 2.0], [[1.0, math.nan]]) == "nan"
+
+
+IN_README = {  # by the digits after the point: rows and their figures
+    ".4": [
+        ("B2", "val_accuracy"),
+        ("E2", "val_accuracy after epoch 1", "val_accuracy after epoch 8"),
+        ("E4", "val_accuracy"),
+        *[(row, "val_accuracy") for row in ("C2", "C1", "C3", "C4", "C6", "C5")],
+    ],
+    ".1": [("D6 LSTM", "rmse of the last epoch"), ("D6 LSTM", "rmse")],
+}
+
+
+@pytest.mark.parametrize("page, to", [("README.md", "{} ({} to {})"), ("README.zh.md", "{}（{} 至 {}）")])
+def test_the_readme_has_the_figures_of_the_page(page, to):
+    text = (reproduce.DOCS.parent / page).read_text(encoding="utf-8")
+    results = reproduce.load(reproduce.DOCS / "results.md")
+    for digits, rows in IN_README.items():
+        for name, *figures in rows:
+            runs, written = results[name]["runs"], []
+            for figure in figures:
+                values = [run["figures"][figure] for run in runs]
+                shown = [f"{x:{digits}f}".removeprefix("0") for x in (mean(values), min(values), max(values))]
+                written.append(shown[0] if len(values) == 1 else to.format(*shown))
+            separator = ", " if page == "README.md" else "、"
+            assert f" | {separator.join(written)} | {len(runs)} |" in text, name

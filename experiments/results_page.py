@@ -145,7 +145,7 @@ def keras_remark(name: str, found: Mapping[str, Any]) -> str:
     seeds = f"the seed{'s' * (len(found['seeds']) > 1)} {listed(found['seeds'])}"
     figures = ", ".join(f"{figure} {spread(figure)}" for figure in ("loss", "val_loss", "val_accuracy"))
     length = f"{found['steps']:,} steps" if "steps" in found else f"{found['epochs']} epochs"
-    which = f"Keras {found['keras']} itself" + (f" (on {found['backend']})" if "backend" in found else "")
+    which = f"Keras {found['keras']} itself" + (f" on {found['backend']}" if "backend" in found else "")
     return (
         f"- **{name}**: {which}, {length} on {found['dataset']} with {seeds}: {figures} "
         "([keras_figures.py](../experiments/benchmarks/keras_figures.py)).\n"

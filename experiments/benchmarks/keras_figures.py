@@ -10,8 +10,6 @@ reaches is kept in results/keras.json beside the page of results.
 from jaxnets.cli import commandline
 
 from experiments.catalogue import ROWS
-from experiments.cifar10 import SYSTEMS
-from experiments.cnn_mnist import VARIANTS
 from experiments.results_page import KERAS
 from jaxnets import data, models
 from jaxnets.errors import lookup
@@ -25,6 +23,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
+
 
 class Recipe(NamedTuple):
     """How a row trains its network; with `steps`, each takes images drawn with replacement."""
@@ -37,16 +37,15 @@ class Recipe(NamedTuple):
     steps: int | None = None
 
 
-DRAWN = VARIANTS["drawn"]
 RECIPES = {
     "B2": Recipe("mlp"),
-    **{
-        name: Recipe(system.model, system.batch_size)
-        for name in ("C1", "C2", "C3", "C4", "C5")
-        for system in [SYSTEMS[ROWS[name].options["model"]]]
-    },
+    "C1": Recipe("baseline"),
+    "C2": Recipe("lenet5_sigmoid"),
+    "C3": Recipe("alexnet8"),
+    "C4": Recipe("vgg16_cifar"),
+    "C5": Recipe("inception10", batch_size=1024),
     "E2": Recipe("lenet5", epochs=8, optimizer=keras.optimizers.SGD, learning_rate=0.01),
-    "E4": Recipe("cnn", DRAWN.batch_size, 1, steps=DRAWN.epochs * (DRAWN.every or 0)),
+    "E4": Recipe("cnn", batch_size=50, epochs=1, steps=1001),
 }
 
 
@@ -75,7 +74,7 @@ def main(
         train, test = (part[np.arange(len(part))] for part in (examples.train, examples.test))
         found = [train_one(recipe, train, test, seed) for seed in seeds]
         length = {"steps": recipe.steps} if recipe.steps else {"epochs": recipe.epochs}
-        kept[name] = {"keras": keras.__version__, "backend": keras.backend.backend()}
+        kept[name] = {"keras": keras.__version__, "backend": BACKENDS[keras.backend.backend()]}
         kept[name] |= {"dataset": examples.name, "seeds": list(seeds), **length}
         kept[name] |= {figure: [one[figure] for one in found] for figure in found[0]}
         with complete(path) as part:

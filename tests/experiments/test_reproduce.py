@@ -11,6 +11,8 @@ import pytest
 
 from experiments import arithmetic, facts, gradient_descent, index_page, reproduce, results_page
 from experiments.catalogue import OLDER, ROWS, File
+from experiments.cifar10 import SYSTEMS
+from experiments.cnn_mnist import VARIANTS
 from experiments.results_page import REMARKS, difference, precision, render, spread, text
 from jaxnets.errors import UserError
 
@@ -280,3 +282,14 @@ def test_the_readme_has_the_figures_of_the_page(page, to):
                 written.append(shown[0] if len(values) == 1 else to.format(*shown))
             separator = ", " if page == "README.md" else "、"
             assert f" | {separator.join(written)} | {len(runs)} |" in text, name
+
+
+def test_keras_takes_the_recipes_of_the_scripts():
+    from experiments.benchmarks.keras_figures import RECIPES
+
+    for name in ("C1", "C2", "C3", "C4", "C5"):
+        system = SYSTEMS[ROWS[name].options["model"]]
+        assert RECIPES[name][:3] == (system.model, system.batch_size, facts.epochs(ROWS[name]))
+    drawn, recipe = VARIANTS["drawn"], RECIPES["E4"]
+    assert recipe.steps == drawn.epochs * drawn.every
+    assert (recipe.batch_size, recipe.learning_rate) == (drawn.batch_size, drawn.learning_rate)

@@ -45,14 +45,8 @@ def jaxnets(spec: Spec) -> Ready:
     from jaxnets.models import MODELS
     from jaxnets.platforms import by_platform
     from jaxnets.summary import summarize
-    from jaxnets.train.nonfinite import guarded
-    from jaxnets.train.steps_per_call import (
-        can_scan,
-        compiler_options,
-        library_options,
-        run_steps,
-        steps_per_call,
-    )
+    from jaxnets.train.program import make_program
+    from jaxnets.train.steps_per_call import library_options, steps_per_call
 
     import jax
     import jax.numpy as jnp
@@ -64,9 +58,8 @@ def jaxnets(spec: Spec) -> Ready:
     optimizer = optim.OPTIMIZERS["adam"](1e-3)
     state = train.make_state(model, optimizer, spec.shape)
     batch: Any = {"x": x, "y": y, "mask": np.ones(spec.batch, np.float32)}
-    if spec.devices > 1:
-        mesh = train.make_mesh(spec.devices)
-        assert mesh is not None
+    mesh = train.make_mesh(spec.devices) if spec.devices > 1 else None
+    if mesh is not None:
         split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(mesh.axis_names[0]))
         state, batch = replicate(state, mesh), jax.device_put(batch, split)
     batch = jax.device_put(batch)
@@ -90,9 +83,7 @@ def jaxnets(spec: Spec) -> Ready:
     loss = losses.mean_squared_error if regression(spec) else losses.sparse_categorical_crossentropy
     how = state.params, jax.default_backend()
     together = steps_per_call(EPOCH // spec.batch, *how)
-    one = partial(guarded, train.make_train_step(model, optimizer, loss=loss, metrics={}), False)
-    program = partial(run_steps, one, unrolled=not can_scan(*how))
-    step = jax.jit(program, donate_argnums=(0, 1), compiler_options=compiler_options(*how))
+    step = make_program(train.make_train_step(model, optimizer, loss=loss, metrics={}), *how, mesh=mesh)
     _, shapes = jax.eval_shape(step, state, {}, [batch])
     carry = [state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)]
 

@@ -247,7 +247,8 @@ def main(*, path: Path | None = None, out: Path | None = None, publish: bool = F
     if not path.exists():
         raise UserError(f"{path}: nothing is recorded there yet; run the suite first")
     machines: dict[str, list[Record]] = defaultdict(list)
-    for record in newest(records.read(path)):
+    latest = sorted(newest(records.read(path)), key=lambda record: record["when"], reverse=True)
+    for record in latest:  # the machine that was measured last comes first
         machines[record["hardware"]].append(record)
     parts = [INTRODUCTION]
     chart(machines, out.with_suffix(".png"))

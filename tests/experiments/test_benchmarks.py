@@ -120,6 +120,17 @@ def test_what_is_recorded_is_passed_over_and_becomes_tables(tmp_path, measured, 
         assert np.ptp(np.asarray(image.convert("L"))) > 100
 
 
+def test_a_report_begins_with_the_machine_that_was_measured_last(tmp_path, measured):
+    path = tmp_path / "b.jsonl"
+    suite.main(only=("lenet5",), kinds=("step",), batches=(32,), out=path)
+    (record,) = records.read(path)
+    records.append(record | {"hardware": "a newer machine", "when": "2999-01-01T00:00:00+00:00"}, path)
+    records.append(record | {"hardware": "an older machine", "when": "1999-01-01T00:00:00+00:00"}, path)
+    report.main(path=path, out=tmp_path / "b.md")
+    headings = [line for line in (tmp_path / "b.md").read_text().splitlines() if line.startswith("## ")]
+    assert headings == ["## a newer machine", f"## {record['hardware']}", "## an older machine"]
+
+
 @pytest.mark.parametrize("publish", [False, True])
 def test_only_the_authors_flag_writes_to_docs(tmp_path, monkeypatch, measured, publish):
     monkeypatch.chdir(tmp_path)
